@@ -1,0 +1,56 @@
+# The two commands: make book, make test. Each sets up what it needs; run them in any order, as often as you like.
+PYTHON ?= python3
+PROFILE ?= laptop
+CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+BIN := .venv/bin
+READY := .venv/.ready
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
+
+.PHONY: book test setup html archive notebooks bench lint clean help
+
+book: $(READY)        ## the study at laptop size, executed and rendered (PROFILE=smoke|laptop|paper, CORES=n)
+	@$(BIN)/python workflow/run_study.py --profile $(PROFILE) --cores $(CORES) $(ENGINE)
+
+test: $(READY)        ## the whole test suite and nbval on every notebook
+	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 notebooks
+
+setup: $(READY)       ## .venv with everything in it
+
+html: $(READY)        ## render the archived run, executing nothing
+	@$(BIN)/python workflow/render_book.py --profile $(PROFILE) --from archive
+
+archive: $(READY)     ## copy the finished run into book/archive, the only way anything gets there
+	@$(BIN)/python workflow/archive_run.py --profile $(PROFILE)
+
+notebooks: $(READY)   ## execute every notebook at smoke size in place: the outputs that nbval compares with
+	@$(BIN)/python workflow/refresh_notebooks.py
+
+bench: $(READY)       ## side-by-side measurements
+	@$(BIN)/python -m benchmarks
+
+lint: $(READY)        ## format and lint checks
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:                ## everything that was made; downloads in the user's cache stay
+	rm -rf .venv results book/_build .snakemake
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+# A machine with an NVIDIA GPU takes torch's CUDA build from the package index; any other Linux machine takes the
+# CPU build, a tenth of the size, from PyTorch's own index, and falls back to the package index where that is out of reach.
+$(READY): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "dnastudy needs Python 3.11 or newer; found $$($(PYTHON) --version). Give one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Setting up .venv (about 1.2 GB; a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@if [ "$$(uname)" = Linux ] && ! nvidia-smi -L >/dev/null 2>&1; then \
+	  $(BIN)/pip install -q --no-deps --timeout 10 --retries 0 --index-url $(CPU_WHEELS) torch==$(TORCH) 2>/dev/null \
+	  || echo "PyTorch's own index is out of reach: taking torch from the package index"; fi
+	@$(BIN)/pip install -q --constraint constraints.txt torch
+	@if command -v uv >/dev/null 2>&1; \
+	  then uv pip install -q --python $(BIN)/python --constraint constraints.txt --editable '.[study,test]'; \
+	  else $(BIN)/pip install -q --constraint constraints.txt --editable '.[study,test]'; fi
+	@touch $@
