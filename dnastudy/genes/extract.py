@@ -1,0 +1,246 @@
+"""Make a corpus of genes from FASTA and annotation, and count everything dropped or changed on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import compress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dnastudy.files import InputError, sha256
+from dnastudy.genes.annotation import Annotation, check_ends, read_annotation
+from dnastudy.genes.corpus import Corpus, contig_line, write_corpus
+from dnastudy.genes.fasta import UNKNOWN, Record, canonical_contig, read_fasta, reverse_complement
+from dnastudy.genes.intervals import label_loci, lift, merge, orient, read_track
+from dnastudy.genes.split import CROSSING, assign_splits
+
+Paths = str | Path | Sequence[str | Path]
+COLUMNS = ["id", "symbol", "type", "contig", "start", "end", "strand", "locus", "tss"]
+
+
+class _Filters(NamedTuple):
+    biotypes: Sequence[str] | None
+    min_length: int
+    max_length: int | None
+    max_n: float
+
+
+class _Pair(NamedTuple):
+    """What one FASTA and its annotation gave: genes that passed, their codes, and the parts of all genes."""
+
+    genes: pd.DataFrame
+    codes: list[np.ndarray]
+    exons: pd.DataFrame
+    cds: pd.DataFrame
+
+
+def extract_genes(
+    fasta: Paths,
+    annotation: Paths,
+    out: str | Path,
+    *,
+    biotypes: Sequence[str] | None = ("protein_coding",),
+    min_length: int = 1,
+    max_length: int | None = None,
+    max_n: float = 0.0,
+    test_contigs: Sequence[str] | None = None,
+    validation: float | str = 0.1,
+    repeats: str | Path | None = None,
+) -> Corpus:
+    """Cut genes out of sequence, orient, filter, split and code them into a corpus folder.
+
+    A gene is its whole annotated span, introns included, read 5' to 3' on its own strand. Spans overlap, so
+    the corpus holds some genomic bases more than once; ``corpus.json`` counts both spans and their union.
+
+    Parameters
+    ----------
+    fasta, annotation
+        A file each, or equally long lists paired one by one (see `read_fasta`, `read_annotation`).
+    out
+        Folder of the corpus; written as a whole, replacing a corpus that stands there.
+    biotypes
+        Gene types to keep; None keeps all.
+    min_length, max_length
+        Bounds on a gene's span, in bases, both included.
+    max_n
+        Largest share of bases other than A, C, G and T.
+    test_contigs, validation
+        What is held out (see `dnastudy.genes.split.assign_splits`).
+    repeats
+        Track of repeats, BED or Parquet (see `dnastudy.genes.intervals.read_track`).
+
+    Raises
+    ------
+    InputError
+        When an input cannot be read (see there), the two files of a pair have no contig in common, no gene is
+        left, or a split is empty.
+    """
+    filters = _Filters(biotypes, min_length, max_length, max_n)
+    pairs = _paired(fasta, annotation)
+    contigs: dict[str, dict] = {}
+    dropped: Counter[str] = Counter()
+    read = [_read_pair(Path(f), Path(a), filters, contigs, dropped) for f, a in pairs]
+    genes = pd.concat([pair.genes for pair in read], ignore_index=True)
+    codes = [sequence for pair in read for sequence in pair.codes]
+    again = genes["id"].duplicated().to_numpy()
+    dropped["an id that came before"] = int(again.sum())
+    genes, codes = _keep(genes, codes, ~again)
+    if genes.empty:
+        raise InputError(_nothing_left(pairs, dropped, biotypes))
+    split, held_out = assign_splits(genes, list(contigs), test_contigs=test_contigs, validation=validation)
+    stays = split != CROSSING
+    dropped["across a cut between splits"] = int((~stays).sum())
+    genes, codes = _keep(genes, codes, stays)
+    line = contig_line(genes)
+    genes["locus"] = label_loci(genes["start"].to_numpy() + line, genes["end"].to_numpy() + line)
+    offsets = np.cumsum([0, *map(len, codes)], dtype=np.int64)
+    intervals = {
+        "cds": _own_parts(genes, offsets, pd.concat([pair.cds for pair in read])),
+        "exon": _own_parts(genes, offsets, pd.concat([pair.exons for pair in read])),
+    }
+    inputs = {"fasta": [f for f, _ in pairs], "annotation": [a for _, a in pairs]}
+    if repeats is not None:
+        intervals["repeat"] = _track_in_genes(genes, offsets, read_track(repeats, contigs.keys()))
+        inputs["repeats"] = [repeats]
+    info = {
+        "made_by": "extract_genes",
+        "inputs": {
+            kind: [{"file": Path(file).name, "sha256": sha256(file)} for file in files]
+            for kind, files in inputs.items()
+        },
+        "parameters": filters._asdict(),
+        "held_out": held_out,
+        "contigs": contigs,
+        "dropped": dict(dropped),
+    }
+    return write_corpus(out, codes, genes[COLUMNS], split[stays], intervals, info)
+
+
+def _paired(fasta: Paths, annotation: Paths) -> list[tuple[str | Path, str | Path]]:
+    fastas = [fasta] if isinstance(fasta, str | Path) else list(fasta)
+    annotations = [annotation] if isinstance(annotation, str | Path) else list(annotation)
+    if len(fastas) != len(annotations) or not fastas:
+        raise InputError(
+            f"expected as many annotation files as FASTA files, one for each in the same order; found "
+            f"{len(annotations)} and {len(fastas)}"
+        )
+    return list(zip(fastas, annotations, strict=True))
+
+
+def _read_pair(
+    fasta: Path, annotation: Path, filters: _Filters, contigs: dict[str, dict], dropped: Counter[str]
+) -> _Pair:
+    """Genes of one FASTA and its annotation that pass the filters; adds to ``contigs`` and ``dropped``."""
+    table = read_annotation(annotation)
+    genes = _of_biotype(table, filters.biotypes, dropped)
+    found: set[str] = set()
+    kept, codes = [genes.iloc[:0]], []
+    for record in read_fasta(fasta):
+        name = canonical_contig(record.name)
+        if name in contigs:
+            raise InputError(
+                f"{fasta}: contig {record.name!r} was read before as {contigs[name]['name']!r}; expected "
+                "each contig once (19 and chr19 are one). Remove one of them"
+            )
+        contigs[name] = _describe(record)
+        found.add(name)
+        check_ends(table, name, len(record.codes), annotation)
+        here = genes[genes["contig"] == name].sort_values(["start", "end"], kind="stable")
+        reasons = [_reason_to_drop(record.codes[s:e], filters) for s, e in _spans(here)]
+        dropped.update(reason for reason in reasons if reason)
+        passed = here[np.array([reason is None for reason in reasons], dtype=bool)]
+        kept.append(passed)
+        for (start, end), strand in zip(_spans(passed), passed["strand"], strict=True):
+            span = record.codes[start:end]
+            codes.append(span.copy() if strand == "+" else reverse_complement(span))
+    if not found & set(table.genes["contig"]):
+        theirs = ", ".join(table.genes["contig"].unique()[:3])
+        raise InputError(
+            f"{annotation}: none of its contigs ({theirs} ...) is in {fasta.name} "
+            f"({', '.join(sorted(found)[:3])} ...); expected at least one in both. Check that both are of "
+            "one assembly and name contigs alike"
+        )
+    dropped["contig lacking in the FASTA"] += int((~genes["contig"].isin(found)).sum())
+    for name in found & table.aliases.keys():
+        contigs[name]["name_in_annotation"] = table.aliases[name]
+    return _Pair(pd.concat(kept), codes, table.exons, table.cds)
+
+
+def _spans(genes: pd.DataFrame) -> list[tuple[int, int]]:
+    return list(zip(genes["start"], genes["end"], strict=True))
+
+
+def _describe(record: Record) -> dict:
+    """What ``corpus.json`` says of a contig: its identity, and what was done to its letters."""
+    return {
+        "name": record.name,
+        "length": len(record.codes),
+        "m5": record.m5,
+        "lower_case_read_as_upper": record.lower_case,
+        "iupac_read_as_unknown": record.iupac,
+        "unknown": record.unknown,
+    }
+
+
+def _of_biotype(table: Annotation, biotypes: Sequence[str] | None, dropped: Counter[str]) -> pd.DataFrame:
+    """Genes of the chosen types, each with the transcription starts of its complete coding transcripts."""
+    genes = table.genes
+    wanted = np.ones(len(genes), bool) if biotypes is None else genes["type"].isin(list(biotypes))
+    dropped["another biotype"] += int((~wanted).sum())
+    transcripts = table.transcripts
+    starting = transcripts[transcripts["coding"] & transcripts["complete"]]
+    starts = starting.groupby("gene")["tss"].agg(lambda sites: sorted(set(sites))).to_dict()
+    genes = genes[wanted]
+    return genes.assign(tss=[starts.get(name, []) for name in genes["id"]])
+
+
+def _reason_to_drop(codes: np.ndarray, filters: _Filters) -> str | None:
+    if len(codes) < filters.min_length:
+        return "shorter than min_length"
+    if filters.max_length is not None and len(codes) > filters.max_length:
+        return "longer than max_length"
+    if np.count_nonzero(codes == UNKNOWN) > filters.max_n * len(codes):
+        return "more unknown bases than max_n"
+    return None
+
+
+def _keep(genes: pd.DataFrame, codes: list[np.ndarray], stays: np.ndarray) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    return genes[stays].reset_index(drop=True), list(compress(codes, stays))
+
+
+def _nothing_left(pairs: Sequence[tuple], dropped: Counter[str], biotypes: Sequence[str] | None) -> str:
+    reasons = "; ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count)
+    files = ", ".join(Path(annotation).name for _, annotation in pairs)
+    kinds = "any biotype" if biotypes is None else f"biotype {', '.join(biotypes)}"
+    return (
+        f"{files}: no gene is left after filtering (dropped: {reasons}); expected at least one of {kinds}. "
+        "Widen biotypes, min_length, max_length or max_n"
+    )
+
+
+def _own_parts(genes: pd.DataFrame, offsets: np.ndarray, parts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Exons or coding parts of each gene's own transcripts, merged, in corpus coordinates."""
+    # By contig too: a gene of the pseudo-autosomal regions has one id on chrX and chrY.
+    numbers = genes[["id", "contig"]].assign(number=np.arange(len(genes)))
+    parts = parts.merge(numbers, left_on=["gene", "contig"], right_on=["id", "contig"])
+    gene = parts["number"].to_numpy()
+    low = np.maximum(parts["start"].to_numpy(), genes["start"].to_numpy()[gene])
+    high = np.minimum(parts["end"].to_numpy(), genes["end"].to_numpy()[gene])
+    inside = low < high
+    return merge(*orient(genes, offsets, gene[inside], low[inside], high[inside]))
+
+
+def _track_in_genes(genes: pd.DataFrame, offsets: np.ndarray, track: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of a genomic track inside genes, in corpus coordinates."""
+    starts, ends = [], []
+    for contig, on_contig in genes.groupby("contig", sort=False):
+        here = track[track["contig"] == contig]
+        first, last = on_contig.index[0], on_contig.index[-1]
+        low, high = lift(on_contig, offsets[first : last + 2], *merge(here["start"].to_numpy(), here["end"].to_numpy()))
+        starts.append(low)
+        ends.append(high)
+    return np.concatenate(starts), np.concatenate(ends)

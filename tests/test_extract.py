@@ -1,0 +1,198 @@
+"""From FASTA and annotation to a corpus: orientation, filters, splits, counts, and every refusal."""
+
+import gzip
+
+import pytest
+
+from dnastudy.files import DiskFull, InputError
+from dnastudy.genes import Corpus, extract_genes
+
+# Twenty bases a line make coordinates easy: gene n begins at base 20 * n + 1 of its contig.
+CHR1 = "ACGTTGCAACGGATCCTTAG" + "TTGACCATGGCATTAGCCGA" + "GGCATNRACCATTTGACCAA" + "ccatgacgattacagattac"
+CHR2 = "CATTAGACCAGATACCAGAT" + "GGACCATTAGCATTACCGGA"
+
+
+def gene(contig, start, end, strand="+", name=None, kind="protein_coding"):
+    name = name or f"g{contig}_{start}"
+    attributes = f'gene_id "{name}"; transcript_id "t";'
+    exons = "".join(
+        f"{contig}\tx\t{feature}\t{start + 2}\t{start + 5}\t.\t{strand}\t0\t{attributes}\n"
+        for feature in ("exon", "CDS")
+    )
+    return f'{contig}\tx\tgene\t{start}\t{end}\t.\t{strand}\t.\tgene_id "{name}"; gene_type "{kind}";\n' + exons
+
+
+GENES = [gene("1", 1, 20), gene("1", 21, 40, "-"), gene("1", 41, 60), gene("1", 61, 80), gene("2", 1, 20)]
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Write a FASTA of both contigs and an annotation of some genes, and extract."""
+
+    def run(genes=GENES, fasta=f">chr1\n{CHR1}\n>chr2\n{CHR2}\n", out="corpus", **options):
+        (tmp_path / "a.fa").write_text(fasta)
+        (tmp_path / "a.gtf").write_text("".join(genes))
+        return extract_genes(tmp_path / "a.fa", tmp_path / "a.gtf", tmp_path / out, **options)
+
+    return run
+
+
+def test_genes_are_cut_oriented_split_and_counted(make, tmp_path):
+    (tmp_path / "r.bed").write_text("chr1\t15\t23\nchr2\t0\t1\n")
+    corpus = make(repeats=tmp_path / "r.bed", validation="chr1:61-80", max_n=0.1)
+    assert corpus.sequences("train") == [
+        "ACGTTGCAACGGATCCTTAG",
+        "TCGGCTAATGCCATGGTCAA",
+        "GGCATNNACCATTTGACCAA",
+    ]
+    assert corpus.sequences("validation") == ["CCATGACGATTACAGATTAC"]
+    assert corpus.sequences("test") == ["CATTAGACCAGATACCAGAT"]
+    intervals = {kind: table[["start", "end"]].values.tolist() for kind, table in corpus.intervals.groupby("kind")}
+    assert intervals == {
+        "cds": [[2, 6], [34, 38], [42, 46], [62, 66], [82, 86]],
+        "exon": [[2, 6], [34, 38], [42, 46], [62, 66], [82, 86]],
+        "repeat": [[15, 20], [37, 40], [80, 81]],
+    }
+    assert corpus.info["contigs"]["chr1"] == {
+        "name": "chr1",
+        "length": 80,
+        "m5": "b99d738bb6d40f84850aa78d520fab21",
+        "lower_case_read_as_upper": 20,
+        "iupac_read_as_unknown": 1,
+        "unknown": 2,
+        "name_in_annotation": "1",
+    }
+    assert corpus.info["held_out"] == {"test": "chr2", "validation": "chr1:61-80"}
+    assert corpus.info["splits"]["train"] == {"genes": 3, "loci": 3, "span_bases": 60, "union_bases": 60}
+
+
+def test_overlapping_spans_are_counted_as_spans_and_as_a_union(make):
+    corpus = make(
+        [gene("1", 1, 20), gene("1", 11, 30, "-"), gene("1", 61, 80), gene("2", 1, 20)],
+        validation="chr1:61-80",
+    )
+    assert corpus.info["splits"]["train"] == {"genes": 2, "loci": 1, "span_bases": 40, "union_bases": 30}
+    assert corpus.genes["locus"].tolist() == [0, 0, 1, 2]
+
+
+def test_everything_dropped_is_counted_by_reason(make):
+    more = [
+        gene("1", 1, 20, kind="lncRNA", name="a"),
+        gene("1", 5, 9, name="short"),
+        gene("1", 1, 40, name="long"),
+        gene("1", 21, 40, name="g1_1"),
+        gene("KI270728.1", 1, 20, name="elsewhere"),
+        gene("1", 51, 75, name="cut"),
+    ]
+    corpus = make(GENES + more, min_length=10, max_length=30, validation="chr1:61-80")
+    assert corpus.info["dropped"] == {
+        "another biotype": 1,
+        "contig lacking in the FASTA": 1,
+        "shorter than min_length": 1,
+        "longer than max_length": 1,
+        "more unknown bases than max_n": 1,
+        "an id that came before": 1,
+        "across a cut between splits": 1,
+    }
+    assert corpus.genes["id"].tolist() == ["g1_1", "g1_21", "g1_61", "g2_1"]
+
+
+def test_genes_across_the_cut_are_dropped(make):
+    corpus = make([*GENES, gene("1", 21, 25, name="x")], validation="chr1:25-80", max_n=1)
+    assert corpus.info["dropped"]["across a cut between splits"] == 2
+    assert corpus.genes["id"].tolist() == ["g1_1", "g1_41", "g1_61", "g2_1"]
+
+
+def test_biotypes_none_keeps_all(make):
+    corpus = make([*GENES, gene("1", 1, 20, kind="lncRNA", name="a")], biotypes=None, validation="chr1:61-80")
+    assert set(corpus.genes["type"]) == {"protein_coding", "lncRNA"}
+
+
+def test_pairs_of_files_are_read_one_by_one(tmp_path, make):
+    whole = make(validation="chr1:61-80")
+    for name, contig, genes in (("one", CHR1, GENES[:4]), ("two", CHR2, GENES[4:])):
+        (tmp_path / f"{name}.fa.gz").write_bytes(gzip.compress(f">chr{1 + (name == 'two')}\r\n{contig}".encode()))
+        (tmp_path / f"{name}.gtf").write_text("".join(genes))
+    corpus = extract_genes(
+        [tmp_path / "one.fa.gz", tmp_path / "two.fa.gz"],
+        [tmp_path / "one.gtf", tmp_path / "two.gtf"],
+        tmp_path / "pairs",
+        validation="chr1:61-80",
+    )
+    assert corpus.genes.drop(columns="tss").equals(whole.genes.drop(columns="tss"))
+    assert (corpus.all_codes == whole.all_codes).all()
+
+
+def test_the_same_input_gives_the_same_files(make):
+    first = make(validation="chr1:61-80").info["files"]
+    assert make(out="again", validation="chr1:61-80").info["files"] == first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"biotypes": ("miRNA",)},
+            r"a.gtf: no gene is left after filtering \(dropped: 5 another biotype\); .* miRNA",
+        ),
+        ({"min_length": 99}, r"dropped: 5 shorter than min_length"),
+        (
+            {"genes": [gene("3", 1, 9)]},
+            r"a.gtf: none of its contigs \(chr3 ...\) is in a.fa \(chr1, chr2 ...\)",
+        ),
+        (
+            {"genes": [*GENES, gene("2", 1, 41)]},
+            r"a.gtf, line 16: expected coordinates inside chr2, which has 40 bases",
+        ),
+        (
+            {"fasta": ">1\nACGT\n>chr1\nACGT\n", "genes": [gene("2", 1, 2)]},
+            r"contig 'chr1' was read before as '1'",
+        ),
+        ({"test_contigs": ["chr1", "chr2"]}, "the train split holds none of the 4 genes"),
+    ],
+)
+def test_what_leaves_nothing_is_refused_and_no_corpus_written(make, tmp_path, options, message):
+    with pytest.raises(InputError, match=message) as caught:
+        make(**options)
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.fa", "a.gtf"]
+
+
+def test_files_must_pair(tmp_path):
+    with pytest.raises(InputError, match=r"as many annotation files as FASTA files.* found 1 and 2"):
+        extract_genes([tmp_path / "a", tmp_path / "b"], tmp_path / "c", tmp_path / "out")
+
+
+def test_a_full_disk_leaves_the_earlier_corpus_whole(make, monkeypatch, tmp_path):
+    before = make(validation="chr1:61-80")
+
+    def full(*_args, **_keywords):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numpy.save", full)
+    with pytest.raises(DiskFull, match="corpus: the disk is full"):
+        make(validation="chr1:61-80", max_n=1)
+    assert Corpus.load(before.folder).info == before.info
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.fa", "a.gtf", "corpus"]
+
+
+def test_transcription_starts_of_the_sample(corpus):
+    genes = corpus.genes.set_index("symbol")
+    ldlr = genes.loc["LDLR"]
+    assert (ldlr["start"], ldlr["end"], ldlr["strand"]) == (1_089_361, 1_133_816, "+")
+    assert ldlr["tss"].tolist()[0] >= ldlr["start"]
+    inside = [(row.start <= site < row.end) for row in genes.itertuples() for site in row.tss]
+    assert len(inside) > 300 and all(inside)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_default_corpus(full_corpus):
+    splits = full_corpus.info["splits"]
+    assert {name: tuple(counts.values()) for name, counts in splits.items()} == {
+        "train": (1269, 941, 32_391_911, 29_477_640),
+        "validation": (198, 146, 3_822_456, 3_275_486),
+        "test": (447, 344, 20_625_187, 19_071_100),
+    }
+    assert full_corpus.info["dropped"]["across a cut between splits"] == 1
+    assert not (full_corpus.all_codes == 4).any()
