@@ -1,0 +1,165 @@
+"""The state of a training run: kept in one file, written atomically, gone on from bit for bit."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from dnastudy.files import InputError, atomic_path
+from dnastudy.models.neural import NeuralModel
+
+FILE = "state.safetensors"
+
+
+class Run:
+    """A model in training: its optimiser, where it stands, its history, and its best weights so far.
+
+    Which windows a step sees and its learning rate are functions of the step alone, so that ``step`` is
+    also the data's and the schedule's state.
+
+    Attributes
+    ----------
+    step, bases
+        Steps done, and A C G T bases learnt from.
+    history
+        One row for each look at the validation genes.
+    best : dict of str to Tensor
+        The weights at the lowest validation bits per base.
+    """
+
+    def __init__(self, model: NeuralModel, optimizer: torch.optim.Optimizer):
+        self.model, self.optimizer = model, optimizer
+        self.step, self.bases = 0, 0
+        self.history: list[dict] = []
+        self.best: dict[str, Tensor] = {}
+        self._nats, self._steps = 0.0, 0  # summed loss, and steps, since the last row
+
+    def count(self, loss: float, bases: int) -> None:
+        """Book one step: its mean loss in nats, and the bases it saw."""
+        self.step += 1
+        self.bases += bases
+        self._nats += loss
+        self._steps += 1
+
+    def note(self, validation: float, learning_rate: float, speed: float) -> None:
+        """Add a row to the history, and keep the weights if none were better."""
+        if all(validation < row["validation_bits_per_base"] for row in self.history):
+            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.history.append(
+            {
+                "step": self.step,
+                "bases": self.bases,
+                "train_bits_per_base": self._nats / self._steps / math.log(2),
+                "validation_bits_per_base": validation,
+                "learning_rate": learning_rate,
+                "bases_per_second": speed,
+            }
+        )
+        self._nats, self._steps = 0.0, 0
+
+    def save(self, folder: Path, identity: dict) -> None:
+        """Write everything that the next step depends on, and ``identity``, into ``folder``."""
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        for number, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{name}": value for name, value in values.items()}
+        tensors["random/cpu"] = torch.get_rng_state()
+        if self.model.device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state(self.model.device)
+        progress = {
+            "step": self.step,
+            "bases": self.bases,
+            "history": self.history,
+            "nats": self._nats,
+            "steps": self._steps,
+        }
+        metadata = {"identity": json.dumps(identity), "progress": json.dumps(progress)}
+        with atomic_path(folder / FILE) as partial:
+            # Not save_file, whose error on a full disk isn't an OSError.
+            partial.write_bytes(
+                safetensors.torch.save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata)
+            )
+
+    def resume(self, folder: Path, identity: dict) -> None:
+        """Take up the checkpoint in ``folder``, if there is one.
+
+        Raises
+        ------
+        InputError
+            When it is unreadable, or of another configuration or corpus: the keys that differ are named.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except SafetensorError as error:
+            raise InputError(f"{path}: not readable ({error}); remove {folder} to train from the start") from None
+        differing = differences(json.loads(metadata["identity"]), identity)
+        if differing:
+            raise InputError(
+                f"{path}: a checkpoint of another configuration ({'; '.join(differing)}); "
+                f"train as before, choose another folder, or remove {folder} to train from the start"
+            )
+        progress = json.loads(metadata["progress"])
+        self.step, self.bases, self.history = progress["step"], progress["bases"], progress["history"]
+        self._nats, self._steps = progress["nats"], progress["steps"]
+        device = self.model.device
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}, "random": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition("/")
+            parts[part][rest] = value
+        self.model.load_state_dict(parts["model"])
+        self.best = {name: value.to(device) for name, value in parts["best"].items()}
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts["optimizer"].items():
+            number, _, rest = name.partition("/")
+            state.setdefault(int(number), {})[rest] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        torch.set_rng_state(parts["random"]["cpu"])
+        if "cuda" in parts["random"] and device.type == "cuda":
+            torch.cuda.set_rng_state(parts["random"]["cuda"], device)
+
+
+def differences(old: dict, new: dict, within: str = "") -> list[str]:
+    """Where two nested mappings differ: ``key: old value there, new value here``."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        before, now = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            found += differences(before, now, f"{within}{key}.")
+        elif before != now:
+            found.append(f"{within}{key}: {before!r} there, {now!r} here")
+    return found
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """Make ``folder`` and hold it for this process alone.
+
+    Raises
+    ------
+    InputError
+        When another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder}: another run is training there; wait for it, or choose another folder"
+            ) from None
+        yield folder

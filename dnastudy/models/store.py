@@ -1,0 +1,147 @@
+"""Build a model from its configuration; save and load model folders, every file checked by its SHA-256."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+
+from dnastudy.files import InputError, atomic_folder, nearest, read_json, sha256, write_json
+
+KINDS = ("ngram", "lstm", "gru", "gpt")
+
+
+def build(config: dict, *, device: str | None = None):
+    """Make an untrained model from ``{"kind": ..., hyper-parameters}``; whatever is left out has its default.
+
+    A neural model's weights are drawn from torch's random state. ``device`` is for these alone: None is
+    CUDA where there is a GPU, else the CPU.
+
+    Raises
+    ------
+    InputError
+        When the kind or a hyper-parameter is unknown, or a value is of the wrong type or below zero.
+    """
+    settings = dict(config)
+    kind = settings.pop("kind", None)
+    if kind not in KINDS:
+        raise InputError(f"model kind {kind!r}: {nearest(kind, KINDS)}")
+    if kind == "ngram":
+        from dnastudy.models.ngram import NgramModel
+
+        _check_settings(kind, settings, NgramModel)
+        return NgramModel(**settings)
+
+    from dnastudy.models.neural import pick_device
+
+    if kind == "gpt":
+        from dnastudy.models.transformer import Transformer
+
+        _check_settings(kind, settings, Transformer)
+        model = Transformer(**settings)
+    else:
+        from dnastudy.models.recurrent import RecurrentModel
+
+        _check_settings(kind, settings, RecurrentModel)
+        model = RecurrentModel(kind, **settings)
+    return model.to(pick_device(device))
+
+
+def save(model, folder: str | Path) -> None:
+    """Write ``config.json``, the weights or counts, and ``tokenizer.json``; other files there are left alone.
+
+    ``config.json`` comes last and holds the others' SHA-256, so that an interrupted save is noticed on
+    loading.
+
+    Raises
+    ------
+    DiskFull
+        When the disk has no room; a model that stood there is untouched.
+    """
+    from dnastudy.tokens.tokenizer import single_base
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(folder / ".saving") as staging:
+        if model.kind == "ngram":
+            model.write_counts(staging / "counts.npz")
+        else:
+            from safetensors.torch import save as to_bytes
+
+            weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+            # Not save_file, whose error on a full disk isn't an OSError.
+            (staging / "model.safetensors").write_bytes(to_bytes(weights))
+        single_base().save(staging / "tokenizer.json")
+        files = sorted(staging.iterdir())
+        digests = {path.name: sha256(path) for path in files}
+        for path in files:
+            os.replace(path, folder / path.name)
+    (folder / ".saving").rmdir()
+    write_json(folder / "config.json", {**model.config, "files": digests})
+
+
+def load(folder: str | Path, *, device: str | None = None):
+    """Load the model that :func:`save` wrote, ready to score and generate.
+
+    Raises
+    ------
+    InputError
+        When ``folder`` is no model folder, a file in it is missing or isn't the one that was saved, or the
+        kind is unknown.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json there; expected a model folder as the training chapter writes it")
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("files"), dict):
+        raise InputError(f"{folder}/config.json: no list of files in it; train or copy the model again")
+    _verify(folder, config.pop("files"))
+    try:
+        model = build(config, device=device)
+    except InputError as error:
+        raise InputError(f"{folder}/config.json: {error}") from None
+    if model.kind == "ngram":
+        model.read_counts(folder / "counts.npz")
+        return model
+    from safetensors.torch import load_file
+
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors", device=str(model.device)))
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise InputError(f"{folder}: config.json and model.safetensors disagree ({first}); copy both again") from None
+    return model.eval()
+
+
+def _verify(folder: Path, digests: dict[str, str]) -> None:
+    for name, expected in digests.items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            raise InputError(f"{path}: missing; config.json lists it: copy the whole folder, or train again")
+        found = sha256(path)
+        if found != expected:
+            raise InputError(
+                f"{path}: not the file saved (SHA-256 expected {expected[:12]}…, found {found[:12]}…); copy "
+                " the whole folder again, or train again"
+            )
+
+
+def _check_settings(kind: str, settings: dict, model: type) -> None:
+    """Compare names and types of ``settings`` with the model's keyword arguments and their defaults."""
+    parameters = inspect.signature(model).parameters
+    defaults = {name: value.default for name, value in parameters.items() if name != "kind"}
+    for name, value in settings.items():
+        if name not in defaults:
+            raise InputError(f"{kind} model: {name!r} is no setting of it; {nearest(name, defaults)}")
+        check_value(f"{kind} model: {name}", value, defaults[name], least=int(name != "dropout"))
+    if settings.get("dropout", 0) >= 1:
+        raise InputError(f"{kind} model: dropout = {settings['dropout']}; expected less than 1")
+
+
+def check_value(what: str, value: object, default: object, *, least: int = 0) -> None:
+    """Refuse a value that isn't of its default's type, or below ``least``; a whole number passes as a float."""
+    expected = type(default)
+    right = isinstance(value, int | float if expected is float else expected) and not isinstance(value, bool)
+    if not right or (expected is not str and not value >= least):
+        form = {int: f"a whole number, {least} or more", float: f"a number, {least} or more", str: "a word"}
+        raise InputError(f"{what} = {value!r}; expected {form[expected]}")

@@ -1,0 +1,90 @@
+"""Checkpoints: all that the next step depends on comes back; a folder has one writer."""
+
+import pytest
+import torch
+
+from dnastudy.files import InputError
+from dnastudy.models.checkpoint import Run, differences, locked
+from dnastudy.models.recurrent import RecurrentModel
+
+
+def new_run(seed):
+    torch.manual_seed(seed)
+    model = RecurrentModel("lstm", layers=1, width=8, embedding=4)
+    return Run(model, torch.optim.AdamW(model.parameters()))
+
+
+def take_a_step(run):
+    logits, _ = run.model(torch.randint(5, 9, (2, 6)))
+    loss = logits.logsumexp(-1).mean()
+    loss.backward()
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    run.count(loss.item(), 12)
+
+
+def test_a_resumed_run_takes_the_same_steps(tmp_path):
+    first = new_run(1)
+    take_a_step(first)
+    first.note(1.9, 0.01, 100.0)
+    take_a_step(first)
+    first.save(tmp_path, {"seed": 1})
+    take_a_step(first)
+    first.note(1.8, 0.01, 100.0)
+
+    second = new_run(2)
+    second.resume(tmp_path, {"seed": 1})
+    assert (second.step, second.bases, len(second.history)) == (2, 24, 1)
+    take_a_step(second)
+    second.note(1.8, 0.01, 100.0)
+    assert second.history == first.history
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name])
+        assert torch.equal(first.best[name], second.best[name])
+
+
+def test_best_weights_are_those_of_the_lowest_validation():
+    run = new_run(1)
+    take_a_step(run)
+    run.note(1.8, 0.01, 100.0)
+    best = run.best
+    take_a_step(run)
+    run.note(1.9, 0.01, 100.0)
+    assert run.best is best
+
+
+def test_no_checkpoint_is_a_new_run(tmp_path):
+    run = new_run(1)
+    run.resume(tmp_path, {})
+    assert (run.step, run.history) == (0, [])
+
+
+def test_unreadable_checkpoint(tmp_path):
+    (tmp_path / "state.safetensors").write_bytes(b"not this")
+    with pytest.raises(InputError, match=r"state.safetensors: not readable .* remove"):
+        new_run(1).resume(tmp_path, {})
+
+
+def test_another_configuration(tmp_path):
+    run = new_run(1)
+    take_a_step(run)
+    run.save(tmp_path, {"training": {"steps": 3}})
+    with pytest.raises(InputError, match=r"another configuration \(training.steps: 3 there, 4 here\)"):
+        new_run(1).resume(tmp_path, {"training": {"steps": 4}})
+
+
+def test_differences():
+    old = {"a": 1, "b": {"c": 2, "d": [1]}, "e": 0}
+    assert differences(old, {"a": 1, "b": {"c": 3, "d": [1]}}) == [
+        "b.c: 2 there, 3 here",
+        "e: 0 there, None here",
+    ]
+    assert differences(old, old) == []
+
+
+def test_second_writer_is_refused(tmp_path):
+    with locked(tmp_path / "checkpoint") as folder:
+        with pytest.raises(InputError, match="another run is training there"), locked(folder):
+            pass
+    with locked(tmp_path / "checkpoint"):
+        pass

@@ -1,0 +1,127 @@
+"""Model folders: what is written, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dnastudy.files import DiskFull, InputError
+from dnastudy.models import build, load
+
+CONFIGS = {
+    "ngram": {"kind": "ngram", "order": 4},
+    "lstm": {"kind": "lstm", "layers": 1, "width": 8, "embedding": 4},
+    "gru": {"kind": "gru", "layers": 2, "width": 8, "embedding": 4},
+    "gpt": {"kind": "gpt", "layers": 1, "width": 8, "heads": 2, "context": 16},
+}
+SEQUENCES = ["ACGTTGCANGT", "TTTACG"]
+
+
+@pytest.fixture(params=CONFIGS)
+def model(request):
+    torch.manual_seed(0)
+    model = build(CONFIGS[request.param], device="cpu")
+    return model.fit(SEQUENCES, validation=["ACGT"]) if model.kind == "ngram" else model
+
+
+def test_saved_and_loaded_model_is_the_same(model, tmp_path):
+    model.save(tmp_path / "model")
+    weights = "counts.npz" if model.kind == "ngram" else "model.safetensors"
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == sorted(
+        ["config.json", "tokenizer.json", weights]
+    )
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert sorted(config.pop("files")) == sorted([weights, "tokenizer.json"])
+    assert config == model.config
+    again = load(tmp_path / "model")
+    for end in (False, True):
+        before, after = (one.log_likelihood(SEQUENCES, include_end=end) for one in (model, again))
+        assert before.tolist() == after.tolist()
+    assert model.generate(2, 20) == again.generate(2, 20)
+
+
+def test_other_files_in_the_folder_stay(model, tmp_path):
+    (tmp_path / "record.json").write_text("{}")
+    model.save(tmp_path)
+    model.save(tmp_path)
+    assert (tmp_path / "record.json").read_text() == "{}"
+    load(tmp_path)
+
+
+def test_counts_above_a_byte_survive(tmp_path):
+    model = build({"kind": "ngram", "order": 2}).fit(["A" * 700 + "C" * 257 + "G" * 256])
+    model.save(tmp_path)
+    assert np.array_equal(load(tmp_path)._tables, model._tables)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_missing_or_tampered_file_is_named(tmp_path, name):
+    build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:-1] + b"?")
+    with pytest.raises(InputError, match=rf"{name}: not the file saved \(SHA-256 expected"):
+        load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=f"{name}: missing"):
+        load(tmp_path)
+
+
+def test_no_model_folder(tmp_path):
+    with pytest.raises(InputError, match=r"no config\.json there"):
+        load(tmp_path / "nowhere")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="no list of files"):
+        load(tmp_path)
+
+
+def test_config_and_weights_of_different_models(tmp_path):
+    build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"width": 9}))
+    with pytest.raises(InputError, match=r"config\.json and model\.safetensors disagree"):
+        load(tmp_path)
+
+
+def test_full_disk_leaves_the_old_model(tmp_path, monkeypatch):
+    build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(DiskFull, match="the disk is full"):
+        build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+    load(tmp_path)
+    assert not (tmp_path / ".saving").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"kind": "lsmt"}, r"model kind 'lsmt': did you mean 'lstm'\? expected one of ngram, lstm, gru, gpt"),
+        ({}, "model kind None: expected one of"),
+        ({"kind": "gpt", "widht": 3}, r"gpt model: 'widht' is no setting of it; did you mean 'width'"),
+        ({"kind": "lstm", "layers": "2"}, "lstm model: layers = '2'; expected a whole number"),
+        ({"kind": "lstm", "dropout": -0.1}, "lstm model: dropout = -0.1; expected a number"),
+        ({"kind": "lstm", "dropout": 1.0}, r"lstm model: dropout = 1.0; expected less than 1"),
+        ({"kind": "gpt", "heads": 0}, "gpt model: heads = 0; expected a whole number, 1 or more"),
+        ({"kind": "gpt", "context": 1}, "gpt: context 1; expected 2 or more"),
+        ({"kind": "gru", "layers": True}, "gru model: layers = True"),
+        ({"kind": "ngram", "order": 99}, "order 99; expected 1 to 13"),
+    ],
+)
+def test_bad_configuration(config, message):
+    with pytest.raises(InputError, match=message):
+        build(config)
+
+
+def test_unknown_kind_in_a_folder_is_reported_with_the_folder(tmp_path):
+    (tmp_path / "config.json").write_text('{"kind": "gtp", "files": {}}')
+    with pytest.raises(InputError, match=r"config\.json: model kind 'gtp': did you mean 'gpt'"):
+        load(tmp_path)
+
+
+def test_unknown_device():
+    with pytest.raises(InputError, match="device 'gpu': unknown"):
+        build(CONFIGS["lstm"], device="gpu")
