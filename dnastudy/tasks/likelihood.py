@@ -1,0 +1,111 @@
+"""How well a causal model predicts DNA: bits per base, over everything or inside and outside intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dnastudy.files import InputError
+from dnastudy.tokens.tokenizer import as_codes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dnastudy.genes import Corpus
+
+NATS_PER_BIT = np.log(2)
+
+
+def bits_per_base(model, sequences: Sequence[str | np.ndarray]) -> float:
+    """Total bits over total bases, both summed over all sequences first; bases that aren't ACGT are left out.
+
+    Parameters
+    ----------
+    model
+        A causal model (with ``log_likelihood``).
+    sequences
+        Strings or base codes (uint8, [length]).
+
+    Raises
+    ------
+    InputError
+        When there is no base to score.
+    TypeError
+        When the model isn't causal and so has no likelihood.
+    """
+    bases = known_bases(sequences).sum()
+    if not bases:
+        raise InputError(f"no A, C, G or T in {len(sequences)} sequences; expected at least one base to score")
+    return float(-model.log_likelihood(sequences).sum() / NATS_PER_BIT / bases)
+
+
+def known_bases(sequences: Sequence[str | np.ndarray]) -> np.ndarray:
+    """How many bases of each sequence are A, C, G or T: int64, [n]."""
+    return np.array([np.count_nonzero(as_codes(sequence) < 4) for sequence in sequences], dtype=np.int64)
+
+
+def score_windows(
+    model,
+    corpus: Corpus,
+    windows: pd.DataFrame,
+    *,
+    strata: Sequence[str] = ("shared", "repeat", "cds", "exon"),
+) -> pd.DataFrame:
+    """Score windows of a corpus, base by base, inside and outside each kind of interval.
+
+    Strata are of bases, not of genes: a gene that shares one stretch with training counts as shared on that
+    stretch alone.
+
+    Parameters
+    ----------
+    model
+        A causal model (with ``base_log_likelihoods``).
+    corpus
+        The corpus that the windows were taken from.
+    windows
+        ``start`` and ``end`` in corpus coordinates and ``locus``, a row a window.
+    strata
+        Kinds of interval; one that the corpus hasn't is left out.
+
+    Returns
+    -------
+    DataFrame, a row a window and stratum that has any scored base: window (row number in ``windows``), locus,
+    stratum ("all", then each kind and "not " + kind), bits, bases.
+    """
+    import pandas as pd
+
+    spans = list(zip(windows["start"].to_numpy(), windows["end"].to_numpy(), strict=True))
+    sequences = [np.asarray(corpus.all_codes[start:end]) for start, end in spans]
+    nats = np.concatenate([np.empty(0), *model.base_log_likelihoods(sequences)]).astype(np.float64)
+    window = np.repeat(np.arange(len(spans)), [len(sequence) for sequence in sequences])
+    scored = np.isfinite(nats)
+    if not scored.any():
+        raise InputError(f"no base scored in {len(spans)} windows; expected windows that hold A, C, G or T")
+    masks = {"all": scored}
+    present = set(corpus.intervals["kind"])
+    for kind in strata:
+        if kind in present:
+            track = corpus.inside(kind)
+            inside = np.concatenate([track[start:end] for start, end in spans])
+            masks[kind] = scored & inside
+            masks[f"not {kind}"] = scored & ~inside
+
+    tables = []
+    for stratum, mask in masks.items():
+        bases = np.bincount(window[mask], minlength=len(spans))
+        bits = -np.bincount(window[mask], weights=nats[mask], minlength=len(spans)) / NATS_PER_BIT
+        rows = np.flatnonzero(bases)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "window": rows,
+                    "locus": windows["locus"].to_numpy()[rows],
+                    "stratum": stratum,
+                    "bits": bits[rows],
+                    "bases": bases[rows],
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
