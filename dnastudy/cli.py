@@ -23,11 +23,10 @@ from the index that pip is configured for.
 
 _TRAIN = """
 Train one model on a corpus folder. It needs no more than torch, numpy and safetensors, so that it also runs
-on a bare GPU node; under torchrun it uses every GPU. Interrupted, the same command goes on from the last
+on a bare GPU node. Interrupted, the same command goes on from the last
 checkpoint.
 
   dnastudy train --config lstm.yaml --corpus results/laptop/corpus --out results/laptop/models/lstm
-  torchrun --nproc-per-node 4 -m dnastudy train --config gpt.json --corpus corpus --out models/gpt
 """
 
 

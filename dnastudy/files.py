@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 class InputError(ValueError):
     """Something given by the user is wrong: the message says what, where, expected, found and how to mend it."""
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Half an error line: the known name most like ``name``, and all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return f"{meant}expected one of {', '.join(known)}"
 
 
 class DiskFull(OSError):
@@ -43,15 +52,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: str | Path) -> Iterator[Path]:
+def atomic_folder(folder: str | Path, *, marker: str | None = None) -> Iterator[Path]:
     """Yield an empty temporary folder beside ``folder``; on success it replaces it as a whole.
+
+    With ``marker``, a folder that isn't empty is replaced only if it holds a file of that name: what somebody else
+    keeps there is never lost.
 
     Raises
     ------
+    InputError
+        When the folder holds files, and no ``marker`` among them.
     DiskFull
         When the file system has no room left.
     """
     folder = Path(folder)
+    if marker and folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
+        raise InputError(f"{folder}: holds other files (no {marker}); choose a new or an empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")

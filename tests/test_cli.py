@@ -42,7 +42,7 @@ def test_fetch_prints_each_verified_file_and_its_source(manifest, tmp_path, caps
 def test_fetch_only_refuses_a_member_that_is_not_there(manifest, tmp_path, capsys):
     assert cli.main(["fetch", str(manifest), "--dest", str(tmp_path), "--only", "b.txt"]) == 1
     error = capsys.readouterr().err
-    assert error == "dnastudy: error: made: no member 'b.txt' (nearest: a.txt); its members are a.txt\n"
+    assert error == "dnastudy: error: made: no member 'b.txt'; did you mean 'a.txt'? expected one of a.txt\n"
 
 
 def test_fetch_list_names_the_datasets(capsys):
@@ -53,7 +53,9 @@ def test_fetch_list_names_the_datasets(capsys):
 
 def test_fetch_answers_an_unknown_dataset_with_the_nearest(capsys):
     assert cli.main(["fetch", "grch83"]) == 1
-    assert capsys.readouterr().err.startswith("dnastudy: error: no manifest 'grch83' (nearest: grch38); there are ")
+    assert capsys.readouterr().err.startswith(
+        "dnastudy: error: no manifest 'grch83'; did you mean 'grch38'? expected one of "
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_the_papers_tables_are_pinned_by_git_blob():
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match=r"no manifest 'chr19-chr2' \(nearest: chr19-chr22\); there are .*grch38"):
+    with pytest.raises(InputError, match=r"no manifest 'chr19-chr2'; did you mean 'chr19-chr22'\? expected .*grch38"):
         load_manifest("chr19-chr2")
     with pytest.raises(InputError, match=r"mine\.yaml: no such manifest file"):
         load_manifest("mine.yaml")
@@ -106,7 +106,7 @@ def test_a_mistyped_field_is_answered_with_the_nearest(tmp_path):
     member = {"kind": "table", "sha265": "0" * 64, "sources": [{"file": "a"}]}
     with pytest.raises(InputError) as caught:
         load_manifest(write_manifest(tmp_path, {"a.csv": member}))
-    assert str(caught.value).endswith("made.yaml: members.a.csv.sha265: unknown field (nearest: sha256)")
+    assert "made.yaml: members.a.csv.sha265: unknown field; did you mean 'sha256'? expected one of kind, " in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_only_the_members_asked_for_are_fetched(server, tmp_path):
     manifest = write_manifest(tmp_path, members)
     assert list(fetch(manifest, dest=tmp_path / "data", members=["b.csv"])) == ["b.csv"]
     assert server.asked == ["/b.csv"]
-    with pytest.raises(InputError, match=r"no member 'b\.cs' \(nearest: b\.csv.*its members are a\.csv, b\.csv"):
+    with pytest.raises(InputError, match=r"no member 'b\.cs'; did you mean 'b\.csv'\? expected one of a\.csv, b\.csv"):
         fetch(manifest, dest=tmp_path / "data", members=["b.cs"])
 
 

@@ -139,7 +139,7 @@ def write_corpus(
     Parameters
     ----------
     out
-        The folder; a corpus that stands there is replaced.
+        The folder; a corpus that stands there is replaced, any other folder must be empty.
     codes
         uint8 codes of each gene in its own orientation.
     genes
@@ -173,7 +173,7 @@ def write_corpus(
             "span_bases": int(span.sum()),
             "union_bases": union_length(starts, starts + span),
         }
-    with atomic_folder(out) as partial:
+    with atomic_folder(out, marker="corpus.json") as partial:
         np.save(partial / "codes.npy", flat)
         np.save(partial / "offsets.npy", offsets)
         np.save(partial / "split.npy", split.astype(np.uint8))

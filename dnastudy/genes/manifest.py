@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
+from dnastudy.files import InputError, atomic_path, nearest, read_json, sha256, write_json
 from dnastudy.genes.download import Unavailable, copy, download, extract, find_package
 from dnastudy.genes.fasta import canonical_contig, read_fasta
 
@@ -118,8 +117,8 @@ class Manifest(_Strict):
         for name, member in self.members.items():
             for source in member.sources:
                 if source.archive and source.archive not in self.archives:
-                    near = _nearest(source.archive, self.archives)
-                    raise ValueError(f"{name}: {source.archive} is not among archives{near}")
+                    near = nearest(source.archive, self.archives)
+                    raise ValueError(f"{name}: {source.archive} is not among archives; {near}")
         return self
 
 
@@ -183,10 +182,7 @@ def fetch(name: str | Path, *, dest: str | Path | None = None, members: Sequence
     wanted = list(manifest.members) if members is None else list(members)
     for member in wanted:
         if member not in manifest.members:
-            raise InputError(
-                f"{manifest.name}: no member {member!r}{_nearest(member, manifest.members)}; "
-                f"its members are {', '.join(manifest.members)}"
-            )
+            raise InputError(f"{manifest.name}: no member {member!r}; {nearest(member, manifest.members)}")
     base = _manifest_path(name).parent
     return {member: _obtain(manifest, member, folder, base) for member in wanted}
 
@@ -336,13 +332,8 @@ def _manifest_path(name: str | Path) -> Path:
         return path
     known = list_manifests()
     if str(name) not in known:
-        raise InputError(f"no manifest {str(name)!r}{_nearest(str(name), known)}; there are {', '.join(known)}")
+        raise InputError(f"no manifest {str(name)!r}; {nearest(name, known)}")
     return MANIFESTS / f"{name}.yaml"
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)
-    return f" (nearest: {', '.join(close)})" if close else ""
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -351,6 +342,6 @@ def _first_problem(error: ValidationError) -> str:
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
         known = {key for model in (Manifest, Member, Source, Archive, Contig) for key in model.model_fields}
-        return f"{field}: unknown field{_nearest(str(first['loc'][-1]), known)}{more}"
+        return f"{field}: unknown field; {nearest(first['loc'][-1], known)}{more}"
     found = "" if first["type"] == "missing" else f", found {str(first['input'])[:80]!r}"
     return f"{field}: {first['msg'][:1].lower()}{first['msg'][1:]}{found}{more}"

@@ -1,0 +1,169 @@
+"""Check the parameters of notebooks and profiles before anything runs."""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from dnastudy.files import InputError, nearest
+
+PROJECT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = PROJECT / "notebooks"
+PROFILES = PROJECT / "workflow" / "profiles"
+_TYPES = {"int": int, "float": float, "str": str, "bool": bool}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's ``parameters`` cell."""
+
+    name: str
+    type: str
+    default: object
+    help: str
+
+
+def declared_parameters(notebook: str | Path) -> dict[str, Parameter]:
+    """Return the parameters that a notebook declares, in order.
+
+    ``notebook`` is a path or a name in notebooks/ without its ending. Every line of the cell tagged
+    ``parameters`` reads ``name: type = default  # help``; types are int, float, str and bool.
+
+    Raises
+    ------
+    InputError
+        When there is no such notebook, no ``parameters`` cell, or a line that isn't of that form.
+    """
+    path = Path(notebook)
+    if path.suffix != ".ipynb":
+        path = NOTEBOOKS / f"{notebook}.ipynb"
+    if not path.is_file():
+        known = sorted(p.stem for p in NOTEBOOKS.glob("*.ipynb"))
+        raise InputError(f"{path.name}: no such notebook; {nearest(path.stem, known)}")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    if len(sources) != 1:
+        raise InputError(f"{path.name}: expected one cell tagged 'parameters', found {len(sources)}")
+    found = {}
+    for number, line in enumerate(sources[0].splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        code, _, text = line.partition("  # ")
+        try:
+            (node,) = ast.parse(code).body
+            parameter = Parameter(node.target.id, node.annotation.id, ast.literal_eval(node.value), text.strip())
+            _TYPES[parameter.type]
+        except (SyntaxError, ValueError, AttributeError, KeyError):
+            raise InputError(
+                f"{path.name}, parameters cell, line {number}: expected 'name: int|float|str|bool = default  # help', "
+                f"found {line!r}"
+            ) from None
+        found[parameter.name] = parameter
+    return found
+
+
+def check_parameters(values: dict, declared: dict[str, Parameter], where: str) -> dict:
+    """Return the defaults with ``values`` on top; refuse an unknown name or a value of another type.
+
+    An int is taken where a float is declared; nothing else is converted.
+
+    Raises
+    ------
+    InputError
+        Naming the parameter, what was expected and found, and the nearest right name.
+    """
+    checked = {name: parameter.default for name, parameter in declared.items()}
+    for name, value in values.items():
+        if name not in declared:
+            raise InputError(f"{where}: there is no parameter {name!r}; {nearest(name, declared)}")
+        expected = declared[name].type
+        if expected == "float" and type(value) is int:
+            value = float(value)
+        if type(value) is not _TYPES[expected]:
+            raise InputError(
+                f"{where}: parameter {name!r} must be of type {expected}, found {value!r} "
+                f"({type(value).__name__}){_mend(expected, value)}"
+            )
+        checked[name] = value
+    return checked
+
+
+def _mend(expected: str, value: object) -> str:
+    if expected == "float" and isinstance(value, str):
+        return "; in YAML a number in scientific notation needs a point: 1.0e-4"
+    if expected == "str":
+        return "; quote it in YAML, or pass it to papermill with -r NAME VALUE, which keeps text as text"
+    return ""
+
+
+def load_profile(name: str | Path) -> dict[str, dict]:
+    """Read a profile and return the checked parameters of each of its jobs.
+
+    A profile is a YAML file, by name in workflow/profiles/ or by path, that maps a job to the parameters in
+    which it differs from its notebook's defaults. A job is a notebook's name, or ``notebook/run`` where one
+    notebook runs several times (``04_train_language_model/lstm``).
+
+    Returns
+    -------
+    dict
+        Job to complete parameters, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        For an unknown profile, notebook or parameter (with the nearest right name) or a value of a wrong type.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"{name}: no such profile; {nearest(name, sorted(p.stem for p in PROFILES.glob('*.yaml')))}")
+    try:
+        profile = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path.name}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(profile, dict) or not profile:
+        raise InputError(f"{path.name}: expected a mapping from notebooks to their parameters, found {profile!r}")
+    jobs = {}
+    for job, values in profile.items():
+        if not isinstance(values, dict | None):
+            raise InputError(f"{path.name}, {job}: expected parameters as 'name: value' lines, found {values!r}")
+        jobs[job] = check_parameters(values or {}, declared_parameters(job.split("/")[0]), f"{path.name}, {job}")
+    return jobs
+
+
+MODEL_FIELDS = {
+    "ngram": {"order": "order"},
+    "lstm": {"layers": "layers", "width": "width", "dropout": "dropout"},
+    "gpt": {
+        "layers": "layers",
+        "width": "width",
+        "heads": "heads",
+        "dropout": "dropout",
+        "context": "window",
+    },
+}
+TRAINING_FIELDS = (
+    "steps batch window learning_rate warmup precision seed validate_every checkpoint_every validation_windows"
+).split()
+
+
+def language_model(parameters: dict) -> dict:
+    """Turn the parameters of 04_train_language_model into the configuration that ``models.train_from_config`` takes.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind of model, with the nearest right name.
+    """
+    kind = parameters["model"]
+    if kind not in MODEL_FIELDS:
+        raise InputError(f"model={kind!r}: no such kind of model; {nearest(kind, MODEL_FIELDS)}")
+    model = {"kind": kind} | {field: parameters[name] for field, name in MODEL_FIELDS[kind].items()}
+    if kind == "ngram":
+        return {"model": model}
+    return {"model": model, "training": {name: parameters[name] for name in TRAINING_FIELDS}}

@@ -1,0 +1,263 @@
+"""Start a notebook's run and write down what came of it: metrics, tables, figures, and where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from functools import cached_property
+from pathlib import Path
+
+from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
+from dnastudy.study.parameters import PROJECT, check_parameters, declared_parameters
+
+FORMAT_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def start(notebook: str, namespace: dict) -> Run:
+    """Check a notebook's parameters as they stand in its namespace and return its `Run`.
+
+    A variable that the notebook doesn't declare can only have come from a mistyped parameter, so it is refused
+    here even where papermill let it pass. (Names in capitals are imported constants.)
+
+    Raises
+    ------
+    InputError
+        For an unknown parameter (with the nearest right name) or a value of a wrong type.
+    """
+    # A library of ours looks for Jupyter's widgets, which a rendered book couldn't show anyway.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    declared = declared_parameters(notebook)
+    given = {
+        name: value
+        for name, value in namespace.items()
+        if isinstance(value, str | int | float | bool | list | dict)
+        and not (name.startswith("_") or name.isupper() or name in {"In", "Out"})
+    }
+    return Run(notebook, check_parameters(given, declared, notebook))
+
+
+class Run:
+    """One run of one notebook: where its inputs and outputs are, and the record it leaves.
+
+    Attributes
+    ----------
+    parameters : dict
+        The checked parameters.
+    out : Path
+        The folder that takes the record, tables (TSV) and figures (SVG); ``results/smoke/<notebook>`` unless given.
+    """
+
+    def __init__(self, notebook: str, parameters: dict):
+        self.notebook = notebook
+        self.parameters = parameters
+        self.out = Path(parameters["out"]).resolve() if parameters["out"] else PROJECT / "results" / "smoke" / notebook
+        self.metrics: dict[str, dict] = {}
+        self.data: dict[str, object] = {}
+        self._started = time.monotonic()
+        _set_up_torch()
+
+    def __getattr__(self, name: str):
+        try:
+            return self.parameters[name]
+        except KeyError:
+            raise AttributeError(f"{self.notebook} has no parameter {name!r}") from None
+
+    @cached_property
+    def corpus(self):
+        """The corpus named by the ``corpus`` parameter; the embedded sample's where that is empty."""
+        from dnastudy.genes import Corpus
+        from dnastudy.study.inputs import smoke_corpus
+
+        corpus = Corpus.load(self.parameters["corpus"] or smoke_corpus())
+        self.data["corpus"] = corpus.info
+        return corpus
+
+    @cached_property
+    def models(self) -> dict:
+        """The models of the comma-separated folders in ``models``, by name; small ones where that is empty."""
+        from dnastudy.models import load
+        from dnastudy.study.inputs import smoke_models
+
+        folders = [Path(f.strip()) for f in self.parameters["models"].split(",") if f.strip()] or smoke_models()
+        loaded = {folder.resolve().name: load(folder, device=self.device) for folder in folders}
+        if len(loaded) < len(folders):
+            raise InputError(f"models={self.parameters['models']!r}: two folders have the same name; rename one")
+        self.data["models"] = {folder.resolve().name: sha256(folder / "config.json") for folder in folders}
+        return loaded
+
+    @property
+    def device(self) -> str | None:
+        """The device asked for, or None: CUDA if there is one, else the CPU."""
+        return self.parameters["device"] or None
+
+    @property
+    def progress(self):
+        """Where progress goes: a text stream outside the notebook's outputs, or False where nobody is listening."""
+        path = os.environ.get("DNASTUDY_PROGRESS")
+        return open(path, "a", encoding="utf-8") if path else False
+
+    def metric(self, name: str, value, *, unit: str, low=None, high=None, n: int | None = None) -> None:
+        """Record one number: a bare one, with an interval beside it, or an `Interval`."""
+        if hasattr(value, "_asdict"):
+            value, low, high, n = value
+        numbers = {"value": value, "low": low, "high": high}
+        self.metrics[name] = {k: None if v is None else float(v) for k, v in numbers.items()}
+        self.metrics[name] |= {"n": None if n is None else int(n), "unit": unit}
+
+    def table(self, frame, name: str) -> None:
+        """Write a DataFrame to ``<name>.tsv`` in `out`."""
+        with atomic_path(self.out / f"{name}.tsv") as partial:
+            frame.to_csv(partial, sep="\t", index=False, float_format="%.6g")
+
+    def figure(self, axes, name: str):
+        """Write the figure that ``axes`` stands in to ``<name>.svg`` in `out`, and return it for display."""
+        import matplotlib.pyplot as plt
+
+        figure = axes.get_figure() if hasattr(axes, "get_figure") else axes
+        with atomic_path(self.out / f"{name}.svg") as partial:
+            # No date and a fixed salt: the same figure is the same file.
+            figure.savefig(partial, format="svg", bbox_inches="tight", metadata={"Date": None})
+        plt.close(figure)
+        return figure
+
+    def finish(self) -> str:
+        """Write ``record.json`` into `out` and return, for print, what the numbers rest on."""
+        record = {
+            "notebook": self.notebook,
+            "profile": os.environ.get("DNASTUDY_PROFILE", "none"),
+            "parameters": {k: _without_folders(v) for k, v in self.parameters.items()},
+            "seed": self.parameters["seed"],
+            "metrics": self.metrics,
+            "data": self.data,
+            "code": code_identity(),
+            "machine": machine(),
+            "finished": time.strftime(FORMAT_TIME, time.gmtime()),
+            "seconds": round(time.monotonic() - self._started, 2),
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+        }
+        write_json(self.out / "record.json", record)
+        return summary(record)
+
+
+def load_record(folder: str | Path) -> dict:
+    """Read the ``record.json`` of a finished run.
+
+    Raises
+    ------
+    InputError
+        When it is missing, isn't JSON, or isn't a record.
+    """
+    path = Path(folder) / "record.json"
+    record = read_json(path)
+    missing = {"notebook", "parameters", "metrics", "data", "code", "machine"} - record.keys()
+    if missing:
+        raise InputError(f"{path}: not a record: it lacks {', '.join(sorted(missing))}; run its notebook again")
+    return record
+
+
+def code_identity() -> dict:
+    """The commit, whether the tree had changes, and hashes of the package and of the lock."""
+    lock = PROJECT / "constraints.txt"
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "changed": bool(_git("status", "--porcelain", "--", "dnastudy", "notebooks", "workflow", "constraints.txt")),
+        "package_sha256": package_hash(),
+        "lock_sha256": sha256(lock) if lock.is_file() else None,
+    }
+
+
+def package_hash(*rooms: str) -> str:
+    """SHA-256 over the sources of the package, or of the rooms named, with their names."""
+    root = PROJECT / "dnastudy"
+    parts = [root / room for room in rooms] or [root]
+    digest = hashlib.sha256()
+    for path in sorted(p for part in parts for p in part.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def machine() -> dict:
+    """What the run stood on: processor, cores, memory, accelerator and the versions that numbers depend on."""
+    import numpy
+    import torch
+
+    accelerator = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "accelerator": accelerator,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _set_up_torch() -> None:
+    """One thread unless told otherwise: results are bit-identical only for the same number of threads."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def _without_folders(value: object) -> object:
+    """Keep the last parts of a path: where a folder stands on some machine is nobody's business."""
+    if not isinstance(value, str) or os.sep not in value:
+        return value
+    return ",".join(_short(part) for part in value.split(","))
+
+
+def _short(path: str) -> str:
+    path = Path(path)
+    if path.is_absolute() and path.is_relative_to(PROJECT):
+        return path.relative_to(PROJECT).as_posix()
+    return path.name if path.is_absolute() else path.as_posix()
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as handle:
+            return next(line.split(":", 1)[1].strip() for line in handle if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def summary(record: dict) -> str:
+    """What a chapter ends with: how much was recorded, and the data, code and machine that it rests on."""
+    code, machine, data = record["code"], record["machine"], record["data"]
+    commit = code["commit"][:12] + (" with changes" if code["changed"] else "") if code["commit"] else "none"
+    lines = [
+        f"record    {record['notebook']}: {len(record['metrics'])} metrics, profile {record['profile']}",
+        f"code      commit {commit}, package {code['package_sha256'][:12]}",
+        f"machine   {machine['accelerator'] or machine['processor']}, {machine['threads']} of {machine['cores']} cores",
+        f"versions  torch {machine['torch']}, numpy {machine['numpy']}, Python {machine['python']}",
+        f"cost      {record['seconds']:.1f} s, {record['peak_memory_mb']:.0f} MB at most",
+    ]
+    contigs = data.get("corpus", {}).get("contigs", {})
+    lines += [f"contig    {name}: {contig['length']:,} bases, M5 {contig['m5']}" for name, contig in contigs.items()]
+    lines += [f"model     {name}: config sha256 {digest[:12]}" for name, digest in data.get("models", {}).items()]
+    return "\n".join(lines)

@@ -1,0 +1,129 @@
+"""dnastudy.study.parameters: what notebooks declare, and what is refused before anything runs."""
+
+import json
+
+import pytest
+
+from dnastudy.files import InputError
+from dnastudy.study.parameters import (
+    NOTEBOOKS,
+    PROFILES,
+    check_parameters,
+    declared_parameters,
+    language_model,
+    load_profile,
+)
+
+
+def notebook(folder, source, tags=("parameters",)):
+    path = folder / "99_try.ipynb"
+    cell = {"cell_type": "code", "source": source, "metadata": {"tags": list(tags)}, "outputs": []}
+    path.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def test_declared_parameters_have_name_type_default_and_help(tmp_path):
+    path = notebook(tmp_path, 'rate: float = 1e-3  # learning rate\nname: str = ""  # a name')
+    declared = declared_parameters(path)
+    assert list(declared) == ["rate", "name"]
+    assert (declared["rate"].type, declared["rate"].default, declared["rate"].help) == (
+        "float",
+        0.001,
+        "learning rate",
+    )
+
+
+@pytest.mark.parametrize("line", ["steps = 3", "steps: int", "steps: list = []", "steps: int = n"])
+def test_a_line_of_another_form_is_refused(tmp_path, line):
+    with pytest.raises(InputError, match="parameters cell, line 1: expected 'name: int"):
+        declared_parameters(notebook(tmp_path, line))
+
+
+def test_a_notebook_without_parameters_is_refused(tmp_path):
+    with pytest.raises(InputError, match="expected one cell tagged 'parameters', found 0"):
+        declared_parameters(notebook(tmp_path, "steps: int = 3", tags=()))
+
+
+def test_an_unknown_notebook_is_refused_with_the_nearest_name():
+    with pytest.raises(InputError, match="did you mean '05_compare_models'"):
+        declared_parameters("05_compare_model")
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda p: p.stem)
+def test_every_notebook_takes_out_seed_and_device_and_explains_each_parameter(path):
+    declared = declared_parameters(path)
+    assert {"out", "seed", "device"} <= declared.keys()
+    assert all(parameter.help for parameter in declared.values())
+
+
+def test_values_go_on_top_of_defaults_and_an_int_is_a_float(tmp_path):
+    declared = declared_parameters(notebook(tmp_path, "rate: float = 0.5  # r\nsteps: int = 3  # s"))
+    assert check_parameters({"rate": 1}, declared, "here") == {"rate": 1.0, "steps": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stepz": 3}, "here: there is no parameter 'stepz'; did you mean 'steps'"),
+        ({"steps": "3"}, "parameter 'steps' must be of type int, found '3'"),
+        ({"steps": True}, "must be of type int, found True"),
+        ({"rate": "1e-4"}, "needs a point: 1.0e-4"),
+        ({"name": 19}, "-r NAME VALUE"),
+        ({"flag": 1}, "must be of type bool"),
+    ],
+)
+def test_unknown_names_and_wrong_types_are_refused(tmp_path, values, message):
+    source = 'rate: float = 0.5  # r\nsteps: int = 3  # s\nname: str = ""  # n\nflag: bool = True  # f'
+    declared = declared_parameters(notebook(tmp_path, source))
+    with pytest.raises(InputError, match=message):
+        check_parameters(values, declared, "here")
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
+def test_profiles_hold_only_what_the_notebooks_declare(name):
+    jobs = load_profile(name)
+    assert {job.split("/")[0] for job in jobs} == {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
+
+
+def test_profiles_run_the_same_jobs():
+    assert list(load_profile("smoke")) == list(load_profile("laptop")) == list(load_profile("paper"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a mapping"),
+        ("- a", "expected a mapping"),
+        ("a: [", "not readable as YAML"),
+        ("05_compare_models: 3", "expected parameters as 'name: value' lines"),
+        ("05_compare_modles: {}", "did you mean '05_compare_models'"),
+        ("05_compare_models: {window: 3}", "did you mean 'windows'"),
+        ("05_compare_models: {windows: many}", "must be of type int, found 'many'"),
+    ],
+)
+def test_a_bad_profile_is_refused(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_profile(path)
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(InputError, match="did you mean 'laptop'"):
+        load_profile("labtop")
+
+
+def test_smoke_profile_is_the_notebooks_own_defaults():
+    assert PROFILES.joinpath("smoke.yaml").is_file()
+    jobs = load_profile("smoke")
+    assert jobs["05_compare_models"] == {n: p.default for n, p in declared_parameters("05_compare_models").items()}
+
+
+def test_language_model_gives_each_kind_its_own_fields():
+    parameters = load_profile("laptop")["04_train_language_model/lstm"]
+    config = language_model(parameters)
+    assert config["model"].keys() == {"kind", "layers", "width", "dropout"}
+    assert config["training"]["steps"] == parameters["steps"]
+    assert language_model(parameters | {"model": "ngram"}) == {"model": {"kind": "ngram", "order": parameters["order"]}}
+    with pytest.raises(InputError, match="did you mean 'lstm'"):
+        language_model(parameters | {"model": "lsmt"})

@@ -1,0 +1,86 @@
+"""dnastudy.study.record: a run checks its parameters and leaves a record that says what its numbers rest on."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from dnastudy.files import InputError
+from dnastudy.study import load_record, start
+from dnastudy.study.parameters import PROJECT, declared_parameters
+from dnastudy.study.record import package_hash
+from dnastudy.study.statistics import Interval
+
+
+def parameters(**changed):
+    return {name: p.default for name, p in declared_parameters("05_compare_models").items()} | changed
+
+
+def test_a_run_leaves_parameters_metrics_and_identities(tmp_path):
+    run = start("05_compare_models", parameters(out=str(tmp_path / "run"), seed=3))
+    run.metric("lstm/all/bits_per_base", Interval(1.7, 1.6, 1.8, 40), unit="bits/base")
+    run.metric("windows", 12, unit="windows")
+    run.table(pd.DataFrame({"a": [1], "b": [0.25]}), "scores")
+    run.finish()
+    record = load_record(tmp_path / "run")
+    assert record["metrics"]["lstm/all/bits_per_base"] == {
+        "value": 1.7,
+        "low": 1.6,
+        "high": 1.8,
+        "n": 40,
+        "unit": "bits/base",
+    }
+    assert record["metrics"]["windows"] == {
+        "value": 12.0,
+        "low": None,
+        "high": None,
+        "n": None,
+        "unit": "windows",
+    }
+    assert record["seed"] == 3
+    assert record["code"]["package_sha256"] == package_hash()
+    assert {"processor", "cores", "memory_gb", "torch", "threads"} <= record["machine"].keys()
+    assert record["seconds"] >= 0 and record["peak_memory_mb"] > 10
+    assert (tmp_path / "run" / "scores.tsv").read_text() == "a\tb\n1\t0.25\n"
+
+
+def test_a_record_names_no_folder_of_this_machine(tmp_path):
+    run = start("05_compare_models", parameters(out=str(tmp_path / "run"), corpus=str(tmp_path / "mine")))
+    run.finish()
+    assert load_record(tmp_path / "run")["parameters"]["corpus"] == "mine"
+    assert str(tmp_path) not in (tmp_path / "run" / "record.json").read_text()
+    inside = start("05_compare_models", parameters(corpus=str(PROJECT / "results" / "laptop"), out=str(tmp_path)))
+    inside.finish()
+    assert load_record(tmp_path)["parameters"]["corpus"] == "results/laptop"
+
+
+def test_a_variable_that_is_no_parameter_is_a_mistyped_parameter():
+    with pytest.raises(InputError, match="there is no parameter 'windos'; did you mean 'windows'"):
+        start("05_compare_models", parameters(windos=3))
+
+
+def test_what_a_kernel_adds_to_the_namespace_is_no_parameter():
+    run = start("05_compare_models", parameters(In=["x"], Out={}, _i1="x", __name__="__main__"))
+    assert run.windows == parameters()["windows"]
+
+
+def test_models_need_distinct_names(tmp_path):
+    run = start("05_compare_models", parameters())
+    run.parameters["models"] = "a/lstm, b/lstm"
+    with pytest.raises(InputError):
+        run.models  # noqa: B018 -- the look-up is the test
+
+
+def test_a_record_that_is_none_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_record(tmp_path)
+    (tmp_path / "record.json").write_text("{")
+    with pytest.raises(InputError, match="not readable as JSON"):
+        load_record(tmp_path)
+    (tmp_path / "record.json").write_text(json.dumps({"notebook": "05"}))
+    with pytest.raises(InputError, match="it lacks code, data, machine, metrics, parameters"):
+        load_record(tmp_path)
+
+
+def test_the_package_hash_follows_the_rooms_asked_for():
+    assert package_hash("genes") != package_hash("genes", "tokens") != package_hash()

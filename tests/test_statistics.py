@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnastudy.files import InputError
+from dnastudy.study.statistics import mean_bootstrap, paired_difference, ratio_bootstrap
+
+
+def test_the_value_is_a_ratio_of_sums():
+    interval = ratio_bootstrap([2, 30], [1, 20])
+    assert interval.value == 32 / 21
+    assert interval.n == 2
+
+
+def test_two_groups_give_the_three_ratios_that_two_draws_can():
+    # Draws: both of the first (1/4), one of each (1/2), both of the second (1/4).
+    interval = ratio_bootstrap([1, 3], [1, 1], resamples=4000, level=0.9)
+    assert interval == (2, 1, 3, 2)
+    narrow = ratio_bootstrap([1, 3], [1, 1], resamples=4000, level=0.4)
+    assert narrow == (2, 2, 2, 2)
+
+
+def test_rows_of_a_group_are_drawn_together():
+    rng = np.random.default_rng(0)
+    effect = np.repeat(rng.normal(size=50), 20)
+    groups = np.repeat(np.arange(50), 20)
+    alone = mean_bootstrap(effect)
+    together = mean_bootstrap(effect, groups)
+    assert together.n == 50
+    assert together.value == pytest.approx(alone.value)
+    # The standard error of 50 independent values is sqrt(20) times that of 1,000.
+    assert (together.high - together.low) / (alone.high - alone.low) == pytest.approx(20**0.5, rel=0.1)
+
+
+def test_groups_may_be_names_in_any_order():
+    numbers = ratio_bootstrap([1, 2, 3], [1, 1, 2], [7, 3, 7])
+    names = ratio_bootstrap([1, 2, 3], [1, 1, 2], ["z", "b", "z"])
+    assert numbers == names
+
+
+def test_a_single_group_has_no_interval():
+    interval = ratio_bootstrap([1, 2], [1, 1], ["a", "a"])
+    assert interval.value == 1.5
+    assert np.isnan([interval.low, interval.high]).all()
+    assert np.isnan(mean_bootstrap([3.0]).low)
+
+
+def test_the_seed_repeats_and_changes_the_interval():
+    values = np.random.default_rng(0).normal(size=40)
+    assert mean_bootstrap(values, seed=1) == mean_bootstrap(values, seed=1)
+    assert mean_bootstrap(values, seed=1) != mean_bootstrap(values, seed=2)
+    assert ratio_bootstrap(values, np.ones(40), seed=1) != ratio_bootstrap(values, np.ones(40), seed=2)
+
+
+def test_both_bootstraps_of_a_mean_agree():
+    values = np.random.default_rng(0).normal(size=200)
+    scipys = mean_bootstrap(values, resamples=5000)
+    ours = mean_bootstrap(values, np.arange(200), resamples=5000)
+    assert scipys.value == pytest.approx(ours.value)
+    assert (scipys.low, scipys.high) == pytest.approx((ours.low, ours.high), abs=0.01)
+
+
+def test_pairing_takes_out_what_both_models_share():
+    rng = np.random.default_rng(0)
+    hard = rng.normal(scale=10, size=300)
+    first, second = hard + rng.normal(scale=0.1, size=300), hard + 0.5
+    interval = paired_difference(first, second)
+    assert interval.low < -0.5 < interval.high
+    assert interval.high - interval.low < 0.05
+
+
+def test_a_paired_difference_of_ratios():
+    interval = paired_difference([4, 9], [2, 6], [2, 3], ["a", "b"])
+    assert interval.value == (2 + 3) / 5
+    assert (interval.low, interval.high) == (1, 1)
+
+
+def test_ninety_percent_intervals_cover_the_truth_about_as_often():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(300):
+        bases = rng.integers(200, 1000, 60)
+        bits = bases * rng.normal(1.9, 0.1, 60)
+        interval = ratio_bootstrap(bits, bases, resamples=300, seed=trial, level=0.9)
+        hits += interval.low <= 1.9 <= interval.high
+    # A binomial standard error of 300 trials is 1.7%; percentile intervals fall a little short.
+    assert 0.83 < hits / 300 < 0.95
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.5, 100), st.integers(0, 5)), min_size=1, max_size=30))
+def test_the_interval_lies_within_the_groups_own_ratios(rows):
+    numerator, denominator, groups = map(np.array, zip(*rows, strict=True))
+    interval = ratio_bootstrap(numerator, denominator, groups, resamples=50)
+    if interval.n > 1:
+        ratios = [numerator[groups == g].sum() / denominator[groups == g].sum() for g in set(groups)]
+        assert min(ratios) - 1e-9 <= interval.low <= interval.high <= max(ratios) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1, 2], [1]), "expected one value and one group a row"),
+        (([1, 2], [1, 1], ["a"]), "expected one value and one group a row"),
+        (([], []), "no row to resample"),
+        (([1, np.nan], [1, 1]), "row 1 is not a finite number"),
+        (([1, 2], [0, 0]), "nothing to divide by"),
+        (([1, 2], [3, -1]), "nothing to divide by"),
+    ],
+)
+def test_bad_input_is_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        ratio_bootstrap(*arguments)

@@ -1,0 +1,40 @@
+"""dnastudy.study.tables: what was measured, as rows with intervals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dnastudy.study.tables import accuracy_table, difference_table, score_table
+
+
+def scored(bits):
+    """Four windows of ten bases in two loci."""
+    return pd.DataFrame({"window": range(4), "locus": [0, 0, 1, 1], "stratum": "all", "bits": bits, "bases": 10})
+
+
+def test_bits_per_base_is_a_ratio_of_sums_with_an_interval_over_loci():
+    row = score_table({"lstm": scored([20, 18, 16, 14])}, resamples=500, seed=0).iloc[0]
+    assert (row["bits"], row["bases"], row["loci"]) == (1.7, 40, 2)
+    assert row["perplexity"] == pytest.approx(2**1.7)
+    assert (row["low"], row["high"]) == (1.5, 1.9)  # two loci: either one alone, or both
+
+
+def test_a_difference_is_paired_so_that_a_constant_gain_has_no_width():
+    base = np.array([20, 18, 16, 14])
+    table = difference_table({"ngram": scored(base), "lstm": scored(base - 1)}, against="ngram", resamples=200, seed=0)
+    row = table.iloc[0]
+    assert (row["model"], row["verdict"]) == ("lstm", "better")
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx((-0.1, -0.1, -0.1))
+
+
+def test_a_difference_that_changes_sign_between_loci_is_a_tie():
+    base = np.array([20, 18, 16, 14])
+    other = base + np.array([1, 1, -1, -1])
+    table = difference_table({"ngram": scored(base), "gpt": scored(other)}, against="ngram", resamples=500, seed=0)
+    assert table["verdict"].tolist() == ["tie"]
+
+
+def test_accuracy_resamples_genes_not_pairs():
+    judged = pd.DataFrame({"model": "lstm", "edits": 1, "gene": ["a", "a", "b", "b"], "correct": [1, 1, 0, 0.5]})
+    row = accuracy_table(judged, ["model", "edits"], resamples=500, seed=0).iloc[0]
+    assert (row["accuracy"], row["low"], row["high"], row["pairs"]) == (0.625, 0.25, 1.0, 4)

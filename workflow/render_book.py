@@ -1,0 +1,195 @@
+"""Render the book from a finished run: prose pages filled from records, executed notebooks as they are."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from dnastudy.files import InputError, sha256
+from dnastudy.study import load_profile, load_record
+from dnastudy.study.parameters import PROJECT
+
+BOOK = PROJECT / "book"
+PLACES = {"results": PROJECT / "results", "archive": BOOK / "archive"}
+
+
+def render(jobs: Iterable[str], run: Path, output: Path = BOOK) -> Path:
+    """Render ``<output>/_build/html`` from the run in the folder ``run`` and return its first page.
+
+    Nothing is executed. When neither pages nor run have changed since the last time, nothing is done.
+
+    Raises
+    ------
+    InputError
+        When the run isn't complete, a page asks for a number that no record holds, or Sphinx warns of anything.
+    """
+    missing = [job for job in jobs if not (run / job / "record.json").is_file() or not (run / f"{job}.ipynb").is_file()]
+    if missing:
+        raise InputError(f"{run}: no finished run of {', '.join(missing)}; run the study first: make book")
+    page = output / "_build" / "html" / "index.html"
+    stamp, state = output / "_build" / "state.sha256", _state(run)
+    if page.is_file() and stamp.is_file() and stamp.read_text() == state:
+        return page
+    print(f"Rendering the book from {run} ...", flush=True)
+    stamp.unlink(missing_ok=True)
+    source = output / "_build" / "source"
+    assemble(run, list(jobs), source)
+    build(source, output)
+    stamp.write_text(state)
+    return page
+
+
+def assemble(run: Path, jobs: list[str], source: Path) -> None:
+    """Put what Sphinx reads into one folder: filled pages, notebooks, figures, and scripts from installed packages."""
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    for job in jobs:
+        target = source / "chapters" / f"{job}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run / f"{job}.ipynb", target)
+        for figure in (run / job).glob("*.svg"):
+            (source / "figures" / job).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(figure, source / "figures" / job / figure.name)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.globals |= Numbers(run, jobs).functions()
+    for page in BOOK.glob("*.md"):
+        try:
+            text = environment.from_string(page.read_text(encoding="utf-8")).render()
+        except jinja2.TemplateError as error:
+            raise InputError(f"{page.relative_to(PROJECT)}: {error}") from None
+        (source / page.name).write_text(text, encoding="utf-8")
+    for name in ("_config.yml", "_toc.yml", "references.bib"):
+        shutil.copyfile(BOOK / name, source / name)
+    shutil.copytree(BOOK / "_static", source / "_static")
+    shutil.copyfile(_mathjax(), source / "_static" / "tex-svg.js")
+
+
+def build(source: Path, output: Path) -> None:
+    """Run Jupyter Book, warnings being errors."""
+    for name in ("html", ".doctrees"):
+        shutil.rmtree(output / "_build" / name, ignore_errors=True)
+    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--path-output", str(output)]
+    environment = os.environ | {"NO_COLOR": "1"}
+    done = subprocess.run([*command, "-W", "-n", "--keep-going"], capture_output=True, text=True, env=environment)
+    if done.returncode or not (output / "_build" / "html" / "index.html").is_file():
+        lines = (done.stdout + done.stderr).splitlines()
+        told = [line for line in lines if "WARNING" in line or "ERROR" in line or "Error" in line]
+        raise InputError("Jupyter Book stopped:\n" + "\n".join(told or lines[-20:]))
+
+
+class Numbers:
+    """What a prose page may ask for: numbers, tables and figures of a run, never typed by hand."""
+
+    def __init__(self, run: Path, jobs: list[str]):
+        self.run = run
+        self.records = {job: load_record(run / job) for job in jobs}
+
+    def functions(self) -> dict:
+        return {
+            "number": self.number,
+            "interval": self.interval,
+            "parameter": lambda job, name: self.records[job]["parameters"][name],
+            "data": lambda job: self.records[job]["data"],
+            "table": self.table,
+            "figure": lambda job, name: f"figures/{job}/{name}.svg",
+            "seconds": lambda job: f"{self.records[job]['seconds']:,.0f} s",
+            "executions": self.executions,
+            "machine": self.machine,
+            "profile": self.run.name,
+        }
+
+    def number(self, job: str, metric: str, form: str = ".3f") -> str:
+        """One metric of a record, in a format of Python's."""
+        metrics = self.records[job]["metrics"]
+        if metric not in metrics:
+            raise jinja2.TemplateRuntimeError(f"{job} has no metric {metric!r}")
+        return format(metrics[metric]["value"], form)
+
+    def interval(self, job: str, metric: str, form: str = ".3f") -> str:
+        """A metric with its 95% interval."""
+        value = self.records[job]["metrics"][metric]
+        return f"{self.number(job, metric, form)} ({value['low']:{form}} to {value['high']:{form}})"
+
+    def table(self, job: str, name: str, columns: dict[str, str], digits: int = 3, query: str = "") -> str:
+        """A TSV of a run as a Markdown table; ``columns`` maps its columns to headings."""
+        frame = pd.read_csv(self.run / job / f"{name}.tsv", sep="\t")
+        frame = frame.query(query) if query else frame
+        return markdown(frame[list(columns)].rename(columns=columns), digits)
+
+    def executions(self) -> str:
+        """How long each notebook took, with what, and on what."""
+        rows = [
+            {
+                "notebook": job,
+                "seconds": round(record["seconds"]),
+                "peak memory (MB)": round(record["peak_memory_mb"]),
+                "threads": record["machine"]["threads"],
+                "commit": (record["code"]["commit"] or "none")[:10]
+                + (" + changes" if record["code"]["changed"] else ""),
+                "package": record["code"]["package_sha256"][:10],
+            }
+            for job, record in self.records.items()
+        ]
+        return markdown(pd.DataFrame(rows), 0)
+
+    def machine(self) -> str:
+        """The machine of the run, in words; more than one where parts ran elsewhere."""
+        kinds = {
+            f"{m['accelerator'] or m['processor']}, {m['cores']} cores, {m['memory_gb']:.0f} GB, torch {m['torch']}"
+            for m in (record["machine"] for record in self.records.values())
+        }
+        return "; ".join(sorted(kinds))
+
+
+def markdown(frame: pd.DataFrame, digits: int) -> str:
+    """A small Markdown table; numbers to the right."""
+
+    def text(value: object) -> str:
+        if isinstance(value, float):
+            return "" if pd.isna(value) else f"{value:,.{digits}f}"
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+    numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame]
+    lines = ["| " + " | ".join(map(str, frame.columns)) + " |"]
+    lines.append("|" + "|".join("---:" if n else "---" for n in numeric) + "|")
+    lines += ["| " + " | ".join(text(v) for v in row) + " |" for row in frame.astype(object).itertuples(index=False)]
+    return "\n".join(lines)
+
+
+def _mathjax() -> Path:
+    """MathJax out of an installed package, so that formulas show without a network and no script is copied here."""
+    files = importlib.metadata.files("sphinx-mathjax-offline") or []
+    return Path(next(file for file in files if file.name == "tex-svg.js").locate())
+
+
+def _state(run: Path) -> str:
+    """A digest of everything that a rendering reads."""
+    pages = [p for p in BOOK.rglob("*") if p.is_file() and not {"_build", "archive"} & set(p.relative_to(BOOK).parts)]
+    results = [p for p in run.rglob("*") if p.suffix in {".ipynb", ".svg", ".tsv"} or p.name == "record.json"]
+    return "\n".join(f"{p} {sha256(p)}" for p in sorted([*pages, *results, Path(__file__)]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="laptop", help="whose run to render (laptop)")
+    parser.add_argument("--from", dest="place", choices=sorted(PLACES), default="results", help="where it stands")
+    arguments = parser.parse_args()
+    try:
+        print(f"The book: {render(load_profile(arguments.profile), PLACES[arguments.place] / arguments.profile)}")
+    except InputError as error:
+        print(f"dnastudy: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
