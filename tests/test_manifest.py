@@ -106,7 +106,7 @@ def test_a_mistyped_field_is_answered_with_the_nearest(tmp_path):
     member = {"kind": "table", "sha265": "0" * 64, "sources": [{"file": "a"}]}
     with pytest.raises(InputError) as caught:
         load_manifest(write_manifest(tmp_path, {"a.csv": member}))
-    assert "made.yaml: members.a.csv.sha265: unknown field; did you mean 'sha256'? expected one of kind, " in str(caught.value)
+    assert "made.yaml: members.a.csv.sha265: unknown field; did you mean 'sha256'?" in str(caught.value)
 
 
 @pytest.mark.parametrize(
