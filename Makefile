@@ -7,7 +7,7 @@ READY := .venv/.ready
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
-.PHONY: book test setup html archive notebooks bench lint clean help
+.PHONY: book test setup html archive notebooks lint clean help
 
 book: $(READY)        ## the study at laptop size, executed and rendered (PROFILE=smoke|laptop|paper, CORES=n)
 	@$(BIN)/python workflow/run_study.py --profile $(PROFILE) --cores $(CORES) $(ENGINE)
@@ -27,9 +27,6 @@ archive: $(READY)     ## copy the finished run into book/archive, the only way a
 notebooks: $(READY)   ## execute every notebook at smoke size in place: the outputs that nbval compares with
 	@$(BIN)/python workflow/refresh_notebooks.py
 
-bench: $(READY)       ## side-by-side measurements
-	@$(BIN)/python -m benchmarks
-
 lint: $(READY)        ## format and lint checks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
@@ -44,7 +41,7 @@ help:
 $(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dnastudy needs Python 3.11 or newer; found $$($(PYTHON) --version). Give one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@echo "Setting up .venv (about 1.2 GB; a few minutes the first time)"
+	@echo "Setting up .venv (about 2 GB on disk; a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@if [ "$$(uname)" = Linux ] && ! nvidia-smi -L >/dev/null 2>&1; then \
 	  $(BIN)/pip install -q --no-deps --timeout 10 --retries 0 --index-url $(CPU_WHEELS) torch==$(TORCH) 2>/dev/null \

@@ -64,6 +64,14 @@ def test_what_a_kernel_adds_to_the_namespace_is_no_parameter():
     assert run.windows == parameters()["windows"]
 
 
+def test_lists_come_between_commas():
+    run = start("05_compare_models", parameters(floors="1, 4,8"))
+    assert run.listed("floors", int) == [1, 4, 8]
+    run.parameters["floors"] = "1,four"
+    with pytest.raises(InputError, match="floors='1,four': expected int values between commas"):
+        run.listed("floors", int)
+
+
 def test_models_need_distinct_names(tmp_path):
     run = start("05_compare_models", parameters())
     run.parameters["models"] = "a/lstm, b/lstm"

@@ -77,7 +77,7 @@ def build(source: Path, output: Path) -> None:
     """Run Jupyter Book, warnings being errors."""
     for name in ("html", ".doctrees"):
         shutil.rmtree(output / "_build" / name, ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source), "--path-output", str(output)]
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source), "--path-output", str(output)]
     environment = os.environ | {"NO_COLOR": "1"}
     done = subprocess.run([*command, "-W", "-n", "--keep-going"], capture_output=True, text=True, env=environment)
     if done.returncode or not (output / "_build" / "html" / "index.html").is_file():

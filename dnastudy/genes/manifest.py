@@ -342,6 +342,6 @@ def _first_problem(error: ValidationError) -> str:
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
         known = {key for model in (Manifest, Member, Source, Archive, Contig) for key in model.model_fields}
-        return f"{field}: unknown field; {nearest(first["loc"][-1], sorted(known))}{more}"
+        return f"{field}: unknown field; {nearest(first['loc'][-1], sorted(known))}{more}"
     found = "" if first["type"] == "missing" else f", found {str(first['input'])[:80]!r}"
     return f"{field}: {first['msg'][:1].lower()}{first['msg'][1:]}{found}{more}"

@@ -13,9 +13,10 @@ COLOURS = {
     "lstm": "#d55e00",
     "gpt": "#029e73",
     "gru": "#cc78bc",
-    "train": "#0173b2",
+    "train": "#56b4e9",
     "validation": "#de8f05",
-    "test": "#d55e00",
+    "test": "#7b4fa3",
+    "held out": "#3b3b3b",
 }
 FLOOR = "#8c8c8c"
 
@@ -99,10 +100,11 @@ def draw_vocabularies(statistics: pd.DataFrame) -> Axes:
 
 
 def draw_ranks(counts: pd.DataFrame) -> Axes:
-    """Zipf plot: share of each token by its rank. Columns: vocabulary, rank, share."""
+    """Zipf plot: share of each token by its rank. Columns: vocabulary, kind, rank, share."""
     axes = plt.subplots()[1]
-    sns.lineplot(counts, x="rank", y="share", hue="vocabulary", palette="viridis", ax=axes)
+    sns.lineplot(counts, x="rank", y="share", hue="vocabulary", style="kind", palette="viridis", ax=axes)
     axes.set(xscale="log", yscale="log", xlabel="rank of the token", ylabel="share of all tokens")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     return axes
 
 
@@ -163,14 +165,8 @@ def draw_spectra(divergence: pd.DataFrame) -> Axes:
     """Jensen-Shannon divergence from held-out genes by k, a line a set. Columns: set, k, divergence (bits)."""
     axes = plt.subplots()[1]
     for name, part in divergence.groupby("set", sort=False):
-        axes.plot(
-            part["k"],
-            part["divergence"],
-            "o-",
-            color=colour(name),
-            label=name,
-            ls="-" if name in COLOURS else "--",
-        )
+        line = "o-" if name in COLOURS else "o--"
+        axes.plot(part["k"], part["divergence"], line, color=colour(name), label=name)
     axes.set(yscale="log", xlabel="k", ylabel="Jensen-Shannon divergence\nfrom held-out k-mers (bits)")
     axes.legend()
     return axes

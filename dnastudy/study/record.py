@@ -84,12 +84,31 @@ class Run:
         from dnastudy.models import load
         from dnastudy.study.inputs import smoke_models
 
-        folders = [Path(f.strip()) for f in self.parameters["models"].split(",") if f.strip()] or smoke_models()
+        folders = self.listed("models", Path) or smoke_models()
         loaded = {folder.resolve().name: load(folder, device=self.device) for folder in folders}
         if len(loaded) < len(folders):
             raise InputError(f"models={self.parameters['models']!r}: two folders have the same name; rename one")
         self.data["models"] = {folder.resolve().name: sha256(folder / "config.json") for folder in folders}
         return loaded
+
+    @property
+    def bootstrap(self) -> dict:
+        """How intervals are drawn, as keyword arguments: resamples and seed."""
+        return {"resamples": self.parameters["resamples"], "seed": self.parameters["seed"]}
+
+    def listed(self, name: str, kind: type = str) -> list:
+        """The comma-separated values of a parameter.
+
+        Raises
+        ------
+        InputError
+            When one of them isn't of the kind asked for.
+        """
+        try:
+            return [kind(part.strip()) for part in self.parameters[name].split(",") if part.strip()]
+        except ValueError:
+            found = self.parameters[name]
+            raise InputError(f"{name}={found!r}: expected {kind.__name__} values between commas") from None
 
     @property
     def device(self) -> str | None:
@@ -113,7 +132,7 @@ class Run:
     def table(self, frame, name: str) -> None:
         """Write a DataFrame to ``<name>.tsv`` in `out`."""
         with atomic_path(self.out / f"{name}.tsv") as partial:
-            frame.to_csv(partial, sep="\t", index=False, float_format="%.6g")
+            frame.to_csv(partial, sep="\t", index=False, float_format="%.9g")
 
     def figure(self, axes, name: str):
         """Write the figure that ``axes`` stands in to ``<name>.svg`` in `out`, and return it for display."""

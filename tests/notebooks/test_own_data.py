@@ -1,0 +1,79 @@
+"""A researcher's path, by the README's own commands: own FASTA and annotation, a model, own pairs."""
+
+import gzip
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from dnastudy.files import read_json
+from dnastudy.genes import fetch
+from dnastudy.study import load_record
+from dnastudy.study.parameters import NOTEBOOKS
+
+
+def papermill(folder, notebook, **parameters):
+    """Run a notebook with plain papermill in ``folder`` and return its finished process."""
+    command = [sys.executable, "-m", "papermill", str(NOTEBOOKS / f"{notebook}.ipynb"), f"{notebook}.ipynb"]
+    for name, value in parameters.items():
+        command += ["-p", name, str(value)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, "-k", "python3", "--no-progress-bar"], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with ``my.fa``, soft-masked, with CRLF and no last newline, its ``my.gff3.gz``, and ``pairs.csv``."""
+    folder = tmp_path_factory.mktemp("own data")
+    sample = fetch("sample")
+    header, *lines = gzip.decompress(sample["chr19.fa.gz"].read_bytes()).decode().splitlines()
+    lines[1] = lines[1].lower()
+    (folder / "my.fa").write_bytes("\r\n".join([header, *lines]).encode())
+    (folder / "my.gff3.gz").write_bytes(sample["chr19.gff3.gz"].read_bytes())
+    pairs = pd.DataFrame(
+        {"id": ["a", "b"], "real": ["ACGTACGTAC", "GGGTTTAAAC"], "mutated": ["ACGTACGTTC", "GGGTTTAAC"]}
+    )
+    pairs.to_csv(folder / "pairs.csv", index=False)
+    return folder
+
+
+@pytest.mark.slow
+def test_from_own_fasta_to_own_pairs(folder):
+    done = papermill(folder, "01_extract_genes", fasta="my.fa", annotation="my.gff3.gz", out="my_corpus")
+    assert done.returncode == 0, done.stderr[-2000:]
+    record = load_record(folder / "my_corpus")
+    (contig,) = record["data"]["corpus"]["contigs"].values()
+    assert (contig["length"], contig["iupac_read_as_unknown"]) == (2_000_000, 0)
+    assert contig["lower_case_read_as_upper"] > 0
+    assert sum(record["metrics"][f"{split}/genes"]["value"] for split in ("train", "validation", "test")) > 50
+
+    done = papermill(folder, "04_train_language_model", corpus="my_corpus", model="ngram", order=6, out="my_model")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert read_json(folder / "my_model" / "config.json")["order"] == 6
+
+    done = papermill(
+        folder, "08_detect_mutations", corpus="my_corpus", models="my_model", pairs="pairs.csv", out="my_task"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    pairs = pd.read_csv(folder / "my_task" / "pairs.tsv", sep="\t").query("model == 'my_model'")
+    assert pairs["id"].tolist() == ["a", "b"]
+    assert pairs[["bases_real", "bases_mutated"]].to_numpy().tolist() == [[10, 10], [10, 9]]
+    assert (pairs[["ll_real", "ll_mutated"]] < 0).all(axis=None)
+
+    counts = folder / "my_model" / "counts.npz"
+    counts.write_bytes(counts.read_bytes()[:-1])  # tampered with: nothing may be scored with it
+    done = papermill(folder, "05_compare_models", corpus="my_corpus", models="my_model", out="scores")
+    assert done.returncode == 1
+    assert "counts.npz: not the file that was saved" in done.stderr
+    assert not (folder / "scores").exists()
+
+
+def test_half_of_a_pair_is_refused_with_one_clear_line(folder):
+    done = papermill(folder, "01_extract_genes", fasta="my.fa", out="nothing")
+    assert done.returncode == 1
+    assert "InputError: fasta and annotation go together, one annotation a FASTA: found 1 and 0 files" in done.stderr
+    assert not (folder / "nothing").exists()
