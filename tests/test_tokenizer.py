@@ -68,13 +68,6 @@ def test_the_library_reads_the_file_and_encodes_alike(tmp_path, merges):
     assert library.decode(library.encode("acACaaa").ids) == "ACACAAA"
 
 
-def test_transformers_reads_the_file_and_encodes_alike(tmp_path):
-    transformers = pytest.importorskip("transformers")
-    Tokenizer(MERGES).save(tmp_path / "tokenizer.json")
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
-    assert fast("ACACNaaaTG")["input_ids"] == [10, 1, 12, 13]
-
-
 def test_loading_undoes_saving(tmp_path):
     Tokenizer(MERGES).save(tmp_path / "tokenizer.json")
     loaded = Tokenizer.load(tmp_path / "tokenizer.json")

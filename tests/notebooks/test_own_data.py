@@ -68,7 +68,7 @@ def test_from_own_fasta_to_own_pairs(folder):
     counts.write_bytes(counts.read_bytes()[:-1])  # tampered with: nothing may be scored with it
     done = papermill(folder, "05_compare_models", corpus="my_corpus", models="my_model", out="scores")
     assert done.returncode == 1
-    assert "counts.npz: not the file that was saved" in done.stderr
+    assert "counts.npz: not the file saved" in done.stderr
     assert not (folder / "scores").exists()
 
 
