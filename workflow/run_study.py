@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import signal
 import subprocess
 import sys
 import time
@@ -81,7 +82,11 @@ def execute(profile: str, results: Path, cores: int, engine: list[str]) -> None:
         try:
             code = snakemake.wait()
         except KeyboardInterrupt:
-            snakemake.wait()  # it has had the same Ctrl-C, and puts its own house in order
+            try:
+                snakemake.wait(timeout=10)  # a terminal's Ctrl-C has reached it too, and it stops its notebooks
+            except subprocess.TimeoutExpired:
+                snakemake.send_signal(signal.SIGINT)
+                snakemake.wait()
             raise
         if code:
             raise subprocess.CalledProcessError(code, "snakemake")
