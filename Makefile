@@ -39,10 +39,10 @@ help:
 # A machine with an NVIDIA GPU takes torch's CUDA build from the package index; any other Linux machine takes the
 # CPU build, a tenth of the size, from PyTorch's own index, and falls back to the package index where that is out of reach.
 $(READY): constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "dnastudy needs Python 3.11 or newer; found $$($(PYTHON) --version). Give one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "dnastudy needs Python 3.11, 3.12 or 3.13; found $$($(PYTHON) --version). Give one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Setting up .venv (about 2 GB on disk; a few minutes the first time)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 	@if [ "$$(uname)" = Linux ] && ! nvidia-smi -L >/dev/null 2>&1; then \
 	  $(BIN)/pip install -q --no-deps --timeout 10 --retries 0 --index-url $(CPU_WHEELS) torch==$(TORCH) 2>/dev/null \
 	  || echo "PyTorch's own index is out of reach: taking torch from the package index"; fi

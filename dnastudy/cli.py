@@ -22,16 +22,21 @@ from the index that pip is configured for.
 """
 
 _TRAIN = """
-Train one model on a corpus folder. It needs no more than torch, numpy and safetensors, so that it also runs
-on a bare GPU node. Interrupted, the same command goes on from the last
-checkpoint.
+Train one model on a corpus folder. It needs no more than torch, numpy and safetensors (and pyyaml, if the
+configuration is YAML), so that it also runs on a bare GPU node. Interrupted, the same command goes on from
+the last checkpoint.
 
-  dnastudy train --config lstm.yaml --corpus results/laptop/corpus --out results/laptop/models/lstm
+  dnastudy train --config lstm.yaml --corpus results/laptop/01_extract_genes --out my_lstm
+
+lstm.yaml, in which whatever is left out has its default:
+
+  model: {kind: lstm, layers: 2, width: 256}
+  training: {steps: 1500, batch: 16, window: 256, learning_rate: 4.0e-3}
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 1 for bad input or a full disk, 130 when interrupted."""
+    """Run one command and return its exit code: 0, 1 for bad input or a failing disk, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
@@ -40,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except DiskFull as error:
         print(f"dnastudy: error: {error.strerror}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"dnastudy: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dnastudy: interrupted; the same command goes on from here", file=sys.stderr)
@@ -68,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train", help="train one model on a corpus", description=_TRAIN, formatter_class=as_written
     )
-    train.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML or JSON: kind, sizes, steps")
+    train.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML or JSON, as above")
     train.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="corpus folder (notebook 01)")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
     train.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ... (default: cuda if there, else cpu)")
@@ -109,5 +117,7 @@ def _read_config(path: Path) -> dict:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(config, dict):
-        raise InputError(f"{path}: expected names with values, such as kind: lstm, found {json.dumps(config)[:80]}")
+        raise InputError(
+            f"{path}: expected names with values, such as model: {{kind: lstm}}, found {json.dumps(config)[:80]}"
+        )
     return config

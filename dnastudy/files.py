@@ -52,22 +52,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: str | Path, *, marker: str | None = None) -> Iterator[Path]:
+def atomic_folder(folder: str | Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside ``folder``; on success it replaces it as a whole.
-
-    With ``marker``, a folder that isn't empty is replaced only if it holds a file of that name: what somebody else
-    keeps there is never lost.
 
     Raises
     ------
-    InputError
-        When the folder holds files, and no ``marker`` among them.
     DiskFull
         When the file system has no room left.
     """
     folder = Path(folder)
-    if marker and folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
-        raise InputError(f"{folder}: holds other files (no {marker}); choose a new or an empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
@@ -89,7 +82,7 @@ def atomic_folder(folder: str | Path, *, marker: str | None = None) -> Iterator[
 
 
 def _raise_if_full(error: OSError, path: Path) -> None:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) and not isinstance(error, DiskFull):
         free = shutil.disk_usage(path.parent).free
         raise DiskFull(
             error.errno,

@@ -8,7 +8,7 @@ import pytest
 
 from dnastudy.files import InputError
 from dnastudy.genes import decode, read_fasta, reverse_complement
-from dnastudy.genes.annotation import check_ends, coding_introns, read_annotation
+from dnastudy.genes.annotation import check_ends, read_annotation
 
 # Two genes of one story in each dialect: G1 forward with a spliced coding transcript, G2 reverse, non-coding.
 ENSEMBL_GFF3 = """\
@@ -81,7 +81,6 @@ def test_dialects_give_the_same_tables(tmp_path, content):
         ("G2", "T2", "chr19", 2000, 2500, "-"),
     ]
     assert rows(table.cds, "gene", "start", "end") == [("G1", 150, 300), ("G1", 500, 600)]
-    assert rows(coding_introns(table), *PLACE) == [("chr19", 300, 500, "+")]
 
 
 def test_an_alias_is_reported(tmp_path):
@@ -231,9 +230,17 @@ def test_real_genes(real, name, genes, spans, union, starts):
     ],
 )
 def test_real_introns_have_splice_sites(real, name, introns, ends):
+    """Introns between exons of protein_coding transcripts, once for each start, end and strand."""
     codes, table = real[name]
-    found = coding_introns(table)
-    sequences = [cut(codes, *row) for row in rows(found, "start", "end", "strand")]
+    chosen = table.transcripts.query("type == 'protein_coding'")["id"]
+    exons = table.exons[table.exons["transcript"].isin(chosen)].sort_values("start")
+    found = {
+        (left, right, strand)
+        for (_, strand), parts in exons.groupby(["transcript", "strand"])
+        for left, right in zip(parts["end"], parts["start"].iloc[1:], strict=False)
+        if left < right
+    }
+    sequences = [cut(codes, *intron) for intron in found]
     kinds = pd.Series([f"{s[:2]}-{s[-2:]}" for s in sequences]).value_counts()
     assert len(found) == introns
     assert {kind: kinds[kind] for kind in ends} == ends

@@ -1,5 +1,7 @@
 """Checkpoints: all that the next step depends on comes back; a folder has one writer."""
 
+import errno
+
 import pytest
 import torch
 
@@ -87,4 +89,17 @@ def test_second_writer_is_refused(tmp_path):
         with pytest.raises(InputError, match="another run is training there"), locked(folder):
             pass
     with locked(tmp_path / "checkpoint"):
+        pass
+
+
+def test_disk_without_locks(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, "")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    number = errno.ENOLCK
+    with locked(tmp_path / "checkpoint") as folder:
+        assert folder.is_dir()
+    number = errno.EIO
+    with pytest.raises(OSError), locked(tmp_path / "checkpoint"):
         pass

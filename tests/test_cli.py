@@ -7,9 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from dnastudy import cli
 from dnastudy.files import DiskFull, InputError
+from dnastudy.models import TrainingConfig, build, load
 
 
 @pytest.fixture
@@ -59,7 +61,11 @@ def test_fetch_answers_an_unknown_dataset_with_the_nearest(capsys):
 
 
 @pytest.mark.parametrize(
-    "name, text", [("c.yaml", "kind: lstm\nsteps: 10\n"), ("c.json", '{"kind":"lstm","steps":10}')]
+    "name, text",
+    [
+        ("c.yaml", "model: {kind: lstm}\ntraining:\n  steps: 10\n"),
+        ("c.json", '{"model": {"kind": "lstm"}, "training": {"steps": 10}}'),
+    ],
 )
 def test_train_passes_the_configuration_on(tmp_path, trained, name, text):
     (tmp_path / name).write_text(text)
@@ -75,7 +81,27 @@ def test_train_passes_the_configuration_on(tmp_path, trained, name, text):
         "cpu",
     ]
     assert cli.main(command) == 0
-    assert trained == [({"kind": "lstm", "steps": 10}, Path("corpus"), Path("model"), "cpu")]
+    assert trained == [({"model": {"kind": "lstm"}, "training": {"steps": 10}}, Path("corpus"), Path("model"), "cpu")]
+
+
+def test_train_trains(tmp_path, corpus, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # no bar or lines in a notebook
+    (tmp_path / "c.yaml").write_text(
+        "model: {kind: lstm, layers: 1, width: 8}\ntraining: {steps: 2, batch: 2, window: 16, learning_rate: 4.0e-3}\n"
+    )
+    folders = ["--corpus", str(corpus.folder), "--out", str(tmp_path / "my_lstm")]
+    assert cli.main(["train", "--config", str(tmp_path / "c.yaml"), *folders, "--device", "cpu"]) == 0
+    assert capsys.readouterr().err.startswith("step 2/2  train ")
+    assert len(load(tmp_path / "my_lstm").generate(1, 20)[0]) == 20
+
+
+def test_train_help_shows_a_configuration_that_trains(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("  model: ", "  training: "))]
+    config = yaml.safe_load("\n".join(shown))
+    assert build(config["model"], device="cpu").config["width"] == 256
+    assert TrainingConfig.from_dict(config["training"]).steps == 1500
 
 
 def test_train_leaves_the_choice_of_device_open(tmp_path, trained):
@@ -87,7 +113,7 @@ def test_train_leaves_the_choice_of_device_open(tmp_path, trained):
 @pytest.mark.parametrize(
     "name, text, complaint",
     [
-        ("c.yaml", "- lstm\n", 'expected names with values, such as kind: lstm, found ["lstm"]'),
+        ("c.yaml", "- lstm\n", 'expected names with values, such as model: {kind: lstm}, found ["lstm"]'),
         ("c.yaml", "kind: [", "not readable as YAML"),
         ("c.json", "{", "not readable as JSON"),
         ("c.yaml", None, "no such file"),
@@ -109,6 +135,7 @@ def test_train_refuses_a_configuration_that_is_none(tmp_path, trained, capsys, n
     [
         (InputError("corpus: no such folder"), 1, "dnastudy: error: corpus: no such folder\n"),
         (DiskFull(28, "model: the disk is full"), 1, "dnastudy: error: model: the disk is full\n"),
+        (PermissionError(13, "Permission denied", "m"), 1, "dnastudy: error: [Errno 13] Permission denied: 'm'\n"),
         (KeyboardInterrupt(), 130, "dnastudy: interrupted; the same command goes on from here\n"),
     ],
 )
@@ -117,7 +144,7 @@ def test_every_stop_is_one_line_and_an_exit_code(tmp_path, monkeypatch, capsys, 
         raise raised
 
     monkeypatch.setitem(sys.modules, "dnastudy.models.training", SimpleNamespace(train_from_config=stop))
-    (tmp_path / "c.json").write_text(json.dumps({"kind": "lstm"}))
+    (tmp_path / "c.json").write_text(json.dumps({"model": {"kind": "lstm"}}))
     assert cli.main(["train", "--config", str(tmp_path / "c.json"), "--corpus", "c", "--out", "m"]) == code
     assert capsys.readouterr().err == line
 

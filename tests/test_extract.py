@@ -1,11 +1,14 @@
 """From FASTA and annotation to a corpus: orientation, filters, splits, counts, and every refusal."""
 
 import gzip
+import os
+from pathlib import Path
 
 import pytest
 
 from dnastudy.files import DiskFull, InputError
 from dnastudy.genes import Corpus, extract_genes
+from dnastudy.genes.corpus import FILES
 
 # Twenty bases a line make coordinates easy: gene n begins at base 20 * n + 1 of its contig.
 CHR1 = "ACGTTGCAACGGATCCTTAG" + "TTGACCATGGCATTAGCCGA" + "GGCATNRACCATTTGACCAA" + "ccatgacgattacagattac"
@@ -39,7 +42,7 @@ def make(tmp_path):
 
 def test_genes_are_cut_oriented_split_and_counted(make, tmp_path):
     (tmp_path / "r.bed").write_text("chr1\t15\t23\nchr2\t0\t1\n")
-    corpus = make(repeats=tmp_path / "r.bed", validation="chr1:61-80", max_n=0.1)
+    corpus = make(repeats=tmp_path / "r.bed", validation=0.25, max_n=0.1)
     assert corpus.sequences("train") == [
         "ACGTTGCAACGGATCCTTAG",
         "TCGGCTAATGCCATGGTCAA",
@@ -60,16 +63,28 @@ def test_genes_are_cut_oriented_split_and_counted(make, tmp_path):
         "lower_case_read_as_upper": 20,
         "iupac_read_as_unknown": 1,
         "unknown": 2,
+        "crlf_lines": 0,
+        "no_final_newline": 0,
         "name_in_annotation": "1",
     }
-    assert corpus.info["held_out"] == {"test": "chr2", "validation": "chr1:61-80"}
+    assert corpus.info["held_out"] == {"test": "chr2", "validation": "chr1 from base 61"}
     assert corpus.info["splits"]["train"] == {"genes": 3, "loci": 3, "span_bases": 60, "union_bases": 60}
+
+
+def test_a_contig_goes_by_three_names(make):
+    fasta = f">1\n{CHR1}\n>chr2\n{CHR2}\n>MT\nACGT\n"
+    contigs = make([*GENES[:4], gene("chr2", 1, 20)], fasta=fasta, validation=0.33).info["contigs"]
+    assert {name: (d["name"], d["name_in_annotation"]) for name, d in contigs.items()} == {
+        "chr1": ("1", "1"),
+        "chr2": ("chr2", "chr2"),
+        "chrM": ("MT", None),
+    }
 
 
 def test_overlapping_spans_are_counted_as_spans_and_as_a_union(make):
     corpus = make(
         [gene("1", 1, 20), gene("1", 11, 30, "-"), gene("1", 61, 80), gene("2", 1, 20)],
-        validation="chr1:61-80",
+        validation=0.4,
     )
     assert corpus.info["splits"]["train"] == {"genes": 2, "loci": 1, "span_bases": 40, "union_bases": 30}
     assert corpus.genes["locus"].tolist() == [0, 0, 1, 2]
@@ -84,7 +99,7 @@ def test_everything_dropped_is_counted_by_reason(make):
         gene("KI270728.1", 1, 20, name="elsewhere"),
         gene("1", 51, 75, name="cut"),
     ]
-    corpus = make(GENES + more, min_length=10, max_length=30, validation="chr1:61-80")
+    corpus = make(GENES + more, min_length=10, max_length=30, validation=0.28)
     assert corpus.info["dropped"] == {
         "another biotype": 1,
         "contig lacking in the FASTA": 1,
@@ -98,18 +113,18 @@ def test_everything_dropped_is_counted_by_reason(make):
 
 
 def test_genes_across_the_cut_are_dropped(make):
-    corpus = make([*GENES, gene("1", 21, 25, name="x")], validation="chr1:25-80", max_n=1)
+    corpus = make([*GENES, gene("1", 21, 25, name="x")], validation=0.7, max_n=1)
     assert corpus.info["dropped"]["across a cut between splits"] == 2
     assert corpus.genes["id"].tolist() == ["g1_1", "g1_41", "g1_61", "g2_1"]
 
 
 def test_biotypes_none_keeps_all(make):
-    corpus = make([*GENES, gene("1", 1, 20, kind="lncRNA", name="a")], biotypes=None, validation="chr1:61-80")
+    corpus = make([*GENES, gene("1", 1, 20, kind="lncRNA", name="a")], biotypes=None, validation=0.33)
     assert set(corpus.genes["type"]) == {"protein_coding", "lncRNA"}
 
 
 def test_pairs_of_files_are_read_one_by_one(tmp_path, make):
-    whole = make(validation="chr1:61-80")
+    whole = make(validation=0.33)
     for name, contig, genes in (("one", CHR1, GENES[:4]), ("two", CHR2, GENES[4:])):
         (tmp_path / f"{name}.fa.gz").write_bytes(gzip.compress(f">chr{1 + (name == 'two')}\r\n{contig}".encode()))
         (tmp_path / f"{name}.gtf").write_text("".join(genes))
@@ -117,15 +132,20 @@ def test_pairs_of_files_are_read_one_by_one(tmp_path, make):
         [tmp_path / "one.fa.gz", tmp_path / "two.fa.gz"],
         [tmp_path / "one.gtf", tmp_path / "two.gtf"],
         tmp_path / "pairs",
-        validation="chr1:61-80",
+        validation=0.33,
     )
+    described = corpus.info["contigs"]
+    assert {name: (d["crlf_lines"], d["no_final_newline"]) for name, d in described.items()} == {
+        "chr1": (1, 1),
+        "chr2": (1, 1),
+    }
     assert corpus.genes.drop(columns="tss").equals(whole.genes.drop(columns="tss"))
     assert (corpus.all_codes == whole.all_codes).all()
 
 
 def test_the_same_input_gives_the_same_files(make):
-    first = make(validation="chr1:61-80").info["files"]
-    assert make(out="again", validation="chr1:61-80").info["files"] == first
+    first = make(validation=0.33).info["files"]
+    assert make(out="again", validation=0.33).info["files"] == first
 
 
 @pytest.mark.parametrize(
@@ -164,16 +184,42 @@ def test_files_must_pair(tmp_path):
 
 
 def test_a_full_disk_leaves_the_earlier_corpus_whole(make, monkeypatch, tmp_path):
-    before = make(validation="chr1:61-80")
+    before = make(validation=0.33)
 
     def full(*_args, **_keywords):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("numpy.save", full)
-    with pytest.raises(DiskFull, match="corpus: the disk is full"):
-        make(validation="chr1:61-80", max_n=1)
+    with pytest.raises(DiskFull, match=r"corpus/intervals.parquet: the disk is full"):
+        make(validation=0.33, max_n=1)
     assert Corpus.load(before.folder).info == before.info
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.fa", "a.gtf", "corpus"]
+
+
+def test_extracting_again_leaves_other_files_alone(make):
+    folder = make(validation=0.33).folder
+    (folder / "record.json").write_text("kept")
+    again = make(validation=0.25, max_n=1)
+    assert len(Corpus.load(folder)) == len(again) == 5
+    assert (folder / "record.json").read_text() == "kept"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["corpus.json", "record.json", *FILES])
+
+
+def test_a_corpus_replaced_by_half_is_noticed(make, monkeypatch):
+    folder = make(validation=0.33).folder
+    replace = os.replace
+
+    def stop_at_codes(source, target):
+        if Path(target).name == "codes.npy":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", stop_at_codes)
+    with pytest.raises(KeyboardInterrupt):
+        make(validation=0.25, max_n=1)
+    with pytest.raises(InputError, match=r"offsets.npy: changed since the corpus was made"):
+        Corpus.load(folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["corpus.json", *FILES])
 
 
 def test_transcription_starts_of_the_sample(corpus):

@@ -70,24 +70,34 @@ def test_canonical_contig(name, canonical):
 def test_records_come_in_order_with_counts(tmp_path):
     first, second = read(tmp_path, b">one a description\nACGT\nacgn\nRY\n>two\nGGG\n")
     assert (first.name, decode(first.codes)) == ("one", "ACGTACGNNN")
-    assert (first.lower_case, first.iupac, first.unknown) == (4, 2, 3)
+    assert first.changes == {
+        "lower_case_read_as_upper": 4,
+        "iupac_read_as_unknown": 2,
+        "unknown": 3,
+        "crlf_lines": 0,
+        "no_final_newline": 0,
+    }
     assert first.m5 == m5("ACGTACGNRY")
-    assert (second.name, decode(second.codes), second.unknown) == ("two", "GGG", 0)
+    assert (second.name, decode(second.codes), second.changes["unknown"]) == ("two", "GGG", 0)
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "crlf_lines", "no_final_newline"),
     [
-        b">a\nACGTA\nCG\n>b\nTT\n",
-        b">a\nACGTA\nCG\n>b\nTT",
-        b">a\r\nACGTA\r\nCG\r\n>b\r\nTT\r\n",
-        b">a\r\nACGTA\r\nCG\r\n>b\r\nTT",
-        b">a\nACGTACG\n>b\nTT\n\n",
-        b"; a comment\n>a\nACGTACG\n>b\nTT\n",
+        (b">a\nACGTA\nCG\n>b\nTT\n", [0, 0], [0, 0]),
+        (b">a\nACGTA\nCG\n>b\nTT", [0, 0], [0, 1]),
+        (b">a\r\nACGTA\r\nCG\r\n>b\r\nTT\r\n", [3, 2], [0, 0]),
+        (b">a\r\nACGTA\r\nCG\r\n>b\r\nTT", [3, 1], [0, 1]),
+        (b">a\r\nACGTA\r\nCG\r\n>b\nT\nT", [3, 0], [0, 1]),
+        (b">a\nACGTACG\n>b\nTT\n\n", [0, 0], [0, 0]),
+        (b"; a comment\n>a\nACGTACG\n>b\nTT\n", [0, 0], [0, 0]),
     ],
 )
-def test_line_ends_and_widths_make_no_difference(tmp_path, content):
-    assert [(r.name, decode(r.codes)) for r in read(tmp_path, content)] == [("a", "ACGTACG"), ("b", "TT")]
+def test_line_ends_are_counted_and_make_no_difference(tmp_path, content, crlf_lines, no_final_newline):
+    records = read(tmp_path, content)
+    assert [(r.name, decode(r.codes)) for r in records] == [("a", "ACGTACG"), ("b", "TT")]
+    assert [r.changes["crlf_lines"] for r in records] == crlf_lines
+    assert [r.changes["no_final_newline"] for r in records] == no_final_newline
 
 
 def test_gzip_and_bgzip_are_read_whatever_the_name(tmp_path):
@@ -150,7 +160,7 @@ def test_chromosomes_have_their_published_identity(chromosomes):
     found = {}
     for name in ("chr19.fa", "chr22.fa"):
         (record,) = read_fasta(chromosomes[name])
-        found[name] = (record.m5, len(record.codes), len(record.codes) - record.unknown)
+        found[name] = (record.m5, len(record.codes), len(record.codes) - record.changes["unknown"])
     assert found == {
         "chr19.fa": ("b0eba2c7bb5c953d1e06a508b5e487de", 58_617_616, 58_440_758),
         "chr22.fa": ("221733a2a15e2de66d33e73d126c5109", 50_818_468, 39_159_777),

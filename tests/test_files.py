@@ -83,6 +83,13 @@ def test_a_full_disk_is_said_in_one_line_with_the_remedy(tmp_path, writer, code)
     assert names(tmp_path) == []
 
 
+def test_a_full_disk_among_several_files_names_the_one(tmp_path):
+    with pytest.raises(DiskFull, match=r"inner: the disk is full"), atomic_path(tmp_path / "outer"):
+        with atomic_path(tmp_path / "inner"):
+            full_disk()
+    assert names(tmp_path) == []
+
+
 def test_a_full_disk_while_writing_json_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     write_json(path, {"kept": 1})
@@ -122,16 +129,3 @@ def test_bad_json_is_refused(tmp_path, content, message):
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-def test_a_folder_of_somebody_else_is_never_replaced(tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("kept")
-    with pytest.raises(InputError, match=r"mine: holds other files \(no corpus.json\)"):
-        with atomic_folder(tmp_path / "mine", marker="corpus.json"):
-            pass
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "kept"
-    (tmp_path / "mine" / "corpus.json").write_text("{}")
-    with atomic_folder(tmp_path / "mine", marker="corpus.json") as partial:
-        (partial / "corpus.json").write_text("new")
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["corpus.json"]

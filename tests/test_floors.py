@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from dnastudy.files import InputError
 from dnastudy.tasks.floors import PUBLISHED_ACCURACY, PUBLISHED_PERPLEXITY, Uniform, fit_floors
 from dnastudy.tasks.likelihood import bits_per_base
 
@@ -18,21 +17,6 @@ def test_base_by_base():
     (nats,) = Uniform().base_log_likelihoods(["ANC"])
     assert nats.dtype == np.float32
     np.testing.assert_allclose(nats, [-np.log(4), np.nan, -np.log(4)], rtol=1e-6)
-
-
-def test_sampling():
-    drawn = Uniform().generate(200, 50, seed=3)
-    assert drawn == Uniform().generate(200, 50, seed=3)
-    assert {len(sequence) for sequence in drawn} == {50}
-    shares = [sum(sequence.count(base) for sequence in drawn) / 10_000 for base in "ACGT"]
-    assert shares == pytest.approx([0.25] * 4, abs=0.02)
-
-
-def test_a_cut_off_is_refused():
-    with pytest.raises(InputError, match="no likeliest base"):
-        Uniform().generate(1, 10, top_k=2)
-    with pytest.raises(InputError, match="-1 bases"):
-        Uniform().generate(1, -1)
 
 
 def test_n_gram_floors_know_more_the_longer_they_are(corpus):

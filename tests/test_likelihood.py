@@ -54,6 +54,15 @@ def test_unknown_bases_count_neither_above_nor_below():
     assert known_bases(["ANNNC", encode("ACN"), ""]).tolist() == [2, 2, 0]
 
 
+def test_a_base_without_a_chance_costs_infinitely_many_bits(small, monkeypatch):
+    monkeypatch.setitem(globals(), "BITS", np.array([1, 2, 3, np.inf, np.nan]))
+    assert bits_per_base(Composition(), ["ACT"]) == np.inf
+    table = score_windows(Composition(), small, WINDOWS, strata=[])
+    # Window 0 is AACC, window 1 is TTNACG.
+    assert table["bits"].tolist() == pytest.approx([6, np.inf])
+    assert table["bases"].tolist() == [4, 5]
+
+
 def test_nothing_to_score_is_refused():
     with pytest.raises(InputError, match="no A, C, G or T in 1 sequences"):
         bits_per_base(Uniform(), ["NN"])

@@ -23,7 +23,7 @@ PACKAGE = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 
 def test_every_direct_dependency_is_pinned():
     extras = PACKAGE["optional-dependencies"]
-    direct = {name(r) for r in [*PACKAGE["dependencies"], *extras["study"], *extras["test"]]}
+    direct = {name(r) for r in [*PACKAGE["dependencies"], *(r for extra in extras.values() for r in extra)]}
     assert direct <= LOCK.keys()
 
 

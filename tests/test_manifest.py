@@ -98,8 +98,11 @@ def test_the_papers_tables_are_pinned_by_git_blob():
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(InputError, match=r"no manifest 'chr19-chr2'; did you mean 'chr19-chr22'\? expected .*grch38"):
         load_manifest("chr19-chr2")
-    with pytest.raises(InputError, match=r"mine\.yaml: no such manifest file"):
+    with pytest.raises(InputError, match=r"mine\.yaml: no such file"):
         load_manifest("mine.yaml")
+    for name in ("my_repeat.bed", "tracks/repeats"):
+        with pytest.raises(InputError, match=rf"^{name}: no such file"):
+            fetch(name)
 
 
 def test_a_mistyped_field_is_answered_with_the_nearest(tmp_path):

@@ -61,6 +61,11 @@ def test_values_go_on_top_of_defaults_and_an_int_is_a_float(tmp_path):
     assert check_parameters({"rate": 1}, declared, "here") == {"rate": 1.0, "steps": 3}
 
 
+def test_papermills_int_is_taken_for_text(tmp_path):
+    declared = declared_parameters(notebook(tmp_path, 'contigs: str = ""  # c'))
+    assert check_parameters({"contigs": 22}, declared, "here") == {"contigs": "22"}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -68,7 +73,7 @@ def test_values_go_on_top_of_defaults_and_an_int_is_a_float(tmp_path):
         ({"steps": "3"}, "parameter 'steps' must be of type int, found '3'"),
         ({"steps": True}, "must be of type int, found True"),
         ({"rate": "1e-4"}, "needs a point: 1.0e-4"),
-        ({"name": 19}, "-r NAME VALUE"),
+        ({"name": 1.5}, "-r NAME VALUE"),
         ({"flag": 1}, "must be of type bool"),
     ],
 )
@@ -96,6 +101,7 @@ def test_profiles_run_the_same_jobs():
         ("- a", "expected a mapping"),
         ("a: [", "not readable as YAML"),
         ("05_compare_models: 3", "expected parameters as 'name: value' lines"),
+        ("3: {}", "expected parameters as"),
         ("05_compare_modles: {}", "did you mean '05_compare_models'"),
         ("05_compare_models: {window: 3}", "did you mean 'windows'"),
         ("05_compare_models: {windows: many}", "must be of type int, found 'many'"),
@@ -124,6 +130,8 @@ def test_language_model_gives_each_kind_its_own_fields():
     config = language_model(parameters)
     assert config["model"].keys() == {"kind", "layers", "width", "dropout"}
     assert config["training"]["steps"] == parameters["steps"]
-    assert language_model(parameters | {"model": "ngram"}) == {"model": {"kind": "ngram", "order": parameters["order"]}}
+    ngram = language_model(parameters | {"model": "ngram", "order": 5, "validation_windows": 7, "window": 9})
+    assert ngram == {"model": {"kind": "ngram", "order": 5}, "training": {"validation_windows": 7, "window": 9}}
+    assert language_model(parameters | {"model": "gpt", "window": 9})["model"]["context"] == 9
     with pytest.raises(InputError, match="did you mean 'lstm'"):
         language_model(parameters | {"model": "lsmt"})

@@ -59,8 +59,14 @@ def test_a_variable_that_is_no_parameter_is_a_mistyped_parameter():
         start("05_compare_models", parameters(windos=3))
 
 
+@pytest.mark.parametrize(("name", "value"), [("SEED", 3), ("seed", None), ("length", [1])])
+def test_no_mistyped_parameter_passes(name, value):
+    with pytest.raises(InputError):
+        start("05_compare_models", parameters(**{name: value}))
+
+
 def test_what_a_kernel_adds_to_the_namespace_is_no_parameter():
-    run = start("05_compare_models", parameters(In=["x"], Out={}, _i1="x", __name__="__main__"))
+    run = start("05_compare_models", parameters(In=["x"], Out={}, _i1="x", __name__="__main__", PUBLISHED={"a": 1}))
     assert run.windows == parameters()["windows"]
 
 
@@ -73,9 +79,14 @@ def test_lists_come_between_commas():
 
 
 def test_models_need_distinct_names(tmp_path):
-    run = start("05_compare_models", parameters())
-    run.parameters["models"] = "a/lstm, b/lstm"
-    with pytest.raises(InputError):
+    run = start("05_compare_models", parameters(models="a/lstm, b/lstm", corpus="c"))
+    with pytest.raises(InputError, match="two folders have the same name"):
+        run.models  # noqa: B018 -- the look-up is the test
+
+
+def test_models_of_the_sample_are_never_scored_on_a_corpus_of_ones_own():
+    run = start("05_compare_models", parameters(corpus="mine"))
+    with pytest.raises(InputError, match="models is empty: name the model folders"):
         run.models  # noqa: B018 -- the look-up is the test
 
 

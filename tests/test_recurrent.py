@@ -22,7 +22,7 @@ def sequence(length, seed=0):
 def by_hand(model, text):
     """Log-probability of each base, one step at a time."""
     values = []
-    with neural.evaluating(model):
+    with model.evaluating():
         logits, state = model.begin(1, encode(""))
         for code in encode(text):
             values.append(logits.log_softmax(-1)[0, code].item())

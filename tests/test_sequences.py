@@ -28,6 +28,8 @@ def test_the_papers_csv(tmp_path):
         "lower_case_read_as_upper": 18,
         "iupac_read_as_unknown": 3,
         "unknown": 6,
+        "crlf_lines": 0,
+        "no_final_newline": 0,
     }
     assert corpus.info["splits"]["train"] == {"genes": 2, "loci": 2, "span_bases": 18, "union_bases": 18}
     assert len(Corpus.load(corpus.folder)) == 6
@@ -44,6 +46,14 @@ def test_splits_that_are_not_given_are_drawn_by_seed(tmp_path):
     other = load_sequences(tmp_path / "other", train=path, seed=1)
     assert other.sequences("test") != corpus.sequences("test")
     assert corpus.info["held_out"]["test"] == "a tenth of the training sequences, by seed 0"
+
+
+def test_line_ends_of_fasta_are_counted(tmp_path):
+    for name in ("train", "validation", "test"):
+        (tmp_path / f"{name}.fa").write_bytes(b">a\r\nAc\r\nG")
+    files = {name: tmp_path / f"{name}.fa" for name in ("train", "validation", "test")}
+    letters = load_sequences(tmp_path / "corpus", **files).info["letters"]
+    assert (letters["lower_case_read_as_upper"], letters["crlf_lines"], letters["no_final_newline"]) == (3, 6, 3)
 
 
 def test_tab_separated_values_without_names_are_numbered(tmp_path):

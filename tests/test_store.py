@@ -8,6 +8,7 @@ import torch
 
 from dnastudy.files import DiskFull, InputError
 from dnastudy.models import build, load
+from dnastudy.models.store import _digest
 
 CONFIGS = {
     "ngram": {"kind": "ngram", "order": 4},
@@ -33,8 +34,10 @@ def test_saved_and_loaded_model_is_the_same(model, tmp_path):
     )
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert sorted(config.pop("files")) == sorted([weights, "tokenizer.json"])
+    assert len(config.pop("sha256")) == 64
     assert config == model.config
     again = load(tmp_path / "model")
+    assert (again.trained_on, again.precision) == ({}, None)
     for end in (False, True):
         before, after = (one.log_likelihood(SEQUENCES, include_end=end) for one in (model, again))
         assert before.tolist() == after.tolist()
@@ -71,14 +74,47 @@ def test_no_model_folder(tmp_path):
     with pytest.raises(InputError, match=r"no config\.json there"):
         load(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="no list of files"):
+    with pytest.raises(InputError, match="expected 'files' and 'sha256' in it"):
         load(tmp_path)
+
+
+def rewrite(folder, seal=False, **changes):
+    """Change ``config.json``; with ``seal`` its own SHA-256 is made to fit."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | changes
+    if seal:
+        config["sha256"] = _digest({name: value for name, value in config.items() if name != "sha256"})
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("changes", [{"heads": 4}, {"files": {}}, {"precision": "bf16"}])
+def test_changed_config_is_refused(tmp_path, changes):
+    build(CONFIGS["gpt"], device="cpu").save(tmp_path)
+    rewrite(tmp_path)  # laid out otherwise, but the same
+    load(tmp_path)
+    rewrite(tmp_path, **changes)
+    with pytest.raises(InputError, match=r"config\.json: changed since it was saved .*; copy the whole folder again"):
+        load(tmp_path)
+
+
+def test_config_that_lists_no_files(model, tmp_path):
+    model.save(tmp_path)
+    rewrite(tmp_path, seal=True, files={})
+    with pytest.raises(InputError, match=r"(counts\.npz|model\.safetensors) isn't among its 'files'"):
+        load(tmp_path)
+
+
+def test_provenance_survives_saving_again(model, tmp_path):
+    model.trained_on, model.precision = {"codes.npy": "ab"}, "fp32"
+    model.save(tmp_path / "one")
+    load(tmp_path / "one").save(tmp_path / "two")
+    again = load(tmp_path / "two")
+    assert (again.trained_on, again.precision) == ({"codes.npy": "ab"}, "fp32")
 
 
 def test_config_and_weights_of_different_models(tmp_path):
     build(CONFIGS["lstm"], device="cpu").save(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"width": 9}))
+    rewrite(tmp_path, seal=True, width=9)
     with pytest.raises(InputError, match=r"config\.json and model\.safetensors disagree"):
         load(tmp_path)
 
@@ -117,7 +153,8 @@ def test_bad_configuration(config, message):
 
 
 def test_unknown_kind_in_a_folder_is_reported_with_the_folder(tmp_path):
-    (tmp_path / "config.json").write_text('{"kind": "gtp", "files": {}}')
+    build(CONFIGS["gpt"], device="cpu").save(tmp_path)
+    rewrite(tmp_path, seal=True, kind="gtp")
     with pytest.raises(InputError, match=r"config\.json: model kind 'gtp': did you mean 'gpt'"):
         load(tmp_path)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dnastudy.study.tables import accuracy_table, difference_table, score_table
+from dnastudy.files import InputError
+from dnastudy.study.tables import accuracy_difference_table, accuracy_table, difference_table, score_table
 
 
 def scored(bits):
@@ -34,7 +35,30 @@ def test_a_difference_that_changes_sign_between_loci_is_a_tie():
     assert table["verdict"].tolist() == ["tie"]
 
 
-def test_accuracy_resamples_genes_not_pairs():
-    judged = pd.DataFrame({"model": "lstm", "edits": 1, "gene": ["a", "a", "b", "b"], "correct": [1, 1, 0, 0.5]})
+def test_one_model_has_nothing_to_differ_from():
+    table = difference_table({"ngram": scored([20, 18, 16, 14])}, against="ngram", resamples=10, seed=0)
+    assert table.empty and list(table)[-1] == "interval"
+
+
+def test_an_unknown_reference_is_refused():
+    with pytest.raises(InputError, match="against='ngarm': no such model here; did you mean 'ngram'"):
+        difference_table({"ngram": scored([20, 18, 16, 14])}, against="ngarm", resamples=10, seed=0)
+
+
+def test_a_difference_in_accuracy_is_paired():
+    pairs = {"edits": 1, "group": [1, 2, 3, 4]}
+    judged = pd.concat(
+        [
+            pd.DataFrame({"model": "ngram", "correct": [0, 0, 0.5, 1], **pairs}),
+            pd.DataFrame({"model": "lstm", "correct": [0.5, 0.5, 1, 1.5], **pairs}),
+        ]
+    )
+    row = accuracy_difference_table(judged, ["edits"], against="ngram", resamples=100, seed=0).iloc[0]
+    assert (row["model"], row["difference"], row["low"], row["high"]) == ("lstm", 0.5, 0.5, 0.5)
+    assert row["verdict"] == "better"
+
+
+def test_accuracy_resamples_loci_not_pairs():
+    judged = pd.DataFrame({"model": "lstm", "edits": 1, "group": ["a", "a", "b", "b"], "correct": [1, 1, 0, 0.5]})
     row = accuracy_table(judged, ["model", "edits"], resamples=500, seed=0).iloc[0]
     assert (row["accuracy"], row["low"], row["high"], row["pairs"]) == (0.625, 0.25, 1.0, 4)

@@ -2,17 +2,17 @@
 
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import torch
+from periodic_corpus import periodic_corpus
 
-from dnastudy.files import InputError, read_json
+from dnastudy.files import InputError, read_json, sha256
+from dnastudy.genes import Corpus
 from dnastudy.models import build, load
 from dnastudy.models.training import (
     TrainingConfig,
@@ -21,8 +21,8 @@ from dnastudy.models.training import (
     train,
     train_from_config,
     use_bf16,
+    validation_set,
 )
-from dnastudy.models.windows import Genes, cut_windows
 
 LSTM = {"kind": "lstm", "layers": 2, "width": 16, "embedding": 8, "dropout": 0.1}
 SMALL = {
@@ -39,36 +39,35 @@ SMALL = {
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Eight genes of a period of 7 bases, one of them short, one with an unknown base."""
-    folder = tmp_path / "corpus"
-    folder.mkdir()
-    lengths = [300, 250, 20, 400, 200, 260, 300, 300]
-    codes = np.concatenate([np.resize([0, 1, 2, 3, 3, 1, 0], n) for n in lengths]).astype(np.uint8)
-    codes[50] = 4
-    np.save(folder / "codes.npy", codes)
-    np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
-    np.save(folder / "split.npy", np.array([0, 0, 0, 0, 0, 1, 1, 2], dtype=np.uint8))
-    return folder
+    return periodic_corpus(tmp_path / "corpus").folder
 
 
 def curve(history):
     return [{key: value for key, value in row.items() if key != "bases_per_second"} for row in history]
 
 
-def in_subprocess(corpus, out, config):
-    program = (
-        "import json, sys; from pathlib import Path; from dnastudy.models import train_from_config;"
-        "train_from_config(json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), 'cpu')"
-    )
-    arguments = [sys.executable, "-c", program, json.dumps(config), str(corpus), str(out)]
-    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+INTERRUPTED = """
+import json, os, sys
+from dnastudy.models import train_from_config
+
+config, corpus, out, step, number = map(json.loads, sys.argv[1:])
+
+class Log:
+    def write(self, text):
+        if text.startswith(f"step {step}/"):
+            os.kill(os.getpid(), number)
+
+    def flush(self):
+        pass
+
+train_from_config(config, corpus, out, "cpu", progress=Log())
+"""
 
 
-def wait_for(path, process, seconds=60):
-    for _ in range(seconds * 100):
-        if path.exists() or process.poll() is not None:
-            return
-        time.sleep(0.01)
+def interrupt(config, corpus, out, step, number):
+    """Train in another process, which is sent a signal once it reports a step."""
+    arguments = [json.dumps(value) for value in (config, str(corpus), str(out), step, number)]
+    return subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], capture_output=True, text=True)
 
 
 def test_a_period_is_learnt_and_the_model_saved(corpus, tmp_path):
@@ -99,6 +98,35 @@ def test_ngram_through_the_same_entry(corpus, tmp_path):
     model = train_from_config({"model": {"kind": "ngram", "order": 4}}, corpus, tmp_path / "out")
     assert model.perplexity(["ACGTTCA" * 9]) < 1.1
     assert load(tmp_path / "out").config == {"kind": "ngram", "order": 4, "smoothing": "interpolated"}
+    assert model.validation_bits_per_base == model.history[-1]["validation_bits_per_base"]
+
+
+def test_ngram_is_scored_on_the_windows_that_neural_models_are_validated_on(corpus, tmp_path):
+    settings = {"validation_windows": 30, "window": 100}
+    config = {"model": {"kind": "ngram", "order": 3}, "training": settings}
+    model = train_from_config(config, corpus, tmp_path / "out")
+    _, targets = validation_set(Corpus.load(corpus), TrainingConfig.from_dict(settings))
+    windows = ["".join("ACGT"[id - 5] for id in row if id >= 5) for row in targets.tolist()]
+    nats = sum(model.log_likelihood(windows))
+    assert model.validation_bits_per_base == pytest.approx(-nats / math.log(2) / sum(map(len, windows)))
+    assert model.validation_bits_per_base != model.history[-1]["validation_bits_per_base"]
+
+
+def test_validation_windows_depend_on_neither_batch_nor_seed(corpus):
+    one, other = TrainingConfig(batch=4, seed=1), TrainingConfig(batch=64, seed=2)
+    sets = [validation_set(Corpus.load(corpus), config) for config in (one, other)]
+    assert all(map(torch.equal, *sets))
+
+
+@pytest.mark.parametrize("kind", ["ngram", "lstm"])
+def test_model_says_what_it_was_trained_on(kind, corpus, tmp_path):
+    config = {"model": LSTM, "training": SMALL} if kind == "lstm" else {"model": {"kind": "ngram", "order": 2}}
+    trained = train_from_config(config, corpus, tmp_path / "out", "cpu", progress=False)
+    for model in (trained, load(tmp_path / "out")):
+        assert model.trained_on == {name: sha256(corpus / name) for name in ("codes.npy", "offsets.npy", "split.npy")}
+        assert model.precision == ("fp32" if kind == "lstm" else None)
+    rows = read_json(tmp_path / "out" / "history.json")
+    assert trained.validation_bits_per_base == min(row["validation_bits_per_base"] for row in rows)
 
 
 def test_best_weights_are_restored(corpus, tmp_path):
@@ -111,19 +139,15 @@ def test_best_weights_are_restored(corpus, tmp_path):
     history = train(model, corpus, tmp_path, config, device="cpu", progress=False)
     looks = [row["validation_bits_per_base"] for row in history]
     assert min(looks) < looks[-1]
-    genes = Genes(corpus)
-    held_out = cut_windows(genes, genes.spans(1), 4, 32, [1])
+    held_out = validation_set(Corpus.load(corpus), config)
     assert bits_per_base(model, *held_out, 4) == pytest.approx(min(looks), abs=1e-6)
 
 
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(corpus, tmp_path):
     config = {"model": LSTM, "training": SMALL | {"steps": 200, "validate_every": 35}}
     whole = train_from_config(config, corpus, tmp_path / "whole", "cpu", progress=False)
-    process = in_subprocess(corpus, tmp_path / "killed", config)
-    wait_for(tmp_path / "killed" / "checkpoint" / "state.safetensors", process)
-    time.sleep(0.1)  # some moment between the first checkpoint and the end
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    # Between two checkpoints: step 35 has to be done again.
+    process = interrupt(config, corpus, tmp_path / "killed", 35, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "config.json").exists()
     resumed = train_from_config(config, corpus, tmp_path / "killed", "cpu", progress=False)
@@ -136,11 +160,8 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(corpus, tmp_path):
 def test_ctrl_c_writes_a_checkpoint_and_the_same_call_goes_on(corpus, tmp_path):
     config = {"model": LSTM, "training": SMALL | {"steps": 200, "checkpoint_every": 199, "validate_every": 5}}
     whole = train_from_config(config, corpus, tmp_path / "whole", "cpu", progress=False)
-    process = in_subprocess(corpus, tmp_path / "stopped", config)
-    assert "step 5/200" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    message = process.communicate()[1]
-    assert "KeyboardInterrupt: stopped after step" in message
+    process = interrupt(config, corpus, tmp_path / "stopped", 5, signal.SIGINT)
+    assert "KeyboardInterrupt: stopped after step 6;" in process.stderr
     assert (tmp_path / "stopped" / "checkpoint" / "state.safetensors").exists()
     resumed = train_from_config(config, corpus, tmp_path / "stopped", "cpu", progress=False)
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
@@ -151,9 +172,7 @@ def test_checkpoint_of_another_configuration_is_refused(corpus, tmp_path):
     other = TrainingConfig.from_dict(SMALL | {"learning_rate": 0.1, "steps": 14})
     with pytest.raises(InputError, match=r"training.learning_rate: 0.002 there, 0.1 here; training.steps: 12"):
         train(build(LSTM), corpus, tmp_path, other, progress=False)
-    codes = np.load(corpus / "codes.npy")
-    codes[3] = 0
-    np.save(corpus / "codes.npy", codes)
+    periodic_corpus(corpus, first_base=1)
     with pytest.raises(InputError, match=r"corpus.codes.npy"):
         train(build(LSTM), corpus, tmp_path, TrainingConfig.from_dict(SMALL), progress=False)
 
@@ -223,11 +242,11 @@ def test_window_longer_than_the_context(corpus, tmp_path):
 
 def test_bad_corpus(corpus, tmp_path):
     config = {"model": LSTM, "training": SMALL}
-    np.save(corpus / "split.npy", np.zeros(8, dtype=np.uint8))
+    periodic_corpus(corpus, split=[0] * 8)
     with pytest.raises(InputError, match="no validation genes"):
         train_from_config(config, corpus, tmp_path / "out", progress=False)
     np.save(corpus / "split.npy", np.zeros(7, dtype=np.uint8))
-    with pytest.raises(InputError, match="9 offsets ending at 2030 and 7 split marks don't belong together"):
+    with pytest.raises(InputError, match=r"split\.npy: changed since the corpus was made"):
         train_from_config(config, corpus, tmp_path / "out", progress=False)
     (corpus / "split.npy").unlink()
     with pytest.raises(InputError, match=r"split\.npy: missing"):

@@ -6,7 +6,6 @@ import torch
 
 from dnastudy.files import InputError
 from dnastudy.genes import encode
-from dnastudy.models import neural
 from dnastudy.models.neural import POSSIBLE, VOCABULARY
 from dnastudy.models.transformer import Transformer, rotate, rotation
 
@@ -62,7 +61,7 @@ def test_rotation_turns_by_relative_position():
 def test_cache_equals_scoring(model):
     text = sequence(14)
     values = []
-    with neural.evaluating(model):
+    with model.evaluating():
         logits, state = model.begin(1, encode(""))
         for code in encode(text):
             values.append(logits.log_softmax(-1)[0, code].item())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,9 +33,15 @@ def render(jobs: Iterable[str], run: Path, output: Path = BOOK) -> Path:
     InputError
         When the run isn't complete, a page asks for a number that no record holds, or Sphinx warns of anything.
     """
+    jobs = list(jobs)
     missing = [job for job in jobs if not (run / job / "record.json").is_file() or not (run / f"{job}.ipynb").is_file()]
     if missing:
-        raise InputError(f"{run}: no finished run of {', '.join(missing)}; run the study first: make book")
+        how = "make book, then make archive" if PLACES["archive"] in run.parents else "make book"
+        raise InputError(f"{run}: no finished run of {', '.join(missing)}; run the study first: {how}")
+    if differing := set(jobs) ^ chapters():
+        raise InputError(
+            f"book/_toc.yml and the profile differ in {', '.join(sorted(differing))}; run it with --no-book"
+        )
     page = output / "_build" / "html" / "index.html"
     stamp, state = output / "_build" / "state.sha256", _state(run)
     if page.is_file() and stamp.is_file() and stamp.read_text() == state:
@@ -42,10 +49,15 @@ def render(jobs: Iterable[str], run: Path, output: Path = BOOK) -> Path:
     print(f"Rendering the book from {run} ...", flush=True)
     stamp.unlink(missing_ok=True)
     source = output / "_build" / "source"
-    assemble(run, list(jobs), source)
+    assemble(run, jobs, source)
     build(source, output)
     stamp.write_text(state)
     return page
+
+
+def chapters() -> set[str]:
+    """The jobs that the table of contents names."""
+    return set(re.findall(r"file: chapters/(\S+)", (BOOK / "_toc.yml").read_text(encoding="utf-8")))
 
 
 def assemble(run: Path, jobs: list[str], source: Path) -> None:
@@ -109,15 +121,17 @@ class Numbers:
 
     def number(self, job: str, metric: str, form: str = ".3f") -> str:
         """One metric of a record, in a format of Python's."""
-        metrics = self.records[job]["metrics"]
-        if metric not in metrics:
-            raise jinja2.TemplateRuntimeError(f"{job} has no metric {metric!r}")
-        return format(metrics[metric]["value"], form)
+        return format(self._metric(job, metric)["value"], form)
 
     def interval(self, job: str, metric: str, form: str = ".3f") -> str:
         """A metric with its 95% interval."""
-        value = self.records[job]["metrics"][metric]
-        return f"{self.number(job, metric, form)} ({value['low']:{form}} to {value['high']:{form}})"
+        value = self._metric(job, metric)
+        return f"{value['value']:{form}} ({value['low']:{form}} to {value['high']:{form}})"
+
+    def _metric(self, job: str, metric: str) -> dict:
+        if metric not in self.records[job]["metrics"]:
+            raise jinja2.TemplateRuntimeError(f"{job} has no metric {metric!r}")
+        return self.records[job]["metrics"][metric]
 
     def table(self, job: str, name: str, columns: dict[str, str], digits: int = 3, query: str = "") -> str:
         """A TSV of a run as a Markdown table; ``columns`` maps its columns to headings."""

@@ -1,5 +1,7 @@
 """Execute one notebook with papermill, for the engine: checked parameters in, a finished notebook or nothing out."""
 
+import argparse
+import json
 import os
 import sys
 import threading
@@ -11,7 +13,7 @@ os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kern
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
 from dnastudy.files import InputError, atomic_path
-from dnastudy.study.parameters import NOTEBOOKS, PROJECT, check_parameters, declared_parameters
+from dnastudy.study.parameters import NOTEBOOKS, PROJECT, check_parameters, declared_parameters, load_profile
 
 
 def run_notebook(notebook: str, output: Path, parameters: dict, *, profile: str, threads: int, label: str) -> float:
@@ -22,9 +24,10 @@ def run_notebook(notebook: str, output: Path, parameters: dict, *, profile: str,
     Raises
     ------
     InputError
-        When a parameter is unknown or of a wrong type, or when a cell fails (its error's own line).
+        When a parameter is unknown or of a wrong type, when a cell fails (its error's own line), or the kernel dies.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     check_parameters(parameters, declared_parameters(notebook), notebook)
@@ -47,6 +50,10 @@ def run_notebook(notebook: str, output: Path, parameters: dict, *, profile: str,
     except PapermillExecutionError as error:
         partial.replace(failed)
         raise InputError(f"{label}: {error.ename}: {error.evalue} (the notebook as far as it came: {failed})") from None
+    except DeadKernelError:
+        raise InputError(
+            f"{label}: its kernel was killed, most likely for want of memory; choose smaller sizes"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
     return time.monotonic() - started
@@ -69,7 +76,8 @@ def progress_shown(path: Path, label: str):
 
     def follow() -> None:
         with path.open(encoding="utf-8") as lines:
-            while not (finished := done.is_set()) or finished:
+            while True:
+                finished = done.is_set()
                 for line in lines:
                     print(f"  {label}: {line.strip()}", file=sys.stderr, flush=True)
                 if finished:
@@ -88,19 +96,30 @@ def progress_shown(path: Path, label: str):
         path.unlink(missing_ok=True)
 
 
-if "snakemake" in globals():
-    job = snakemake  # noqa: F821 -- put here by Snakemake's `script:`
-    print(f"{job.wildcards or ''}{job.params.label} ...", file=sys.stderr, flush=True)
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("job", help="a notebook's name, or notebook/run")
+    parser.add_argument("output", type=Path, help="the executed notebook to write")
+    parser.add_argument("--profile", required=True, help="the profile that the job belongs to")
+    parser.add_argument("--parameters", type=json.loads, default={}, help="the notebook's parameters, as JSON")
+    parser.add_argument("--threads", type=int, default=1, help="threads for torch and numpy (1)")
+    arguments = parser.parse_args()
+    notebook = arguments.job.split("/")[0]
     try:
-        seconds = run_notebook(
-            job.params.notebook,
-            Path(job.output.notebook),
-            dict(job.params.parameters),
-            profile=job.params.profile,
-            threads=job.threads,
-            label=job.params.label,
-        )
-    except InputError as error:
+        jobs = list(load_profile(arguments.profile))
+        label = f"[{jobs.index(arguments.job) + 1}/{len(jobs)}] {arguments.job}"
+        print(f"{label} ...", file=sys.stderr, flush=True)
+        profile = Path(arguments.profile).stem
+        options = {"profile": profile, "threads": arguments.threads, "label": label}
+        seconds = run_notebook(notebook, arguments.output, arguments.parameters, **options)
+    except (InputError, OSError) as error:
         print(f"dnastudy: error: {error}", file=sys.stderr)
-        sys.exit(1)
-    print(f"{job.params.label}: done in {seconds:.0f} s", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"{label}: done in {seconds:.0f} s", file=sys.stderr, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from dnastudy.files import DiskFull, InputError
+from dnastudy.files import InputError
 from dnastudy.genes import fetch
 from dnastudy.study.parameters import PROJECT, load_profile
 
@@ -32,7 +32,7 @@ def main() -> int:
         fetch_data(jobs)
         execute(arguments.profile, results, arguments.cores, engine)
         page = render(jobs, results) if arguments.book else results
-    except (InputError, DiskFull) as error:
+    except (InputError, OSError) as error:
         print(f"dnastudy: error: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:

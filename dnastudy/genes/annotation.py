@@ -98,18 +98,6 @@ def check_ends(annotation: Annotation, contig: str, length: int, path: Path) -> 
         )
 
 
-def coding_introns(annotation: Annotation) -> pd.DataFrame:
-    """Distinct introns of protein-coding transcripts: contig, start, end, strand (each once, in order)."""
-    coding = annotation.transcripts.query("coding and type == 'protein_coding'")["id"]
-    exons = annotation.exons[annotation.exons["transcript"].isin(coding)]
-    exons = exons.sort_values(["transcript", "start"], kind="stable")
-    introns = exons[["contig", "end", "strand"]].rename(columns={"end": "start"})
-    introns.insert(2, "end", exons["start"].shift(-1, fill_value=0))
-    introns = introns[exons["transcript"].eq(exons["transcript"].shift(-1))]
-    introns = introns[introns["end"] > introns["start"]]
-    return introns.drop_duplicates().sort_values(["contig", "start", "end"], ignore_index=True)
-
-
 def _read_rows(path: Path) -> pd.DataFrame:
     """Every feature line as text, indexed by its line number."""
     try:
@@ -189,31 +177,17 @@ def _place(rows: pd.DataFrame) -> dict[str, pd.Series]:
     return {name: rows[name] for name in ("contig", "start", "end", "strand", "line")}
 
 
-def _stranded(rows: pd.DataFrame, path: Path) -> None:
-    bad = ~rows["strand"].isin(["+", "-"])
-    _refuse(rows, bad, path, "a strand of + or - for a gene", lambda row: repr(row["strand"]))
-
-
 def _tables_of_gtf(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, ...]:
     rows = rows[rows["feature"].isin(["gene", "transcript", "exon", "CDS"])]
     gene_id = _need(rows, "gene_id", _gtf_value(rows, "gene_id"), path)
     transcript_id = _gtf_value(rows, "transcript_id")
     of = rows["feature"]
     lines = rows[of == "gene"]
-    _stranded(lines, path)
-    ids = gene_id[lines.index]
     symbol = _gtf_value(lines, "gene_name", "gene")
-    genes = _gene_table(lines, ids, symbol, _gtf_value(lines, *_GENE_TYPE))
+    genes = _gene_table(lines, gene_id[lines.index], symbol, _gtf_value(lines, *_GENE_TYPE), path)
     lines = rows[of == "transcript"]
-    transcripts = pd.DataFrame(
-        {
-            "id": _need(lines, "transcript_id", transcript_id[lines.index], path),
-            "gene": gene_id[lines.index],
-            "type": _gtf_value(lines, *_TRANSCRIPT_TYPE),
-            **_place(lines),
-            "tagged": lines["attributes"].str.contains(_INCOMPLETE),
-        }
-    )
+    ids = _need(lines, "transcript_id", transcript_id[lines.index], path)
+    transcripts = _transcript_table(lines, ids, gene_id[lines.index], _gtf_value(lines, *_TRANSCRIPT_TYPE))
     parts = []
     for feature in ("exon", "CDS"):
         lines = rows[of == feature]
@@ -226,23 +200,15 @@ def _tables_of_gtf(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, ...]:
 def _tables_of_gff3(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, ...]:
     of = rows["feature"]
     lines = rows[of.isin(["gene", "pseudogene"]) | of.str.endswith("_gene")]
-    _stranded(lines, path)
     ids = _need(lines, "ID", _gff3_value(lines, "ID"), path)
-    genes = _gene_table(lines, ids, _gff3_value(lines, "Name", "gene"), _gff3_value(lines, *_GENE_TYPE))
+    genes = _gene_table(lines, ids, _gff3_value(lines, "Name", "gene"), _gff3_value(lines, *_GENE_TYPE), path)
     named = set(ids)
     lines = rows[~of.isin(["exon", "CDS"]) & ~rows.index.isin(lines.index)]
     lines = lines[lines["attributes"].str.contains("Parent=", regex=False)]
     parent = _gff3_value(lines, "Parent")
     lines = lines[parent.isin(named)]
-    transcripts = pd.DataFrame(
-        {
-            "id": _need(lines, "ID", _gff3_value(lines, "ID"), path),
-            "gene": parent[lines.index],
-            "type": _gff3_value(lines, *_TRANSCRIPT_TYPE),
-            **_place(lines),
-            "tagged": lines["attributes"].str.contains(_INCOMPLETE),
-        }
-    )
+    ids = _need(lines, "ID", _gff3_value(lines, "ID"), path)
+    transcripts = _transcript_table(lines, ids, parent[lines.index], _gff3_value(lines, *_TRANSCRIPT_TYPE))
     # A part may stand under a transcript or, in bacteria, under the gene itself.
     gene_of = dict(zip(transcripts["id"], transcripts["gene"], strict=True)) | {name: name for name in named}
     parts = []
@@ -257,9 +223,16 @@ def _tables_of_gff3(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, ...]:
     return genes, transcripts, *parts
 
 
-def _gene_table(lines: pd.DataFrame, ids: pd.Series, symbol: pd.Series, kind: pd.Series) -> pd.DataFrame:
+def _gene_table(lines: pd.DataFrame, ids: pd.Series, symbol: pd.Series, kind: pd.Series, path: Path) -> pd.DataFrame:
+    bad = ~lines["strand"].isin(["+", "-"])
+    _refuse(lines, bad, path, "a strand of + or - for a gene", lambda row: repr(row["strand"]))
     table = {"id": ids, "symbol": symbol.where(symbol != "", ids), "type": kind.where(kind != "", "unknown")}
     return pd.DataFrame({**table, **_place(lines)}).reset_index(drop=True)
+
+
+def _transcript_table(lines: pd.DataFrame, ids: pd.Series, gene: pd.Series, kind: pd.Series) -> pd.DataFrame:
+    tagged = lines["attributes"].str.contains(_INCOMPLETE)
+    return pd.DataFrame({"id": ids, "gene": gene, "type": kind, **_place(lines), "tagged": tagged})
 
 
 def _finish_transcripts(transcripts: pd.DataFrame, cds: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dnastudy import __version__
-from dnastudy.files import InputError, atomic_folder, read_json, sha256, write_json
+from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
 from dnastudy.genes.fasta import decode
 
 if TYPE_CHECKING:
@@ -134,12 +135,15 @@ def write_corpus(
     intervals: dict[str, tuple[np.ndarray, np.ndarray]],
     info: dict,
 ) -> Corpus:
-    """Write a corpus as a whole or not at all, and open it.
+    """Write a corpus and open it.
+
+    All files are written before the first takes its name; ``corpus.json``, with the others' digests, is the last, so
+    that a corpus replaced by half is noticed on loading.
 
     Parameters
     ----------
     out
-        The folder; a corpus that stands there is replaced, any other folder must be empty.
+        The folder; a corpus that stands there is replaced, other files are left alone.
     codes
         uint8 codes of each gene in its own orientation.
     genes
@@ -173,14 +177,15 @@ def write_corpus(
             "span_bases": int(span.sum()),
             "union_bases": union_length(starts, starts + span),
         }
-    with atomic_folder(out, marker="corpus.json") as partial:
-        np.save(partial / "codes.npy", flat)
-        np.save(partial / "offsets.npy", offsets)
-        np.save(partial / "split.npy", split.astype(np.uint8))
-        genes.to_parquet(partial / "genes.parquet", index=False)
-        pd.concat(tables, ignore_index=True).to_parquet(partial / "intervals.parquet", index=False)
-        files = {name: sha256(partial / name) for name in FILES}
-        write_json(partial / "corpus.json", {"dnastudy": __version__, **info, "splits": splits, "files": files})
+    with ExitStack() as stack:  # which is left in reverse order
+        partial = {name: stack.enter_context(atomic_path(Path(out) / name)) for name in ("corpus.json", *FILES)}
+        for name, array in (("codes.npy", flat), ("offsets.npy", offsets), ("split.npy", split.astype(np.uint8))):
+            with open(partial[name], "wb") as handle:
+                np.save(handle, array)
+        genes.to_parquet(partial["genes.parquet"], index=False)
+        pd.concat(tables, ignore_index=True).to_parquet(partial["intervals.parquet"], index=False)
+        files = {name: sha256(partial[name]) for name in FILES}
+        write_json(partial["corpus.json"], {"dnastudy": __version__, **info, "splits": splits, "files": files})
     return Corpus(out)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from dnastudy.files import InputError, sha256
 from dnastudy.genes.annotation import Annotation, check_ends, read_annotation
 from dnastudy.genes.corpus import Corpus, contig_line, write_corpus
-from dnastudy.genes.fasta import UNKNOWN, Record, canonical_contig, read_fasta, reverse_complement
+from dnastudy.genes.fasta import UNKNOWN, canonical_contig, read_fasta, reverse_complement
 from dnastudy.genes.intervals import label_loci, lift, merge, orient, read_track
 from dnastudy.genes.split import CROSSING, assign_splits
 
@@ -48,7 +48,7 @@ def extract_genes(
     max_length: int | None = None,
     max_n: float = 0.0,
     test_contigs: Sequence[str] | None = None,
-    validation: float | str = 0.1,
+    validation: float = 0.1,
     repeats: str | Path | None = None,
 ) -> Corpus:
     """Cut genes out of sequence, orient, filter, split and code them into a corpus folder.
@@ -61,7 +61,7 @@ def extract_genes(
     fasta, annotation
         A file each, or equally long lists paired one by one (see `read_fasta`, `read_annotation`).
     out
-        Folder of the corpus; written as a whole, replacing a corpus that stands there.
+        Folder of the corpus; one that stands there is replaced, other files in the folder are left alone.
     biotypes
         Gene types to keep; None keeps all.
     min_length, max_length
@@ -146,7 +146,7 @@ def _read_pair(
                 f"{fasta}: contig {record.name!r} was read before as {contigs[name]['name']!r}; expected "
                 "each contig once (19 and chr19 are one). Remove one of them"
             )
-        contigs[name] = _describe(record)
+        contigs[name] = {"name": record.name, "length": len(record.codes), "m5": record.m5, **record.changes}
         found.add(name)
         check_ends(table, name, len(record.codes), annotation)
         here = genes[genes["contig"] == name].sort_values(["start", "end"], kind="stable")
@@ -157,33 +157,21 @@ def _read_pair(
         for (start, end), strand in zip(_spans(passed), passed["strand"], strict=True):
             span = record.codes[start:end]
             codes.append(span.copy() if strand == "+" else reverse_complement(span))
-    if not found & set(table.genes["contig"]):
-        theirs = ", ".join(table.genes["contig"].unique()[:3])
+    annotated = table.genes["contig"].unique()
+    if found.isdisjoint(annotated):
         raise InputError(
-            f"{annotation}: none of its contigs ({theirs} ...) is in {fasta.name} "
+            f"{annotation}: none of its contigs ({', '.join(annotated[:3])} ...) is in {fasta.name} "
             f"({', '.join(sorted(found)[:3])} ...); expected at least one in both. Check that both are of "
             "one assembly and name contigs alike"
         )
     dropped["contig lacking in the FASTA"] += int((~genes["contig"].isin(found)).sum())
-    for name in found & table.aliases.keys():
-        contigs[name]["name_in_annotation"] = table.aliases[name]
+    for name in found:
+        contigs[name]["name_in_annotation"] = table.aliases.get(name, name) if name in annotated else None
     return _Pair(pd.concat(kept), codes, table.exons, table.cds)
 
 
 def _spans(genes: pd.DataFrame) -> list[tuple[int, int]]:
     return list(zip(genes["start"], genes["end"], strict=True))
-
-
-def _describe(record: Record) -> dict:
-    """What ``corpus.json`` says of a contig: its identity, and what was done to its letters."""
-    return {
-        "name": record.name,
-        "length": len(record.codes),
-        "m5": record.m5,
-        "lower_case_read_as_upper": record.lower_case,
-        "iupac_read_as_unknown": record.iupac,
-        "unknown": record.unknown,
-    }
 
 
 def _of_biotype(table: Annotation, biotypes: Sequence[str] | None, dropped: Counter[str]) -> pd.DataFrame:

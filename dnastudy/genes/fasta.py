@@ -11,11 +11,14 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from dnastudy.files import InputError, atomic_path
+
+if TYPE_CHECKING:
+    import pyfaidx
 
 UNKNOWN = 4
 DAMAGED_GZIP = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -27,25 +30,22 @@ for _code, _base in enumerate(b"ACGT"):
     _CODE[[_base, _base + 32]] = _code
 _COMPLEMENT = np.array([3, 2, 1, 0, UNKNOWN], dtype=np.uint8)
 _LETTER = np.frombuffer(BASES.encode(), dtype=np.uint8)
-_LEGAL = frozenset(IUPAC + IUPAC.lower())
-_UNAMBIGUOUS = frozenset(b"ACGTNacgtn")
+_LOWER = bytes(range(ord("a"), ord("z") + 1))
+_AMBIGUOUS = b"URYSWKMBDHVuryswkmbdhv"
 _HEADER = re.compile(rb"(?:\A|[\r\n])>([^\r\n]*)")
 
 
 class Record(NamedTuple):
-    """One FASTA record as base codes, with what was done to its letters.
+    """One FASTA record as base codes.
 
     ``m5`` is the SAM specification's M5 tag: the MD5 of the upper-case sequence as it stands in the file.
-    ``lower_case``, ``iupac`` and ``unknown`` count bases: soft-masked ones, ambiguity codes other than N, and
-    all that became unknown.
+    ``changes`` counts what was done to it (see `count_changes`).
     """
 
     name: str
     codes: np.ndarray
     m5: str
-    lower_case: int
-    iupac: int
-    unknown: int
+    changes: dict[str, int]
 
 
 def encode(sequence: str | bytes) -> np.ndarray:
@@ -72,6 +72,25 @@ def m5(sequence: str | bytes | np.ndarray) -> str:
     if isinstance(sequence, str):
         sequence = sequence.encode("ascii")
     return hashlib.md5(sequence.upper(), usedforsecurity=False).hexdigest()
+
+
+def count_changes(letters: bytes, *, crlf_lines: int = 0, no_final_newline: bool = False) -> dict[str, int]:
+    """Count what coding does to a sequence: soft-masked bases, IUPAC codes other than N, and all that become unknown.
+
+    Line ends are counted by the caller; ``no_final_newline`` is 1 for the last record of a file that lacks it.
+    """
+
+    def count(of: bytes) -> int:
+        return len(letters) - len(letters.translate(None, of))
+
+    iupac = count(_AMBIGUOUS)
+    return {
+        "lower_case_read_as_upper": count(_LOWER),
+        "iupac_read_as_unknown": iupac,
+        "unknown": iupac + count(b"Nn"),
+        "crlf_lines": crlf_lines,
+        "no_final_newline": int(no_final_newline),
+    }
 
 
 def canonical_contig(name: str) -> str:
@@ -114,7 +133,7 @@ def read_fasta(path: str | Path) -> Iterator[Record]:
     path = Path(path)
     with tempfile.TemporaryDirectory(prefix="dnastudy-") as scratch:
         plain = _plain_copy(path, Path(scratch))
-        _check_headers(plain, path)
+        headers = _find_headers(plain, path)
         try:
             fasta = pyfaidx.Fasta(str(plain), as_raw=True)
         except (pyfaidx.FastaIndexingError, UnicodeDecodeError) as error:
@@ -124,21 +143,7 @@ def read_fasta(path: str | Path) -> Iterator[Record]:
             ) from None
         with fasta:
             for contig in fasta:
-                if not len(contig):
-                    line = _line_of_record(plain, contig.name)
-                    raise InputError(
-                        f"{path}, line {line}: record {contig.name!r} is empty; expected at least one base. "
-                        "Remove the header, or supply its sequence"
-                    )
-                try:
-                    letters = contig[:].encode("ascii")
-                except UnicodeError:
-                    raise InputError(
-                        f"{path}: record {contig.name!r} holds characters outside ASCII; expected IUPAC "
-                        "nucleotide codes. Save the file as plain text"
-                    ) from None
-                width = fasta.faidx.index[contig.name].lenc
-                yield _code_record(contig.name, letters, path, plain, width)
+                yield _read_record(contig, fasta.faidx.index[contig.name], headers[contig.name], plain, path)
 
 
 def write_fasta(path: str | Path, sequences: dict[str, str], *, width: int = 80) -> None:
@@ -166,8 +171,8 @@ def _plain_copy(path: Path, scratch: Path) -> Path:
     return plain
 
 
-def _check_headers(plain: Path, path: Path) -> None:
-    """Refuse what pyfaidx would take silently or reject without saying where."""
+def _find_headers(plain: Path, path: Path) -> dict[str, int]:
+    """Offset of each record's name, refusing what pyfaidx would take silently or reject without saying where."""
     if plain.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; expected FASTA records (a `>name` line, then bases)")
     with open(plain, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as text:
@@ -177,49 +182,50 @@ def _check_headers(plain: Path, path: Path) -> None:
                 f"{path}: not a FASTA file; expected its first line to begin with '>', found "
                 f"{bytes(text[:20])!r}. Check that the right file was given"
             )
-        seen: dict[bytes, int] = {}
+        seen: dict[str, int] = {}
         for match in _HEADER.finditer(text):
-            name = match[1].split()[:1]
+            name = match[1].decode(errors="replace").split()[:1]
             if not name or name[0] in seen:
-                line = _line_at(text, match.start(1))
-                what = f"a second record named {name[0].decode(errors='replace')!r}" if name else "a nameless record"
-                where = f" (the first is on line {_line_at(text, seen[name[0]])})" if name else ""
+                what = f"a second record named {name[0]!r}" if name else "a nameless record"
+                where = f" (the first is on line {_line_at(plain, seen[name[0]])})" if name else ""
                 raise InputError(
-                    f"{path}, line {line}: found {what}{where}; expected one name for each record. Rename it"
+                    f"{path}, line {_line_at(plain, match.start(1))}: found {what}{where}; expected one name for each "
+                    "record. Rename it"
                 )
             seen[name[0]] = match.start(1)
+    return seen
 
 
-def _line_at(text: mmap.mmap, offset: int) -> int:
-    return bytes(text[:offset]).count(b"\n") + 1
+def _line_at(plain: Path, offset: int) -> int:
+    with open(plain, "rb") as handle:
+        return handle.read(offset).count(b"\n") + 1
 
 
-def _line_of_record(plain: Path, name: str) -> int:
-    with open(plain, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        for match in _HEADER.finditer(text):
-            if match[1].split()[0] == name.encode():
-                return _line_at(text, match.start(1))
-    raise KeyError(name)
-
-
-def _code_record(name: str, letters: bytes, path: Path, plain: Path, width: int) -> Record:
-    raw = np.frombuffer(letters, dtype=np.uint8)
-    counts = np.zeros(256, dtype=np.int64)
-    for start in range(0, len(raw), 1 << 22):  # bincount widens its input eightfold
-        counts += np.bincount(raw[start : start + (1 << 22)], minlength=256)
-    found = set(np.flatnonzero(counts).tolist())
-    if illegal := found - _LEGAL:
-        position = min(letters.index(bytes([byte])) for byte in illegal)
-        line = _line_of_record(plain, name) + 1 + position // width
+def _read_record(
+    contig: pyfaidx.FastaRecord, entry: pyfaidx.IndexRecord, header: int, plain: Path, path: Path
+) -> Record:
+    """Code a record whose name stands at offset ``header``."""
+    if not len(contig):
         raise InputError(
-            f"{path}, line {line}: {chr(letters[position])!r} at base {position + 1:,} of contig {name!r} is "
+            f"{path}, line {_line_at(plain, header)}: record {contig.name!r} is empty; expected at least one base. "
+            "Remove the header, or supply its sequence"
+        )
+    try:
+        letters = contig[:].encode("ascii")
+    except UnicodeError:
+        raise InputError(
+            f"{path}: record {contig.name!r} holds characters outside ASCII; expected IUPAC nucleotide codes. "
+            "Save the file as plain text"
+        ) from None
+    if illegal := letters.translate(None, IUPAC + IUPAC.lower()):
+        position = letters.index(illegal[:1])
+        line = _line_at(plain, header) + 1 + position // entry.lenc
+        raise InputError(
+            f"{path}, line {line}: {chr(illegal[0])!r} at base {position + 1:,} of contig {contig.name!r} is "
             f"no nucleotide code; expected one of {IUPAC.decode()} in either case. Replace it with N"
         )
-    return Record(
-        name=name,
-        codes=_CODE[raw],
-        m5=m5(letters),
-        lower_case=int(sum(counts[byte] for byte in found if byte >= ord("a"))),
-        iupac=int(sum(counts[byte] for byte in found - _UNAMBIGUOUS)),
-        unknown=int(sum(counts[byte] for byte in found if _CODE[byte] == UNKNOWN)),
-    )
+    with open(plain, "rb") as handle:
+        handle.seek(header)
+        text = handle.read(entry.bend - header)
+    changes = count_changes(letters, crlf_lines=text.count(b"\r\n"), no_final_newline=not text.endswith(b"\n"))
+    return Record(contig.name, encode(letters), m5(letters), changes)

@@ -10,15 +10,7 @@ from typing import Annotated, Literal
 
 import pooch
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError, model_validator
 
 from dnastudy.files import InputError, atomic_path, nearest, read_json, sha256, write_json
 from dnastudy.genes.download import Unavailable, copy, download, extract, find_package
@@ -325,15 +317,14 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 def _manifest_path(name: str | Path) -> Path:
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise InputError(f"{path}: no such manifest file")
+    path, known = Path(name), list_manifests()
+    if str(name) in known:
+        return MANIFESTS / f"{name}.yaml"
+    if path.is_file():
         return path
-    known = list_manifests()
-    if str(name) not in known:
-        raise InputError(f"no manifest {str(name)!r}; {nearest(name, known)}")
-    return MANIFESTS / f"{name}.yaml"
+    if "." in str(name) or "/" in str(name):
+        raise InputError(f"{path}: no such file; check its name and folder")
+    raise InputError(f"no manifest {str(name)!r}; {nearest(name, known)}")
 
 
 def _first_problem(error: ValidationError) -> str:

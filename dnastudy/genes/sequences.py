@@ -10,7 +10,7 @@ import pandas as pd
 
 from dnastudy.files import InputError, sha256
 from dnastudy.genes.corpus import SPLITS, Corpus, write_corpus
-from dnastudy.genes.fasta import DAMAGED_GZIP, IUPAC, UNKNOWN, damaged_gzip, encode, read_fasta
+from dnastudy.genes.fasta import DAMAGED_GZIP, IUPAC, count_changes, damaged_gzip, encode, read_fasta
 
 COLUMN = "NucleotideSequence"
 VALIDATION_SHARE = 0.1
@@ -57,10 +57,6 @@ def load_sequences(
         drawn.append(name)
     order = np.argsort(split, kind="stable")
     genes, split = genes.iloc[order].reset_index(drop=True), split[order]
-    codes = list(genes.pop("codes"))
-    genes["locus"] = np.arange(len(genes))
-    genes["tss"] = [[] for _ in range(len(genes))]
-    counts = genes[["lower_case", "iupac", "unknown"]].sum()
     info = {
         "made_by": "load_sequences",
         "inputs": {name: [{"file": Path(file).name, "sha256": sha256(file)}] for name, file in given.items() if file},
@@ -68,43 +64,31 @@ def load_sequences(
             name: f"a tenth of the training sequences, by seed {seed}" if name in drawn else "a file of its own"
             for name in SPLITS[1:]
         },
-        "letters": {
-            "lower_case_read_as_upper": int(counts["lower_case"]),
-            "iupac_read_as_unknown": int(counts["iupac"]),
-            "unknown": int(counts["unknown"]),
-        },
+        "letters": pd.DataFrame(list(genes.pop("changes"))).sum().to_dict(),
         "dropped": {},
     }
-    columns = ["id", "symbol", "type", "contig", "start", "end", "strand", "locus", "tss"]
-    return write_corpus(out, codes, genes[columns], split.astype(np.uint8), {}, info)
+    codes = list(genes.pop("codes"))
+    genes = genes.assign(contig="", start=0, end=list(map(len, codes)), strand="+", locus=np.arange(len(genes)))
+    genes["tss"] = [[] for _ in codes]
+    return write_corpus(out, codes, genes, split.astype(np.uint8), {}, info)
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """One row a sequence: id, symbol, type, codes and what was done to its letters, as a locus at 0."""
+    """One row a sequence: id, symbol, type, codes and changes."""
     tabular = {".csv", ".tsv"} & set(path.suffixes)
-    rows = pd.DataFrame(_from_table(path) if tabular else _from_fasta(path))
+    rows = pd.DataFrame(
+        _from_table(path) if tabular else ((r.name, r.name, "unknown", r.codes, r.changes) for r in read_fasta(path)),
+        columns=["id", "symbol", "type", "codes", "changes"],
+    )
     if rows.empty:
         raise InputError(f"{path}: holds no sequences; expected at least one")
-    if rows["id"].duplicated().any():
-        name = rows["id"][rows["id"].duplicated()].iloc[0]
+    if (again := rows["id"].duplicated()).any():
+        name = rows["id"][again].iloc[0]
         raise InputError(f"{path}: two sequences are named {name!r}; expected one name for each. Rename one")
-    return rows.assign(contig="", start=0, end=rows["codes"].map(len), strand="+")
+    return rows
 
 
-def _from_fasta(path: Path) -> Iterator[dict]:
-    for record in read_fasta(path):
-        yield {
-            "id": record.name,
-            "symbol": record.name,
-            "type": "unknown",
-            "codes": record.codes,
-            "lower_case": record.lower_case,
-            "iupac": record.iupac,
-            "unknown": record.unknown,
-        }
-
-
-def _from_table(path: Path) -> Iterator[dict]:
+def _from_table(path: Path) -> Iterator[tuple]:
     separator = "\t" if ".tsv" in path.suffixes else ","
     try:
         table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
@@ -119,21 +103,13 @@ def _from_table(path: Path) -> Iterator[dict]:
         )
     for number, row in enumerate(table.to_dict("records"), start=1):
         letters = row[COLUMN].strip().removeprefix("<").removesuffix(">")
-        upper = letters.upper()
-        strange = set(upper) - set(IUPAC.decode())
+        strange = set(letters.upper()) - set(IUPAC.decode())
         if strange or not letters:
             found = repr(min(strange)) if strange else "an empty sequence"
             raise InputError(
                 f"{path}, row {number}: expected nucleotide codes ({IUPAC.decode()}), found {found}. Mend or "
                 "remove the row"
             )
-        codes = encode(letters)
-        yield {
-            "id": row.get("NCBIGeneID") or str(number),
-            "symbol": row.get("Symbol") or row.get("NCBIGeneID") or str(number),
-            "type": row.get("GeneType") or "unknown",
-            "codes": codes,
-            "lower_case": sum(map(str.islower, letters)),
-            "iupac": sum(letter not in "ACGTN" for letter in upper),
-            "unknown": int(np.count_nonzero(codes == UNKNOWN)),
-        }
+        name = row.get("NCBIGeneID") or str(number)
+        kind = row.get("GeneType") or "unknown"
+        yield name, row.get("Symbol") or name, kind, encode(letters), count_changes(letters.encode())

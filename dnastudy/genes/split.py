@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,22 +20,16 @@ if TYPE_CHECKING:
 TRAIN, VALIDATION, TEST = range(3)
 CROSSING = 255
 TEST_SHARE = 0.1  # of a single contig's gene-carrying length, where no test contig is named
-_REGION = re.compile(r"(?P<contig>.+):(?P<first>[\d,]+)-(?P<last>[\d,]+)")
 
 
 def assign_splits(
-    genes: pd.DataFrame,
-    contigs: Sequence[str],
-    *,
-    test_contigs: Sequence[str] | None = None,
-    validation: float | str = 0.1,
+    genes: pd.DataFrame, contigs: Sequence[str], *, test_contigs: Sequence[str] | None = None, validation: float = 0.1
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Split genes by place: whole contigs for test, the far end of what is left for validation.
 
     Test is ``test_contigs`` if named; else the last contig with genes if there are several; else the far
     tenth of the single contig's gene-carrying length. Validation is the far end of the other contigs: the
-    last ``validation`` share of their gene-carrying length (merged loci), or the contig or region
-    (``chr19:52,000,001-58,617,616``, 1-based and closed, as samtools writes it) that it names.
+    last ``validation`` share of their gene-carrying length (merged loci).
 
     Parameters
     ----------
@@ -59,6 +52,8 @@ def assign_splits(
     InputError
         When a contig that is named has no genes, the share is not between 0 and 1, or a split is left empty.
     """
+    if not 0 < validation < 1:
+        raise InputError(f"validation: expected a share between 0 and 1, found {validation}")
     split = np.full(len(genes), TRAIN, dtype=np.uint8)
     present = [name for name in contigs if (genes["contig"] == name).any()]
     if test_contigs is None and len(present) > 1:
@@ -66,17 +61,16 @@ def assign_splits(
     if test_contigs is not None:
         named = [canonical_contig(name) for name in test_contigs]
         for name in named:
-            _check_contig(name, present, "test_contigs")
+            if name not in present:
+                raise InputError(
+                    f"test_contigs: contig {name!r} carries no gene that was kept; expected one of "
+                    f"{', '.join(present[:10])}"
+                )
         split[genes["contig"].isin(named)] = TEST
         rule = {"test": ", ".join(named)}
     else:
         rule = {"test": _hold_out_far_end(genes, split, TEST, TEST_SHARE)}
-    if isinstance(validation, str):
-        rule["validation"] = _hold_out_region(genes, split, validation, present)
-    elif 0 < validation < 1:
-        rule["validation"] = _hold_out_far_end(genes, split, VALIDATION, validation)
-    else:
-        raise InputError(f"validation: expected a share between 0 and 1 or a region, found {validation}")
+    rule["validation"] = _hold_out_far_end(genes, split, VALIDATION, validation)
     for number, name in enumerate(SPLITS):
         if not (split == number).any():
             raise InputError(
@@ -84,13 +78,6 @@ def assign_splits(
                 f"{rule['validation']}); expected at least one. Name other test_contigs or another validation"
             )
     return split, rule
-
-
-def _check_contig(name: str, present: Sequence[str], where: str) -> None:
-    if name not in present:
-        raise InputError(
-            f"{where}: contig {name!r} carries no gene that was kept; expected one of {', '.join(present[:10])}"
-        )
 
 
 def _hold_out_far_end(genes: pd.DataFrame, split: np.ndarray, number: int, share: float) -> str:
@@ -112,21 +99,6 @@ def _hold_out_far_end(genes: pd.DataFrame, split: np.ndarray, number: int, share
     contigs = pool["contig"].iloc[first:].unique()
     words = f"{contigs[0]} from base {cut - line[first] + 1:,}"
     return ", ".join([words, *contigs[1:]])
-
-
-def _hold_out_region(genes: pd.DataFrame, split: np.ndarray, region: str, present: Sequence[str]) -> str:
-    match = None if region in present else _REGION.fullmatch(region)
-    name = canonical_contig(match["contig"] if match else region)
-    _check_contig(name, present, "validation")
-    low, high = 0, np.iinfo(np.int64).max
-    if match:
-        low, high = int(match["first"].replace(",", "")) - 1, int(match["last"].replace(",", ""))
-    here = (split == TRAIN) & (genes["contig"] == name).to_numpy()
-    start, end = genes["start"].to_numpy(), genes["end"].to_numpy()
-    inside = here & (start >= low) & (end <= high)
-    split[inside] = VALIDATION
-    split[here & ~inside & (start < high) & (end > low)] = CROSSING
-    return region
 
 
 def shared_mask(codes: np.ndarray, offsets: np.ndarray, split: np.ndarray, *, k: int = 31) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -162,4 +163,7 @@ def locked(folder: Path) -> Iterator[Path]:
             raise InputError(
                 f"{folder}: another run is training there; wait for it, or choose another folder"
             ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+                raise  # some network disks know no locks: go on without
         yield folder

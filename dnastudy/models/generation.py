@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,19 +12,14 @@ from dnastudy.files import InputError
 from dnastudy.genes.fasta import decode
 from dnastudy.tokens.tokenizer import as_codes
 
+if TYPE_CHECKING:
+    from dnastudy.models.base import CausalModel
+
 _ROWS = 64  # sequences side by side: a 4x256 GPT with a context of 1,024 keeps 0.5 GB of keys and values
 
 
-class Generator(Protocol):
-    """What a model must offer to be sampled from; both return logits (or log-probabilities) [rows, 4]."""
-
-    def begin(self, rows: int, prompt: np.ndarray) -> tuple[Tensor, object]: ...
-
-    def follow(self, bases: Tensor, state: object) -> tuple[Tensor, object]: ...
-
-
 def generate(
-    model: Generator,
+    model: CausalModel,
     n: int,
     length: int,
     *,

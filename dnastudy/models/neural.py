@@ -1,10 +1,9 @@
-"""What the neural models share: ids and targets, scoring of any length, generation, saving."""
+"""What the neural models share: ids and targets, scoring of any length, the steps of generation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dnastudy.files import InputError
+from dnastudy.models.base import CausalModel
 from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, PAD, SEP, as_codes, single_base_ids
 
 VOCABULARY = FIRST_BASE + 4
@@ -42,7 +42,7 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     return device
 
 
-class NeuralModel(nn.Module):
+class NeuralModel(CausalModel, nn.Module):
     """A causal network over the nine single-base ids; the recurrent and Transformer models derive from it.
 
     A subclass has ``kind``, ``config`` and ``context`` (the most positions it sees at once, None when it
@@ -50,8 +50,6 @@ class NeuralModel(nn.Module):
     state)``.
     """
 
-    kind: str
-    config: dict
     context: int | None = None
 
     @property
@@ -87,30 +85,16 @@ class NeuralModel(nn.Module):
         scored = score(self, sequences, include_end=include_end)
         return np.array([np.nansum(values, dtype=np.float64) for values in scored], dtype=np.float64)
 
-    def generate(
-        self,
-        n: int,
-        length: int,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int = 0,
-        prompt: str = "",
-    ) -> list[str]:
-        """Sample ``n`` sequences of exactly ``length`` bases: :func:`dnastudy.models.generation.generate`."""
-        from dnastudy.models.generation import generate
-
-        with evaluating(self):
-            return generate(
-                self, n, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, prompt=prompt
-            )
-
-    def save(self, folder: str | Path) -> None:
-        """Write the model folder: see :func:`dnastudy.models.store.save`."""
-        from dnastudy.models.store import save
-
-        save(self, folder)
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """No dropout, no gradients, and full fp32 in cuDNN's recurrent kernels, which else round to TF32."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                yield
+        finally:
+            self.train(training)
 
     def begin(self, rows: int, prompt: np.ndarray) -> tuple[Tensor, object]:
         """Logits [rows, 4] of the base that follows start symbol and prompt (base codes), and the state."""
@@ -169,7 +153,7 @@ def score(model: NeuralModel, sequences: Sequence[str | np.ndarray], *, include_
     ]
     pieces.sort(key=lambda piece: piece[1] - piece[2])
     allowed = torch.tensor(POSSIBLE if include_end else POSSIBLE[1:], device=model.device)
-    with evaluating(model):
+    with model.evaluating():
         at = 0
         while at < len(pieces):
             longest = min(pieces[at][2] - pieces[at][1], model.context or _CHUNK)
@@ -223,15 +207,3 @@ def _score_rows(model: NeuralModel, rows: list[tuple[np.ndarray, np.ndarray]], a
             place = values[row][start : start + width]
             place[:] = found[row, : len(place)]
     return values
-
-
-@contextmanager
-def evaluating(model: NeuralModel) -> Iterator[None]:
-    """No dropout, no gradients, and full fp32 in cuDNN's recurrent kernels, which else round to TF32."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
-    finally:
-        model.train(training)

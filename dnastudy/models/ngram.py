@@ -9,11 +9,10 @@ import numba
 import numpy as np
 
 from dnastudy.files import InputError, atomic_path
+from dnastudy.models.base import CausalModel
 from dnastudy.tokens.tokenizer import as_codes
 
 HIGHEST_ORDER = 13  # 4^13 counts of 4 bytes are 268 MB; each order more takes four times as much
-SMOOTHINGS = ("interpolated",)
-CONVENTIONS = ("per_base",)
 
 _FITTED_BASES = 1 << 20  # validation bases that the weights are fitted on, spread evenly
 _WEIGHT_RANGE = (-7.0, 14.0)  # natural logarithms
@@ -21,7 +20,7 @@ _WEIGHT_RANGE = (-7.0, 14.0)  # natural logarithms
 Sequences = Sequence[str | np.ndarray] | tuple[np.ndarray, np.ndarray]
 
 
-class NgramModel:
+class NgramModel(CausalModel):
     """Interpolated n-gram: p_k = (c_k + a_k p_{k-1}) / (n_k + a_k), p_0 uniform.
 
     ``c_k`` counts the last k - 1 bases followed by this one, ``n_k`` those k - 1 bases followed by any. It is
@@ -47,11 +46,11 @@ class NgramModel:
 
     kind = "ngram"
 
-    def __init__(self, order: int = 12, smoothing: str = "interpolated"):
+    def __init__(self, order: int = 8, smoothing: str = "interpolated"):
         if not 1 <= order <= HIGHEST_ORDER:
             raise InputError(f"ngram: order {order}; expected 1 to {HIGHEST_ORDER}")
-        if smoothing not in SMOOTHINGS:
-            raise InputError(f"ngram: smoothing {smoothing!r}; expected {' or '.join(SMOOTHINGS)}")
+        if smoothing != "interpolated":
+            raise InputError(f"ngram: smoothing {smoothing!r}; expected 'interpolated'")
         self.order = order
         self.config = {"kind": "ngram", "order": order, "smoothing": smoothing}
         # Without validation data: about one alphabet's worth of pseudo-counts at every order.
@@ -111,38 +110,20 @@ class NgramModel:
         return totals
 
     def perplexity(self, sequences: Sequences, convention: str = "per_base") -> float:
-        """Perplexity exp(nats / bases) over all A C G T bases; the end symbol doesn't count.
+        """Perplexity exp(nats / bases) over all A C G T bases ("per_base"): the end symbol doesn't count.
 
         Raises
         ------
-        ValueError
-            When there is no base to score.
         InputError
-            When the convention is unknown.
+            When there is no base to score, or another convention is asked for.
         """
-        if convention not in CONVENTIONS:
-            raise InputError(f"perplexity: convention {convention!r}; expected {' or '.join(CONVENTIONS)}")
+        if convention != "per_base":
+            raise InputError(f"perplexity: convention {convention!r}; expected 'per_base'")
         values = [one[~np.isnan(one)] for one in self.base_log_likelihoods(sequences)]
         bases = sum(len(one) for one in values)
         if bases == 0:
-            raise ValueError("perplexity: no A, C, G or T to score; it has no value for no sequence")
+            raise InputError("perplexity: no A, C, G or T to score; give at least one")
         return float(np.exp(-sum(one.sum(dtype=np.float64) for one in values) / bases))
-
-    def generate(
-        self,
-        n: int,
-        length: int,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int = 0,
-        prompt: str = "",
-    ) -> list[str]:
-        """Sample ``n`` sequences of exactly ``length`` bases: :func:`dnastudy.models.generation.generate`."""
-        from dnastudy.models.generation import generate
-
-        return generate(self, n, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, prompt=prompt)
 
     def begin(self, rows: int, prompt: np.ndarray):
         """Log-probabilities [rows, 4] of the base that follows ``prompt`` (base codes), and the context."""
@@ -159,12 +140,6 @@ class NgramModel:
         contexts, known = state
         contexts = (4 * contexts + bases.numpy()) % 4 ** (self.order - 1)
         return self._next(contexts, min(known + 1, self.order - 1))
-
-    def save(self, folder: str | Path) -> None:
-        """Write the model folder: see :func:`dnastudy.models.store.save`."""
-        from dnastudy.models.store import save
-
-        save(self, folder)
 
     def write_counts(self, path: Path) -> None:
         """Write the highest order's counts, and what the lower ones have besides, as ``counts.npz``.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import os
 from pathlib import Path
 
 from dnastudy.files import InputError, atomic_folder, nearest, read_json, sha256, write_json
 
 KINDS = ("ngram", "lstm", "gru", "gpt")
+_COPY = "copy the whole folder again, or train again"
 
 
 def build(config: dict, *, device: str | None = None):
@@ -50,8 +53,9 @@ def build(config: dict, *, device: str | None = None):
 def save(model, folder: str | Path) -> None:
     """Write ``config.json``, the weights or counts, and ``tokenizer.json``; other files there are left alone.
 
-    ``config.json`` comes last and holds the others' SHA-256, so that an interrupted save is noticed on
-    loading.
+    ``config.json`` holds kind and hyper-parameters, what the model was trained on (``trained_on``,
+    ``precision``) where that is known, the other files' SHA-256 and its own. It comes last, so that an
+    interrupted save is noticed on loading.
 
     Raises
     ------
@@ -63,21 +67,24 @@ def save(model, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder / ".saving") as staging:
+        weights = staging / _weights_file(model.kind)
         if model.kind == "ngram":
-            model.write_counts(staging / "counts.npz")
+            model.write_counts(weights)
         else:
             from safetensors.torch import save as to_bytes
 
-            weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+            tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
             # Not save_file, whose error on a full disk isn't an OSError.
-            (staging / "model.safetensors").write_bytes(to_bytes(weights))
+            weights.write_bytes(to_bytes(tensors))
         single_base().save(staging / "tokenizer.json")
         files = sorted(staging.iterdir())
         digests = {path.name: sha256(path) for path in files}
         for path in files:
             os.replace(path, folder / path.name)
     (folder / ".saving").rmdir()
-    write_json(folder / "config.json", {**model.config, "files": digests})
+    provenance = {"trained_on": dict(model.trained_on), "precision": model.precision}
+    config = model.config | {name: value for name, value in provenance.items() if value} | {"files": digests}
+    write_json(folder / "config.json", config | {"sha256": _digest(config)})
 
 
 def load(folder: str | Path, *, device: str | None = None):
@@ -86,43 +93,60 @@ def load(folder: str | Path, *, device: str | None = None):
     Raises
     ------
     InputError
-        When ``folder`` is no model folder, a file in it is missing or isn't the one that was saved, or the
-        kind is unknown.
+        When ``folder`` is no model folder, a file in it (``config.json`` too) is missing or isn't the one
+        that was saved, or the kind is unknown.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json there; expected a model folder as the training chapter writes it")
     config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or not isinstance(config.get("files"), dict):
-        raise InputError(f"{folder}/config.json: no list of files in it; train or copy the model again")
-    _verify(folder, config.pop("files"))
+    if not isinstance(config, dict) or not isinstance(config.get("files"), dict) or "sha256" not in config:
+        raise InputError(f"{folder}/config.json: expected 'files' and 'sha256' in it; {_COPY}")
+    if config.pop("sha256") != _digest(config):
+        raise InputError(f"{folder}/config.json: changed since it was saved (its SHA-256 isn't 'sha256'); {_COPY}")
+    _verify(folder, config.get("kind"), config.pop("files"))
+    trained_on, precision = config.pop("trained_on", {}), config.pop("precision", None)
     try:
         model = build(config, device=device)
     except InputError as error:
         raise InputError(f"{folder}/config.json: {error}") from None
+    model.trained_on, model.precision = trained_on, precision
+    weights = folder / _weights_file(model.kind)
     if model.kind == "ngram":
-        model.read_counts(folder / "counts.npz")
+        model.read_counts(weights)
         return model
     from safetensors.torch import load_file
 
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors", device=str(model.device)))
+        model.load_state_dict(load_file(weights, device=str(model.device)))
     except RuntimeError as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise InputError(f"{folder}: config.json and model.safetensors disagree ({first}); copy both again") from None
     return model.eval()
 
 
-def _verify(folder: Path, digests: dict[str, str]) -> None:
+def _weights_file(kind: str) -> str:
+    return "counts.npz" if kind == "ngram" else "model.safetensors"
+
+
+def _digest(config: dict) -> str:
+    """SHA-256 of a configuration, however it is laid out in its file."""
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _verify(folder: Path, kind: str, digests: dict[str, str]) -> None:
+    for name in (_weights_file(kind), "tokenizer.json"):
+        if name not in digests:
+            raise InputError(f"{folder}/config.json: {name} isn't among its 'files'; {_COPY}")
     for name, expected in digests.items():
         path = folder / Path(name).name
         if not path.is_file():
-            raise InputError(f"{path}: missing; config.json lists it: copy the whole folder, or train again")
+            raise InputError(f"{path}: missing; config.json lists it: {_COPY}")
         found = sha256(path)
         if found != expected:
             raise InputError(
-                f"{path}: not the file saved (SHA-256 expected {expected[:12]}…, found {found[:12]}…); copy "
-                " the whole folder again, or train again"
+                f"{path}: not the file saved (SHA-256 expected {expected[:12]}…, found {found[:12]}…); {_COPY}"
             )
 
 

@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from dnastudy.files import InputError, nearest, write_json
+from dnastudy.genes.corpus import Corpus
+from dnastudy.models.base import CausalModel
 from dnastudy.models.checkpoint import Run, locked
 from dnastudy.models.neural import IGNORED, NeuralModel, pick_device
 from dnastudy.models.store import build, check_value, save
-from dnastudy.models.windows import TRAIN, VALIDATION, Genes, cut_windows
+from dnastudy.models.windows import cut_windows
 from dnastudy.tokens.tokenizer import FIRST_BASE
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -90,17 +93,22 @@ def train_from_config(
     device: str | None = None,
     *,
     progress: bool | TextIO = True,
-):
+) -> CausalModel:
     """Build, train and save one model: ``{"model": {"kind": ...}, "training": {...}}`` to a model folder.
 
     ``out`` then holds the model and ``history.json``: the rows of `train`, or for an n-gram model, which is
-    counted on the training genes and has no training settings, those of `NgramModel.history`. An interrupted
-    call goes on from its last checkpoint when it is made again; the checkpoint is removed once the model is
-    saved.
+    counted on the training genes, those of `NgramModel.history`. An interrupted call goes on from its last
+    checkpoint when it is made again; the checkpoint is removed once the model is saved.
+
+    Of the training settings an n-gram model uses ``validation_windows`` and ``window`` alone: with settings
+    it is scored on the very windows, each from a cold start, that the neural models are validated on.
 
     Returns
     -------
-    The trained model, with the weights that did best on the validation genes.
+    The trained model, with the weights that did best on the validation genes. ``trained_on`` holds the SHA-256
+    of the corpus' arrays, ``precision`` that of a neural model's training, and ``validation_bits_per_base``
+    the best of its history; an n-gram model's is that of the windows, or without settings that of the bases
+    which its weights were fitted on.
 
     Raises
     ------
@@ -114,20 +122,28 @@ def train_from_config(
         raise InputError("configuration: no 'model' in it; expected for example {'model': {'kind': 'lstm'}}")
     settings = TrainingConfig.from_dict(config.get("training") or {})
     out = Path(out)
+    corpus = Corpus.load(corpus)
     if config["model"].get("kind") == "ngram":
-        genes = Genes(corpus)
         model = build(config["model"])
-        model.fit((genes.codes, genes.spans(TRAIN)), validation=(genes.codes, genes.spans(VALIDATION)))
-        save(model, out)
-        write_json(out / "history.json", model.history)
-        return model
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        model = build(config["model"], device=device)
-    history = train(model, corpus, out, settings, device=device, progress=progress)
+        fitted, held_out = ((corpus.all_codes, corpus.spans(split)) for split in ("train", "validation"))
+        history = model.fit(fitted, validation=held_out).history
+        model.validation_bits_per_base = history[-1]["validation_bits_per_base"]
+        if config.get("training"):
+            _, targets = validation_set(corpus, settings)
+            codes = torch.where(targets >= FIRST_BASE, targets - FIRST_BASE, 4).numpy().astype(np.uint8)
+            model.validation_bits_per_base = math.log2(model.perplexity(list(codes)))
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            model = build(config["model"], device=device)
+        history = train(model, corpus.folder, out, settings, device=device, progress=progress)
+        model.validation_bits_per_base = min(row["validation_bits_per_base"] for row in history)
+        model.precision = "bf16" if use_bf16(settings.precision, model.device) else "fp32"
+    model.trained_on = digests(corpus)
     save(model, out)
     write_json(out / "history.json", history)
-    shutil.rmtree(out / "checkpoint")
+    if model.kind != "ngram":
+        shutil.rmtree(out / "checkpoint")
     return model
 
 
@@ -142,9 +158,8 @@ def train(
 ) -> list[dict]:
     """Train ``model`` in place on a corpus folder's training genes; it ends with the best weights.
 
-    Reads ``codes.npy``, ``offsets.npy`` and ``split.npy`` alone. ``out/checkpoint`` is written as it goes,
-    and gone on from if it is there. Ctrl-C ends the step under way, writes a checkpoint and raises
-    KeyboardInterrupt.
+    ``out/checkpoint`` is written as it goes, and gone on from if it is there. Ctrl-C ends the step under way,
+    writes a checkpoint and raises KeyboardInterrupt.
 
     Returns
     -------
@@ -155,8 +170,8 @@ def train(
     Raises
     ------
     InputError
-        When the corpus lacks a file or a split, the checkpoint there is of another configuration,
-        another run writes to ``out``, or the loss is no longer a number (the last checkpoint is kept).
+        When the corpus lacks a file or a split, or was changed, the checkpoint there is of another
+        configuration, another run writes to ``out``, or the loss is no longer a number (the last checkpoint is kept).
     """
     config = config or TrainingConfig()
     device = pick_device(device)
@@ -165,14 +180,13 @@ def train(
             f"training: window {config.window} is longer than the model's context of {model.context}; "
             "shorten the one or lengthen the other"
         )
-    genes = Genes(corpus)
-    spans = genes.spans(TRAIN)
-    held_out = cut_windows(genes, genes.spans(VALIDATION), config.validation_windows, config.window, [_VALIDATION_SEED])
+    corpus = Corpus.load(corpus)
+    held_out = validation_set(corpus, config)
     model.to(device).train()
     optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.learning_rate)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(config.precision, device))
     run = Run(model, optimizer)
-    identity = {"model": model.config, "training": dataclasses.asdict(config), "corpus": genes.digest()}
+    identity = {"model": model.config, "training": dataclasses.asdict(config), "corpus": digests(corpus)}
     with (
         locked(Path(out) / "checkpoint") as folder,
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -186,7 +200,7 @@ def train(
             rate = learning_rate(run.step, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            drawn = cut_windows(genes, spans, config.batch, config.window, [config.seed, run.step])
+            drawn = cut_windows(corpus, "train", config.batch, config.window, [config.seed, run.step])
             inputs, targets = (part.to(device) for part in drawn)
             with autocast:
                 logits, _ = model(inputs)
@@ -217,6 +231,16 @@ def train(
     model.load_state_dict(run.best)
     model.eval()
     return run.history
+
+
+def digests(corpus: Corpus) -> dict[str, str]:
+    """SHA-256 of the files that training reads, by name."""
+    return {name: corpus.info["files"][name] for name in ("codes.npy", "offsets.npy", "split.npy")}
+
+
+def validation_set(corpus: Corpus, config: TrainingConfig) -> tuple[Tensor, Tensor]:
+    """Input ids and target ids of the validation windows: the same whatever the model, its batch or its seed."""
+    return cut_windows(corpus, "validation", config.validation_windows, config.window, [_VALIDATION_SEED])
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:

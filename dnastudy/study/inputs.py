@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
-from dnastudy.files import InputError
+from dnastudy.files import InputError, sha256
 from dnastudy.study.parameters import PROJECT, declared_parameters, language_model, load_profile
 from dnastudy.study.record import package_hash
 
-LETTERS = {
-    "lower_case_read_as_upper": "lower case, read as upper",
-    "iupac_read_as_unknown": "IUPAC codes, read as unknown",
-    "unknown": "unknown bases in all",
+CHANGES = {
+    "lower_case_read_as_upper": ("lower case, read as upper", "bases"),
+    "iupac_read_as_unknown": ("IUPAC codes, read as unknown", "bases"),
+    "unknown": ("unknown bases in all", "bases"),
+    "crlf_lines": ("line ends of the Windows kind (CRLF)", "lines"),
+    "no_final_newline": ("no newline at the end", "files"),
 }
 
 
@@ -27,6 +31,10 @@ def build_corpus(parameters: dict, out: Path):
     """
     from dnastudy.genes import extract_genes, load_sequences
 
+    if parameters["train_sequences"] and (parameters["fasta"] or parameters["annotation"]):
+        raise InputError(
+            "train_sequences and fasta are both given: name ready sequences, or a FASTA with its annotation"
+        )
     given = {k: _paths(v) for k, v in parameters.items() if k in ("fasta", "annotation")}
     if parameters["train_sequences"]:
         files = {s: parameters[f"{s}_sequences"] or None for s in ("train", "validation", "test")}
@@ -60,17 +68,49 @@ def input_counts(corpus):
     rows = [(reason, count, "genes") for reason, count in corpus.info["dropped"].items()]
     contigs = corpus.info.get("contigs", {})
     letters = list(contigs.values()) or [corpus.info["letters"]]  # ready sequences have no contigs
-    rows += [(what, sum(each[field] for each in letters), "bases") for field, what in LETTERS.items()]
-    renamed = sum(name != contig["name"] for name, contig in contigs.items())
+    rows += [(what, sum(each[field] for each in letters), unit) for field, (what, unit) in CHANGES.items()]
+    aliases = [{contig["name"], contig["name_in_annotation"] or name, name} for name, contig in contigs.items()]
+    renamed = sum(len(names) > 1 for names in aliases)
     rows.append(("contigs under another name", renamed, "contigs"))
     return pd.DataFrame(rows, columns=["what", "count", "unit"])
 
 
+def build_pairs(run):
+    """Real and mutated sequences for 08_detect_mutations: the user's, or stretches of test genes with edits.
+
+    Returns
+    -------
+    DataFrame of `dnastudy.tasks.make_pairs` with a column ``group``, which bootstraps resample: the merged locus of
+    a stretch, or the id of a user's pair.
+    """
+    import pandas as pd
+
+    from dnastudy.genes import windows
+    from dnastudy.tasks import make_pairs, read_pairs
+
+    if run.pairs:
+        return read_pairs(run.pairs).assign(group=lambda pairs: pairs["id"])
+    corpus = run.corpus
+    stretches = windows(corpus, "test", length=run.length, count=run.genes, seed=run.seed)
+    ids = corpus.genes["id"].to_numpy()[stretches["gene"]]
+    starts = stretches["start"].to_numpy() - corpus.offsets[stretches["gene"]] + 1
+    names = [f"{name}:{start}" for name, start in zip(ids, starts, strict=True)]
+    real = corpus.cut(stretches)
+    design = [(kind, edits) for kind in run.listed("kinds") for edits in run.listed("edits", int)]
+    parts = [
+        make_pairs(real, edits=edits, kinds=[kind], seed=run.seed + place, ids=names).assign(
+            group=stretches["locus"].to_numpy()
+        )
+        for place, (kind, edits) in enumerate(design)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 def smoke_corpus() -> Path:
     """Folder of the corpus of the embedded sample, built if it isn't there (a second or two)."""
-    folder = _cache("genes") / "corpus"
+    defaults = {name: p.default for name, p in declared_parameters("01_extract_genes").items()}
+    folder = _cache(defaults, "files.py", "genes", "study/inputs.py") / "corpus"
     if not (folder / "corpus.json").is_file():
-        defaults = {name: p.default for name, p in declared_parameters("01_extract_genes").items()}
         build_corpus(defaults, folder)
     return folder
 
@@ -84,16 +124,21 @@ def smoke_models() -> list[Path]:
         notebook, _, run = job.partition("/")
         if notebook != "04_train_language_model":
             continue
-        folder = _cache("genes", "tokens", "models") / run
+        code = ("files.py", "genes", "tokens", "models", "study/inputs.py", "study/parameters.py")
+        folder = _cache(parameters, *code) / run
         if not (folder / "config.json").is_file():
             train_from_config(language_model(parameters), smoke_corpus(), folder, device="cpu", progress=False)
         folders.append(folder)
     return folders
 
 
-def _cache(*rooms: str) -> Path:
-    """A folder that changes its name with the code of the rooms that fill it, so that nothing stale is read."""
-    return PROJECT / "results" / "smoke" / "inputs" / package_hash(*rooms)[:12]
+def _cache(parameters: dict, *code: str) -> Path:
+    """A folder whose name changes with what fills it (parameters, code, sample), so that nothing stale is read."""
+    from dnastudy.genes.manifest import MANIFESTS
+
+    state = [parameters, package_hash(*code), sha256(MANIFESTS / "sample.yaml")]
+    name = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
+    return PROJECT / "results" / "smoke" / "inputs" / name
 
 
 def _paths(value: str) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +67,16 @@ def declared_parameters(notebook: str | Path) -> dict[str, Parameter]:
     return found
 
 
+def notebook_hash(name: str) -> str:
+    """SHA-256 over the cells of a notebook, whatever outputs stand in it."""
+    cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return hashlib.sha256(json.dumps([(c["cell_type"], c["source"]) for c in cells]).encode()).hexdigest()
+
+
 def check_parameters(values: dict, declared: dict[str, Parameter], where: str) -> dict:
     """Return the defaults with ``values`` on top; refuse an unknown name or a value of another type.
 
-    An int is taken where a float is declared; nothing else is converted.
+    An int is taken where a float or a str is declared; nothing else is converted.
 
     Raises
     ------
@@ -81,8 +88,8 @@ def check_parameters(values: dict, declared: dict[str, Parameter], where: str) -
         if name not in declared:
             raise InputError(f"{where}: there is no parameter {name!r}; {nearest(name, declared)}")
         expected = declared[name].type
-        if expected == "float" and type(value) is int:
-            value = float(value)
+        if type(value) is int and expected in ("float", "str"):
+            value = _TYPES[expected](value)  # papermill's -p makes an int of "22"
         if type(value) is not _TYPES[expected]:
             raise InputError(
                 f"{where}: parameter {name!r} must be of type {expected}, found {value!r} "
@@ -130,26 +137,23 @@ def load_profile(name: str | Path) -> dict[str, dict]:
         raise InputError(f"{path.name}: expected a mapping from notebooks to their parameters, found {profile!r}")
     jobs = {}
     for job, values in profile.items():
-        if not isinstance(values, dict | None):
+        if not isinstance(job, str) or not isinstance(values, dict | None):
             raise InputError(f"{path.name}, {job}: expected parameters as 'name: value' lines, found {values!r}")
         jobs[job] = check_parameters(values or {}, declared_parameters(job.split("/")[0]), f"{path.name}, {job}")
     return jobs
 
 
 MODEL_FIELDS = {
-    "ngram": {"order": "order"},
-    "lstm": {"layers": "layers", "width": "width", "dropout": "dropout"},
-    "gpt": {
-        "layers": "layers",
-        "width": "width",
-        "heads": "heads",
-        "dropout": "dropout",
-        "context": "window",
-    },
+    "ngram": ("order",),
+    "lstm": ("layers", "width", "dropout"),
+    "gru": ("layers", "width", "dropout"),
+    "gpt": ("layers", "width", "heads", "dropout"),
 }
+VALIDATION_FIELDS = ("validation_windows", "window")
 TRAINING_FIELDS = (
-    "steps batch window learning_rate warmup precision seed validate_every checkpoint_every validation_windows"
-).split()
+    *VALIDATION_FIELDS,
+    *"steps batch learning_rate warmup precision seed validate_every checkpoint_every".split(),
+)
 
 
 def language_model(parameters: dict) -> dict:
@@ -163,7 +167,8 @@ def language_model(parameters: dict) -> dict:
     kind = parameters["model"]
     if kind not in MODEL_FIELDS:
         raise InputError(f"model={kind!r}: no such kind of model; {nearest(kind, MODEL_FIELDS)}")
-    model = {"kind": kind} | {field: parameters[name] for field, name in MODEL_FIELDS[kind].items()}
-    if kind == "ngram":
-        return {"model": model}
-    return {"model": model, "training": {name: parameters[name] for name in TRAINING_FIELDS}}
+    model = {"kind": kind} | {name: parameters[name] for name in MODEL_FIELDS[kind]}
+    if kind == "gpt":
+        model["context"] = parameters["window"]
+    fields = VALIDATION_FIELDS if kind == "ngram" else TRAINING_FIELDS
+    return {"model": model, "training": {name: parameters[name] for name in fields}}

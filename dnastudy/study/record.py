@@ -23,7 +23,7 @@ def start(notebook: str, namespace: dict) -> Run:
     """Check a notebook's parameters as they stand in its namespace and return its `Run`.
 
     A variable that the notebook doesn't declare can only have come from a mistyped parameter, so it is refused
-    here even where papermill let it pass. (Names in capitals are imported constants.)
+    here even where papermill let it pass. (A list or dict with a name in capitals is an imported constant.)
 
     Raises
     ------
@@ -36,8 +36,9 @@ def start(notebook: str, namespace: dict) -> Run:
     given = {
         name: value
         for name, value in namespace.items()
-        if isinstance(value, str | int | float | bool | list | dict)
-        and not (name.startswith("_") or name.isupper() or name in {"In", "Out"})
+        if name in declared
+        or (isinstance(value, str | int | float | bool) and not name.startswith("_"))
+        or (isinstance(value, list | dict) and not (name.startswith("_") or name.isupper() or name in {"In", "Out"}))
     }
     return Run(notebook, check_parameters(given, declared, notebook))
 
@@ -59,6 +60,7 @@ class Run:
         self.out = Path(parameters["out"]).resolve() if parameters["out"] else PROJECT / "results" / "smoke" / notebook
         self.metrics: dict[str, dict] = {}
         self.data: dict[str, object] = {}
+        self.notes: list[str] = []
         self._started = time.monotonic()
         _set_up_torch()
 
@@ -84,11 +86,19 @@ class Run:
         from dnastudy.models import load
         from dnastudy.study.inputs import smoke_models
 
-        folders = self.listed("models", Path) or smoke_models()
-        loaded = {folder.resolve().name: load(folder, device=self.device) for folder in folders}
-        if len(loaded) < len(folders):
+        if self.parameters["corpus"] and not self.parameters["models"]:
+            raise InputError("models is empty: name the model folders that 04 made of your corpus, between commas")
+        folders = {folder.resolve().name: folder for folder in self.listed("models", Path) or smoke_models()}
+        if len(folders) < len(self.listed("models")):
             raise InputError(f"models={self.parameters['models']!r}: two folders have the same name; rename one")
-        self.data["models"] = {folder.resolve().name: sha256(folder / "config.json") for folder in folders}
+        loaded = {name: load(folder, device=self.device) for name, folder in folders.items()}
+        self.data["models"] = {name: sha256(folder / "config.json") for name, folder in folders.items()}
+        digests = self.corpus.info["files"]
+        for name, model in loaded.items():
+            if any(digests.get(file) != digest for file, digest in model.trained_on.items()):
+                self.notes.append(
+                    f"{name} was trained on another corpus: genes of this test split may be among those it has seen"
+                )
         return loaded
 
     @property
@@ -118,7 +128,7 @@ class Run:
     @property
     def progress(self):
         """Where progress goes: a text stream outside the notebook's outputs, or False where nobody is listening."""
-        path = os.environ.get("DNASTUDY_PROGRESS")
+        path = os.environ.get("DNASTUDY_PROGRESS")  # the engine follows this file
         return open(path, "a", encoding="utf-8") if path else False
 
     def metric(self, name: str, value, *, unit: str, low=None, high=None, n: int | None = None) -> None:
@@ -154,6 +164,7 @@ class Run:
             "seed": self.parameters["seed"],
             "metrics": self.metrics,
             "data": self.data,
+            "notes": self.notes,
             "code": code_identity(),
             "machine": machine(),
             "finished": time.strftime(FORMAT_TIME, time.gmtime()),
@@ -192,11 +203,11 @@ def code_identity() -> dict:
 
 
 def package_hash(*rooms: str) -> str:
-    """SHA-256 over the sources of the package, or of the rooms named, with their names."""
+    """SHA-256 over the sources of the package, or of the rooms and modules named, with their names."""
     root = PROJECT / "dnastudy"
     parts = [root / room for room in rooms] or [root]
     digest = hashlib.sha256()
-    for path in sorted(p for part in parts for p in part.rglob("*.py")):
+    for path in sorted(p for part in parts for p in (part.rglob("*.py") if part.is_dir() else [part])):
         digest.update(f"{path.relative_to(root).as_posix()} {sha256(path)}\n".encode())
     return digest.hexdigest()
 
@@ -279,4 +290,5 @@ def summary(record: dict) -> str:
     contigs = data.get("corpus", {}).get("contigs", {})
     lines += [f"contig    {name}: {contig['length']:,} bases, M5 {contig['m5']}" for name, contig in contigs.items()]
     lines += [f"model     {name}: config sha256 {digest[:12]}" for name, digest in data.get("models", {}).items()]
+    lines += [f"note      {note}" for note in record["notes"]]
     return "\n".join(lines)

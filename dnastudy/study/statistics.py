@@ -80,25 +80,8 @@ def mean_bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """The mean of ``values`` ([n]) with a percentile interval; see `ratio_bootstrap` for the parameters.
-
-    Without groups this is `scipy.stats.bootstrap`; with groups the rows of a group are drawn together.
-    """
-    values, ones, checked = _checked(values, None, groups)
-    if groups is not None or len(values) == 1:
-        return ratio_bootstrap(values, ones, checked, resamples=resamples, seed=seed, level=level)
-    from scipy.stats import bootstrap
-
-    interval = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=resamples,
-        confidence_level=level,
-        method="percentile",
-        batch=max(1, 10_000_000 // len(values)),
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(float(values.mean()), float(interval.low), float(interval.high), len(values))
+    """The mean of ``values`` ([n]) with a percentile interval; see `ratio_bootstrap` for the parameters."""
+    return ratio_bootstrap(values, np.ones(len(values)), groups, resamples=resamples, seed=seed, level=level)
 
 
 def paired_difference(
@@ -133,11 +116,11 @@ def paired_difference(
 
 
 def _checked(
-    first: ArrayLike, second: ArrayLike | None, groups: ArrayLike | None
+    first: ArrayLike, second: ArrayLike, groups: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two float arrays and a group array of one length; ones, and a group a row, where they aren't given."""
+    """Two float arrays and a group array of one length; a group a row where none are given."""
     first = np.asarray(first, dtype=np.float64)
-    second = np.ones(len(first)) if second is None else np.asarray(second, dtype=np.float64)
+    second = np.asarray(second, dtype=np.float64)
     groups = np.arange(len(first)) if groups is None else np.asarray(groups)
     if not (first.shape == second.shape == groups.shape and first.ndim == 1):
         raise InputError(

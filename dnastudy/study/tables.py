@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
-from dnastudy.study.statistics import mean_bootstrap, paired_difference, ratio_bootstrap
+from dnastudy.files import InputError, nearest
+from dnastudy.study.statistics import Interval, mean_bootstrap, paired_difference, ratio_bootstrap
+
+DIFFERENCE = ["difference", "low", "high", "verdict", "interval"]
 
 
 def score_table(scored: dict[str, pd.DataFrame], *, resamples: int, seed: int) -> pd.DataFrame:
@@ -44,8 +49,15 @@ def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples
 
     Returns
     -------
-    model, stratum, difference, low, high, verdict (better, worse or tie), interval.
+    model, stratum, difference, low, high, verdict (better, worse, tie, or unknown with a single locus), interval.
+
+    Raises
+    ------
+    InputError
+        When ``against`` isn't among the models.
     """
+    if against not in scored:
+        raise InputError(f"against={against!r}: no such model here; {nearest(against, scored)}")
     rows = []
     base = scored[against].groupby("stratum", sort=False)
     for model, table in scored.items():
@@ -56,28 +68,53 @@ def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples
             interval = paired_difference(
                 part["bits"], other["bits"], part["bases"], part["locus"], resamples=resamples, seed=seed
             )
-            verdict = "better" if interval.high < 0 else "worse" if interval.low > 0 else "tie"
-            rows.append(
-                {
-                    "model": model,
-                    "stratum": stratum,
-                    "difference": interval.value,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "verdict": verdict,
-                    "interval": interval,
-                }
-            )
-    return pd.DataFrame(rows)
+            rows.append({"model": model, "stratum": stratum} | _difference(interval, lower_is_better=True))
+    return pd.DataFrame(rows, columns=["model", "stratum", *DIFFERENCE])
 
 
-def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed: int) -> pd.DataFrame:
-    """Share of pairs told right, in groups, resampling genes.
+def accuracy_difference_table(
+    judged: pd.DataFrame, by: list[str], *, against: str, resamples: int, seed: int
+) -> pd.DataFrame:
+    """Accuracy of each model minus that of ``against`` on the same pairs, in groups, with paired intervals.
 
     Parameters
     ----------
     judged
-        One row a judged pair: the columns of ``by``, ``gene`` and ``correct`` (1, 0, or one half for a tie).
+        One row a judged pair and model, pairs in the same order for each: the columns of ``by``, ``model``,
+        ``group`` and ``correct``.
+
+    Returns
+    -------
+    The columns of ``by``, model, difference, low, high, verdict, interval.
+    """
+    rows = []
+    for keys, part in judged.groupby(by, sort=False):
+        models = dict(list(part.groupby("model", sort=False)))
+        for model, table in models.items():
+            if model == against:
+                continue
+            pair = table["correct"].to_numpy(), models[against]["correct"].to_numpy()
+            interval = paired_difference(*pair, groups=table["group"], resamples=resamples, seed=seed)
+            names = dict(zip(by, keys, strict=True)) | {"model": model}
+            rows.append(names | _difference(interval, lower_is_better=False))
+    return pd.DataFrame(rows, columns=[*by, "model", *DIFFERENCE])
+
+
+def _difference(interval: Interval, *, lower_is_better: bool) -> dict:
+    below, above = ("better", "worse") if lower_is_better else ("worse", "better")
+    verdict = below if interval.high < 0 else above if interval.low > 0 else "tie"
+    if math.isnan(interval.low):
+        verdict = "unknown"
+    return dict(zip(DIFFERENCE, [interval.value, interval.low, interval.high, verdict, interval], strict=True))
+
+
+def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed: int) -> pd.DataFrame:
+    """Share of pairs told right, in groups of rows, resampling what ``group`` numbers (loci).
+
+    Parameters
+    ----------
+    judged
+        One row a judged pair: the columns of ``by``, ``group`` and ``correct`` (1, 0, or one half for a tie).
 
     Returns
     -------
@@ -85,7 +122,7 @@ def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed:
     """
     rows = []
     for keys, part in judged.groupby(by, sort=False):
-        interval = mean_bootstrap(part["correct"], part["gene"], resamples=resamples, seed=seed)
+        interval = mean_bootstrap(part["correct"], part["group"], resamples=resamples, seed=seed)
         rows.append(
             dict(zip(by, keys, strict=True))
             | {

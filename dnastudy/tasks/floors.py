@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dnastudy.files import InputError
 from dnastudy.tokens.tokenizer import as_codes
 
 if TYPE_CHECKING:
     from dnastudy.genes import Corpus
     from dnastudy.models import NgramModel
 
-PAPER = "Ihtiyar & Ozgur 2024, Scientific Reports 14:22204 (arXiv 2307.10634v2)"
-
+# From Ihtiyar & Ozgur 2024, Scientific Reports 14:22204 (arXiv 2307.10634v2).
 # Test perplexity per symbol on human genes of at most 1,000 nt. The n-grams' figures also count one end
 # symbol a gene, the neural models' don't, so the two aren't the same quantity. The 6-gram without smoothing
 # met an n-gram that it had never seen.
@@ -66,7 +64,7 @@ def fit_floors(corpus: Corpus, orders: Iterable[int]) -> dict[str, NgramModel]:
 
 
 class Uniform:
-    """Every base equally likely: two bits a base. It scores and samples like a model; none is saved."""
+    """Every base equally likely: two bits a base. It scores like a model; none is saved."""
 
     kind = "uniform"
 
@@ -82,32 +80,3 @@ class Uniform:
     def base_log_likelihoods(self, sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
         """Nats of each base, float32, [length] a sequence; NaN where the base isn't A, C, G or T."""
         return [np.where(as_codes(s) < 4, -np.log(4), np.nan).astype(np.float32) for s in sequences]
-
-    def generate(
-        self,
-        n: int,
-        length: int,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int = 0,
-        prompt: str = "",
-    ) -> list[str]:
-        """Draw ``n`` sequences of ``length`` bases.
-
-        Four equal probabilities stay equal at any temperature and after any prompt; no cut-off can choose
-        between them.
-
-        Raises
-        ------
-        InputError
-            When a cut-off is asked for, or a number is negative.
-        """
-        if top_k is not None or top_p is not None:
-            raise InputError("top_k or top_p with equal probabilities; a uniform model has no likeliest base")
-        if n < 0 or length < 0:
-            raise InputError(f"{n} sequences of {length} bases; expected numbers of at least 0")
-        letters = np.frombuffer(b"ACGT", dtype=np.uint8)
-        drawn = letters[np.random.default_rng(seed).integers(0, 4, (n, length))]
-        return [row.tobytes().decode("ascii") for row in drawn]

@@ -23,7 +23,6 @@ class Comparison(NamedTuple):
 
     sequences: pd.DataFrame
     spectra: pd.DataFrame
-    runs: pd.DataFrame
     discriminator: pd.DataFrame
 
 
@@ -53,8 +52,7 @@ def compare(
 
     Returns
     -------
-    Comparison of `describe` (all sets), `spectrum_divergence`, `homopolymer_runs` (all sets) and
-    `discriminate_sets`.
+    Comparison of `describe` (all sets), `spectrum_divergence` and `discriminate_sets`.
 
     Raises
     ------
@@ -73,7 +71,6 @@ def compare(
     return Comparison(
         describe(everything, train),
         spectrum_divergence(against, held_out),
-        homopolymer_runs(everything),
         discriminate_sets(against, held_out, seed=seed),
     )
 
@@ -169,22 +166,6 @@ def jensen_shannon(first: np.ndarray, second: np.ndarray) -> float:
     if not (first.any() and second.any()):
         return float("nan")
     return float(jensenshannon(first, second, base=2) ** 2)
-
-
-def homopolymer_runs(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """How long the runs of one repeated base are.
-
-    Returns
-    -------
-    DataFrame, a row a set and length that occurs: set, length (bases), runs, share (of the set's runs).
-    """
-    import pandas as pd
-
-    tables = []
-    for name, sequences in sets.items():
-        length, runs = np.unique(run_lengths(sequences), return_counts=True)
-        tables.append(pd.DataFrame({"set": name, "length": length, "runs": runs, "share": runs / runs.sum()}))
-    return pd.concat(tables, ignore_index=True)
 
 
 def run_lengths(sequences: Sequence[str]) -> np.ndarray:

@@ -21,6 +21,8 @@ NATS_PER_BIT = np.log(2)
 def bits_per_base(model, sequences: Sequence[str | np.ndarray]) -> float:
     """Total bits over total bases, both summed over all sequences first; bases that aren't ACGT are left out.
 
+    Infinite when the model gives a base no chance.
+
     Parameters
     ----------
     model
@@ -80,7 +82,7 @@ def score_windows(
     sequences = [np.asarray(corpus.all_codes[start:end]) for start, end in spans]
     nats = np.concatenate([np.empty(0), *model.base_log_likelihoods(sequences)]).astype(np.float64)
     window = np.repeat(np.arange(len(spans)), [len(sequence) for sequence in sequences])
-    scored = np.isfinite(nats)
+    scored = ~np.isnan(nats)  # a base of probability 0 is scored: at infinitely many bits
     if not scored.any():
         raise InputError(f"no base scored in {len(spans)} windows; expected windows that hold A, C, G or T")
     masks = {"all": scored}

@@ -64,6 +64,12 @@ def test_from_own_fasta_to_own_pairs(folder):
     assert pairs[["bases_real", "bases_mutated"]].to_numpy().tolist() == [[10, 10], [10, 9]]
     assert (pairs[["ll_real", "ll_mutated"]] < 0).all(axis=None)
 
+    done = papermill(
+        folder, "05_compare_models", corpus="my_corpus", models="my_model", windows=4, floors=2, out="my_scores"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 1.5 < load_record(folder / "my_scores")["metrics"]["my_model/all/bits_per_base"]["value"] < 2.1
+
     counts = folder / "my_model" / "counts.npz"
     counts.write_bytes(counts.read_bytes()[:-1])  # tampered with: nothing may be scored with it
     done = papermill(folder, "05_compare_models", corpus="my_corpus", models="my_model", out="scores")
