@@ -82,7 +82,8 @@ def assemble(run: Path, jobs: list[str], source: Path) -> None:
     for name in ("_config.yml", "_toc.yml", "references.bib"):
         shutil.copyfile(BOOK / name, source / name)
     shutil.copytree(BOOK / "_static", source / "_static")
-    shutil.copyfile(_mathjax(), source / "_static" / "tex-svg.js")
+    (source / "extra").mkdir()
+    shutil.copyfile(_mathjax(), source / "extra" / "tex-svg.js")
 
 
 def build(source: Path, output: Path) -> None:

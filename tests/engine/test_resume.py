@@ -1,5 +1,6 @@
 """The engine: a study that is interrupted, or killed, goes on from its last checkpoint with the same command."""
 
+import functools
 import json
 import os
 import signal
@@ -30,7 +31,9 @@ def study(tmp_path):
 
 def start(command):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, text=True, start_new_session=True, **pipes)
+    # A shell starts background jobs with Ctrl-C ignored, and children inherit that: here it must work whatever ran us.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=heed, **pipes)
 
 
 def wait_for(path, process, seconds=120):
