@@ -5,6 +5,8 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := .venv/bin
 READY := .venv/.ready
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+# A plain path in the environment: with a finder, a folder named dnastudy in the working directory would come first.
+EDITABLE := --config-settings editable_mode=compat --editable
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
 .PHONY: book test setup html archive notebooks lint clean help
@@ -48,6 +50,6 @@ $(READY): constraints.txt pyproject.toml
 	  || echo "PyTorch's own index is out of reach: taking torch from the package index"; fi
 	@$(BIN)/pip install -q --constraint constraints.txt torch
 	@if command -v uv >/dev/null 2>&1; \
-	  then uv pip install -q --python $(BIN)/python --constraint constraints.txt --editable '.[study,test]'; \
-	  else $(BIN)/pip install -q --constraint constraints.txt --editable '.[study,test]'; fi
+	  then uv pip install -q --python $(BIN)/python --constraint constraints.txt $(EDITABLE) '.[study,test]'; \
+	  else $(BIN)/pip install -q --constraint constraints.txt $(EDITABLE) '.[study,test]'; fi
 	@touch $@

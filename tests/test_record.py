@@ -70,6 +70,23 @@ def test_what_a_kernel_adds_to_the_namespace_is_no_parameter():
     assert run.windows == parameters()["windows"]
 
 
+def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(InputError, match=r"can't be written, since .*file is no writable folder"):
+        start("05_compare_models", parameters(out=str(tmp_path / "file" / "out")))
+
+
+def test_a_note_is_said_and_recorded(tmp_path, capsys):
+    run = start("05_compare_models", parameters(out=str(tmp_path / "run"), windows=1000))
+    run.note_fewer("windows", 1000)
+    run.note_fewer("windows", 12)
+    run.finish()
+    assert load_record(tmp_path / "run")["notes"] == [
+        "asked for 1,000 windows; the test genes hold 12 that don't overlap"
+    ]
+    assert capsys.readouterr().out.startswith("note: asked for 1,000 windows")
+
+
 def test_lists_come_between_commas():
     run = start("05_compare_models", parameters(floors="1, 4,8"))
     assert run.listed("floors", int) == [1, 4, 8]

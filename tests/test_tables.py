@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from dnastudy.files import InputError
-from dnastudy.study.tables import accuracy_difference_table, accuracy_table, difference_table, score_table
+from dnastudy.study.tables import (
+    accuracy_difference_table,
+    accuracy_table,
+    difference_table,
+    floors_not_beaten,
+    score_table,
+)
 
 
 def scored(bits):
@@ -38,6 +44,12 @@ def test_a_difference_that_changes_sign_between_loci_is_a_tie():
 def test_one_model_has_nothing_to_differ_from():
     table = difference_table({"ngram": scored([20, 18, 16, 14])}, against="ngram", resamples=10, seed=0)
     assert table.empty and list(table)[-1] == "interval"
+
+
+def test_a_floor_whose_interval_is_reached_is_not_beaten():
+    table = {"uniform": scored([20] * 4), "8-gram": scored([18, 18, 16, 16]), "gpt": scored([18, 17, 17, 16])}
+    unbeaten = floors_not_beaten(score_table(table, resamples=200, seed=0), models=["gpt"])
+    assert unbeaten[["model", "floor"]].to_numpy().tolist() == [["gpt", "8-gram"]]
 
 
 def test_an_unknown_reference_is_refused():

@@ -16,6 +16,7 @@ import jinja2
 import pandas as pd
 
 from dnastudy.files import InputError, sha256
+from dnastudy.genes.manifest import load_manifest
 from dnastudy.study import load_profile, load_record
 from dnastudy.study.parameters import PROJECT
 
@@ -116,6 +117,8 @@ class Numbers:
             "figure": lambda job, name: f"figures/{job}/{name}.svg",
             "seconds": lambda job: f"{self.records[job]['seconds']:,.0f} s",
             "executions": self.executions,
+            "not_beaten": self.not_beaten,
+            "archives": lambda name: ", ".join(f"`{file}`" for file in load_manifest(name).archives),
             "machine": self.machine,
             "profile": self.run.name,
         }
@@ -140,6 +143,19 @@ class Numbers:
         frame = frame.query(query) if query else frame
         return markdown(frame[list(columns)].rename(columns=columns), digits)
 
+    def not_beaten(self) -> str:
+        """Which floors which models don't beat on all test windows, in words."""
+        frame = pd.read_csv(self.run / "05_compare_models" / "floors_not_beaten.tsv", sep="\t")
+        told = [
+            f"the {row.model} (up to {row.high:.3f}) doesn't beat the {row.floor} (from {row.floor_low:.3f})"
+            for row in frame[frame["stratum"] == "all"].itertuples()
+        ]
+        strata = frame[(frame["floor"] == "uniform") & (frame["stratum"] != "all")]
+        told += [
+            f"in the stratum *{row.stratum}* the {row.model} is no better than guessing" for row in strata.itertuples()
+        ]
+        return "**Floors not beaten:** " + ("; ".join(told) if told else "none") + "."
+
     def executions(self) -> str:
         """How long each notebook took, with what, and on what."""
         rows = [
@@ -148,9 +164,9 @@ class Numbers:
                 "seconds": round(record["seconds"]),
                 "peak memory (MB)": round(record["peak_memory_mb"]),
                 "threads": record["machine"]["threads"],
-                "commit": (record["code"]["commit"] or "none")[:10]
+                "commit": (record["code"]["commit"] or "none")[:7]
                 + (" + changes" if record["code"]["changed"] else ""),
-                "package": record["code"]["package_sha256"][:10],
+                "package": record["code"]["package_sha256"][:7],
             }
             for job, record in self.records.items()
         ]

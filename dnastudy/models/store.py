@@ -81,6 +81,8 @@ def save(model, folder: str | Path) -> None:
         digests = {path.name: sha256(path) for path in files}
         for path in files:
             os.replace(path, folder / path.name)
+        for stale in {"counts.npz", "model.safetensors"} - digests.keys():  # of a model of another kind
+            (folder / stale).unlink(missing_ok=True)
     (folder / ".saving").rmdir()
     provenance = {"trained_on": dict(model.trained_on), "precision": model.precision}
     config = model.config | {name: value for name, value in provenance.items() if value} | {"files": digests}

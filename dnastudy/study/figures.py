@@ -165,18 +165,19 @@ def draw_strata(scores: pd.DataFrame) -> Axes:
     axes.set_xticks(range(len(strata)), [s.replace(" ", "\n", 1) for s in strata])
     axes.set(ylabel="bits per base")
     axes.axhline(2, color=FLOOR, ls=":", lw=1)
-    axes.legend(ncols=len(models))
+    axes.legend(ncols=len(models), loc="lower center", bbox_to_anchor=(0.5, 1))
     return axes
 
 
 def draw_spectra(divergence: pd.DataFrame) -> Axes:
-    """Jensen-Shannon divergence from held-out genes by k, a line a set. Columns: set, k, divergence (bits)."""
+    """Divergence from held-out genes relative to that of ``train``, a line a set. Columns: set, k, divergence."""
     axes = plt.subplots()[1]
-    for name, part in divergence.groupby("set", sort=False):
-        line = "o-" if name in COLOURS else "o--"
-        axes.plot(part["k"], part["divergence"], line, color=colour(name), label=name)
-    axes.set(yscale="log", xlabel="k", ylabel="Jensen-Shannon divergence\nfrom held-out k-mers (bits)")
-    axes.legend()
+    by_set = divergence.pivot(index="k", columns="set", values="divergence")
+    for name in dict.fromkeys(divergence["set"]):
+        line = "o--" if colour(name) == FLOOR else "o-"
+        axes.plot(by_set.index, by_set[name] / by_set["train"], line, color=colour(name), label=name)
+    axes.set(yscale="log", xlabel="k", ylabel="divergence from held-out k-mers,\nrelative to training genes")
+    axes.legend(loc="upper right")
     return axes
 
 
@@ -194,8 +195,8 @@ def draw_detection(accuracy: pd.DataFrame) -> Axes:
     """Accuracy against the number of edits, a line a model. Columns: model, edits (as text), accuracy, low, high."""
     axes = plt.subplots()[1]
     for model, part in accuracy.groupby("model", sort=False):
-        axes.plot(part["edits"], part["accuracy"], "o-", color=colour(model), label=model)
-        axes.fill_between(part["edits"], part["low"], part["high"], color=colour(model), alpha=0.15)
+        ends = [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
+        axes.errorbar(part["edits"], part["accuracy"], ends, fmt="o-", color=colour(model), label=model, capsize=3)
     axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
     axes.set(xlabel="edits in the sequence", ylabel="share of pairs told right", ylim=(0, 1.02))
     axes.legend(loc="lower right")
@@ -219,5 +220,5 @@ def draw_edit_kinds(accuracy: pd.DataFrame) -> Axes:
     )
     for axes in grid.axes.flat:
         axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
-    grid.set_axis_labels("", "share of pairs told right").set(ylim=(0, 1.02))
+    grid.set_axis_labels("", "share of pairs told right").set(ylim=(-0.03, 1.03))
     return grid.axes.flat[0]

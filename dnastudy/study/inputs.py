@@ -92,6 +92,7 @@ def build_pairs(run):
         return read_pairs(run.pairs).assign(group=lambda pairs: pairs["id"])
     corpus = run.corpus
     stretches = windows(corpus, "test", length=run.length, count=run.genes, seed=run.seed)
+    run.note_fewer("genes", len(stretches))
     ids = corpus.genes["id"].to_numpy()[stretches["gene"]]
     starts = stretches["start"].to_numpy() - corpus.offsets[stretches["gene"]] + 1
     names = [f"{name}:{start}" for name, start in zip(ids, starts, strict=True)]

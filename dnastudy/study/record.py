@@ -61,6 +61,7 @@ class Run:
         self.metrics: dict[str, dict] = {}
         self.data: dict[str, object] = {}
         self.notes: list[str] = []
+        self._check_out()
         self._started = time.monotonic()
         _set_up_torch()
 
@@ -69,6 +70,24 @@ class Run:
             return self.parameters[name]
         except KeyError:
             raise AttributeError(f"{self.notebook} has no parameter {name!r}") from None
+
+    def _check_out(self) -> None:
+        """Refuse a folder that can't be made before anything is computed for it."""
+        standing = next(folder for folder in [self.out, *self.out.parents] if folder.exists())
+        if not standing.is_dir() or not os.access(standing, os.W_OK):
+            raise InputError(
+                f"out={self.parameters['out']!r}: can't be written, since {standing} is no writable folder"
+            )
+
+    def note(self, text: str) -> None:
+        """Say something that a reader of the numbers should know, here and in the record."""
+        self.notes.append(text)
+        print(f"note: {text}")
+
+    def note_fewer(self, name: str, found: int) -> None:
+        """Note that there is less of something than the parameter ``name`` asks for, if so."""
+        if found < self.parameters[name]:
+            self.note(f"asked for {self.parameters[name]:,} {name}; the test genes hold {found:,} that don't overlap")
 
     @cached_property
     def corpus(self):
@@ -96,7 +115,7 @@ class Run:
         digests = self.corpus.info["files"]
         for name, model in loaded.items():
             if any(digests.get(file) != digest for file, digest in model.trained_on.items()):
-                self.notes.append(
+                self.note(
                     f"{name} was trained on another corpus: genes of this test split may be among those it has seen"
                 )
         return loaded

@@ -44,6 +44,27 @@ def score_table(scored: dict[str, pd.DataFrame], *, resamples: int, seed: int) -
     return pd.DataFrame(rows)
 
 
+def floors_not_beaten(scores: pd.DataFrame, *, models: list[str]) -> pd.DataFrame:
+    """Pairs of a model and a floor in a stratum where the model's interval reaches the floor's.
+
+    Parameters
+    ----------
+    scores
+        As `score_table` returns them, floors included.
+    models
+        Those that aren't floors.
+
+    Returns
+    -------
+    stratum, model, bits, high, floor, floor_bits, floor_low.
+    """
+    of_models = scores[scores["model"].isin(models)][["stratum", "model", "bits", "high"]]
+    floors = scores[~scores["model"].isin(models)][["stratum", "model", "bits", "low"]]
+    floors = floors.rename(columns={"model": "floor", "bits": "floor_bits", "low": "floor_low"})
+    pairs = of_models.merge(floors, on="stratum")
+    return pairs[pairs["high"] >= pairs["floor_low"]].reset_index(drop=True)
+
+
 def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples: int, seed: int) -> pd.DataFrame:
     """Bits per base of each model minus those of ``against`` on the same windows, with paired intervals.
 
