@@ -177,7 +177,7 @@ def draw_spectra(divergence: pd.DataFrame) -> Axes:
         line = "o--" if colour(name) == FLOOR else "o-"
         axes.plot(by_set.index, by_set[name] / by_set["train"], line, color=colour(name), label=name)
     axes.set(yscale="log", xlabel="k", ylabel="divergence from held-out k-mers,\nrelative to training genes")
-    axes.legend(loc="upper right")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return axes
 
 
