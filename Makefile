@@ -9,7 +9,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 EDITABLE := --config-settings editable_mode=compat --editable
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
-.PHONY: book test setup html archive notebooks lint clean help
+.PHONY: book test setup bench html archive notebooks lint clean help
 
 book: $(READY)        ## the study at laptop size, executed and rendered (PROFILE=smoke|laptop|paper, CORES=n)
 	@$(BIN)/python workflow/run_study.py --profile $(PROFILE) --cores $(CORES) $(ENGINE)
@@ -19,6 +19,10 @@ test: $(READY)        ## the whole test suite and nbval on every notebook
 	@$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 notebooks
 
 setup: $(READY)       ## .venv with everything in it
+
+bench: $(READY)       ## measurements beside what people would use instead, as ratios (about ten minutes)
+	@$(BIN)/pip install -q --constraint constraints.txt transformers
+	@for name in ngram training generation scoring; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 html: $(READY)        ## render the archived run, executing nothing
 	@$(BIN)/python workflow/render_book.py --profile $(PROFILE) --from archive

@@ -1,4 +1,4 @@
-"""Cut the embedded sample out of the verified chromosomes: a slice of each, its annotation and repeats.
+"""Cut the embedded sample out of verified files: a slice of two chromosomes, annotation, repeats, SNPs; a text.
 
 Run it in the repository's environment, `python data_manifests/cut_sample.py`; tests/test_sample.py checks
 that what stands in data_manifests/sample/ is still what it would write.
@@ -15,15 +15,17 @@ import numpy as np
 import pandas as pd
 
 from dnastudy.files import atomic_path
-from dnastudy.genes import decode, fetch, read_fasta
+from dnastudy.genes import decode, fetch, read_fasta, read_variants
 
 FOLDER = Path(__file__).parent / "sample"
 LINE = 80  # bases
+CHAPTERS = 30  # of the text
 FEATURES = {"gene", "ncRNA_gene", "pseudogene", "exon", "CDS"}
 # What extraction reads of a GTF line; GFF3 needs the four below.
 GTF_KEYS = ("gene_id", "transcript_id", "gene_type", "gene_name", "transcript_type")
 GTF_TAGS = ("cds_start_NF", "mRNA_start_NF")
 GFF3_KEYS = ("ID", "Parent", "Name", "biotype")
+VCF_HEAD = ("##fileformat=VCFv4.2", "\t".join("#CHROM POS ID REF ALT QUAL FILTER INFO".split()))
 
 
 class Slice(NamedTuple):
@@ -47,9 +49,11 @@ SLICES = (Slice("chr19", 10_000_000, 12_000_000, "gff3"), Slice("chr22", 37_500_
 def sample() -> dict[str, bytes]:
     """Every file of the sample by name, before compression."""
     files = fetch("chr19-chr22")
-    repeats = pd.read_parquet(fetch("repeats-hg38")["hg38_repeats.parquet"])
+    tables = fetch("repeats-hg38")
+    repeats = pd.read_parquet(tables["hg38_repeats.parquet"])
+    variants = read_variants(tables["hg38_common_snps.parquet"], [piece.chromosome for piece in SLICES])
     contents = {}
-    tracks = []
+    tracks, snps = [], list(VCF_HEAD)
     for piece in SLICES:
         record = next(read_fasta(files[f"{piece.chromosome}.fa"]))
         letters = decode(record.codes[piece.start : piece.end])
@@ -58,7 +62,10 @@ def sample() -> dict[str, bytes]:
         name = f"{piece.chromosome}.{piece.annotation}"
         contents[name] = cut_annotation(files[name], piece).encode()
         tracks += cut_repeats(repeats, piece)
+        snps += cut_variants(variants, piece)
     contents["repeats.bed"] = "\n".join([*tracks, ""]).encode()
+    contents["snps.vcf"] = "\n".join([*snps, ""]).encode()
+    contents["verses.txt"] = cut_text(fetch("king-james")["verses.txt"]).encode()
     return contents
 
 
@@ -126,6 +133,28 @@ def cut_repeats(repeats: pd.DataFrame, piece: Slice) -> list[str]:
     ends = np.minimum(chosen["_ends"], piece.end) - piece.start
     places = sorted(zip(starts, ends, strict=True))
     return [f"{piece.contig}\t{start}\t{end}" for start, end in places]
+
+
+def cut_variants(variants: pd.DataFrame, piece: Slice) -> list[str]:
+    """VCF lines of the variants in the slice, shifted."""
+    chosen = variants[
+        (variants["contig"] == piece.chromosome) & variants["position"].between(piece.start, piece.end - 1)
+    ].sort_values("position")
+    return [
+        f"{piece.contig}\t{row.position - piece.start + 1}\t{row.id}\t{row.ref}\t{row.alt}\t.\t.\t."
+        for row in chosen.itertuples()
+    ]
+
+
+def cut_text(path: Path) -> str:
+    """Lines of the text's first chapters."""
+    kept, chapters = [], set()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        chapters.add(re.search(r"\d\d:\d\d\d", line)[0])
+        if len(chapters) > CHAPTERS:
+            break
+        kept.append(line)
+    return "\n".join([*kept, ""])
 
 
 def main() -> None:

@@ -27,11 +27,39 @@ configuration is YAML), so that it also runs on a bare GPU node. Interrupted, th
 the last checkpoint.
 
   dnastudy train --config lstm.yaml --corpus results/laptop/01_extract_genes --out my_lstm
+  torchrun --nproc-per-node 4 -m dnastudy train ...    the same on four GPUs, or four processes
 
 lstm.yaml, in which whatever is left out has its default:
 
   model: {kind: lstm, layers: 2, width: 256}
   training: {steps: 1500, batch: 16, window: 256, learning_rate: 4.0e-3}
+
+Every setting of training and its default; rates are per step, lengths in bases:
+
+  steps: 1000               optimiser steps
+  epochs: 0                 if not 0, passes over the training genes instead of steps
+  batch: 16                 windows or genes in a step, of all processes together
+  accumulate: 1             pieces that a step is computed in, to need less memory
+  sampling: windows         windows: stretches at random; genes: each whole gene once an epoch
+  window: 256               length of a window, or where a gene is cut
+  end: true                 learn the end of genes too
+  reverse_complement: false read each row on either strand, at random
+  train_bases: 0            if not 0, train on a random subset of the genes with so many bases
+  learning_rate: 0.002      peak rate
+  warmup: 60                steps of linear rise to it
+  schedule: cosine          cosine or constant after that
+  final: 0.05               end of the cosine, as a share of the peak
+  weight_decay: 0.01        AdamW's; with 0 it is Adam
+  clip: 1.0                 greatest norm of the gradient; 0: any
+  validate_every: 100       steps between looks at the validation genes; 0: an epoch
+  validation_windows: 256   windows looked at
+  patience: 0               if not 0, stop after so many looks without a better one
+  keep: best                weights kept at the end: best or last
+  checkpoint_every: 200     steps between checkpoints
+  precision: auto           fp32, bf16, or auto: bf16 where the machine computes it faster
+  compile: false            compile the model (slow to start)
+  deterministic: false      refuse operations that can't be repeated exactly
+  seed: 0                   of the weights, the rows and the dropout
 """
 
 

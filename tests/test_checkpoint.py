@@ -17,7 +17,8 @@ def new_run(seed):
 
 
 def take_a_step(run):
-    logits, _ = run.model(torch.randint(5, 9, (2, 6)))
+    ids = torch.arange(12).view(2, 6) % 4 + 5
+    logits, _ = run.model(ids.roll(run.step))
     loss = logits.logsumexp(-1).mean()
     loss.backward()
     run.optimizer.step()
@@ -53,6 +54,26 @@ def test_best_weights_are_those_of_the_lowest_validation():
     take_a_step(run)
     run.note(1.9, 0.01, 100.0)
     assert run.best is best
+
+
+def test_looks_since_the_best():
+    run = new_run(1)
+    assert run.stale == 0
+    for cost, stale in ((1.9, 0), (1.8, 0), (1.8, 1), (1.85, 2), (1.7, 0)):
+        take_a_step(run)
+        run.note(cost, 0.01, 100.0)
+        assert run.stale == stale
+
+
+def test_last_weights_need_no_copy(tmp_path):
+    torch.manual_seed(1)
+    model = RecurrentModel("lstm", layers=1, width=8, embedding=4)
+    run = Run(model, torch.optim.AdamW(model.parameters()), keep="last")
+    take_a_step(run)
+    run.note(1.8, 0.01, 100.0)
+    assert run.best == {}
+    run.save(tmp_path, {})
+    new_run(2).resume(tmp_path, {})
 
 
 def test_no_checkpoint_is_a_new_run(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -102,6 +103,14 @@ def test_train_help_shows_a_configuration_that_trains(tmp_path, capsys):
     config = yaml.safe_load("\n".join(shown))
     assert build(config["model"], device="cpu").config["width"] == 256
     assert TrainingConfig.from_dict(config["training"]).steps == 1500
+
+
+def test_train_help_lists_every_setting_with_its_default(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    shown = capsys.readouterr().out.partition("Every setting of training")[2].splitlines()[2:]
+    settings = dict(line.split()[:2] for line in shown[: shown.index("")])
+    assert yaml.safe_load("\n".join(f"{name} {value}" for name, value in settings.items())) == asdict(TrainingConfig())
 
 
 def test_train_leaves_the_choice_of_device_open(tmp_path, trained):

@@ -3,9 +3,11 @@
 import itertools
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
+from periodic_corpus import periodic_corpus
 
 from dnastudy.files import InputError
 from dnastudy.genes import Corpus, decode, load_sequences, whole_genes, windows
@@ -68,6 +70,13 @@ def test_intervals_are_sorted_and_inside_genes(corpus):
 def test_an_unknown_split_is_refused(corpus):
     with pytest.raises(InputError, match="no split 'valid'; expected one of train, validation, test"):
         corpus.sequences("valid")
+
+
+def test_a_split_without_genes_is_refused_wherever_it_is_asked_for(tmp_path):
+    corpus = periodic_corpus(tmp_path / "corpus", split=[0, 0, 0, 0, 1, 1, 1, 1])
+    for ask in (corpus.indices, corpus.sequences, corpus.spans, partial(windows, corpus), partial(whole_genes, corpus)):
+        with pytest.raises(InputError, match=r"corpus: no test genes; extract it with a test split"):
+            ask("test")
 
 
 @pytest.fixture

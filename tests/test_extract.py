@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dnastudy.files import DiskFull, InputError
-from dnastudy.genes import Corpus, extract_genes
+from dnastudy.genes import Corpus, extract_genes, leakage, windows
 from dnastudy.genes.corpus import FILES
 
 # Twenty bases a line make coordinates easy: gene n begins at base 20 * n + 1 of its contig.
@@ -67,6 +67,7 @@ def test_genes_are_cut_oriented_split_and_counted(make, tmp_path):
         "no_final_newline": 0,
         "name_in_annotation": "1",
     }
+    assert corpus.info["parameters"]["split"] == "chromosome"
     assert corpus.info["held_out"] == {"test": "chr2", "validation": "chr1 from base 61"}
     assert corpus.info["splits"]["train"] == {"genes": 3, "loci": 3, "span_bases": 60, "union_bases": 60}
 
@@ -108,6 +109,7 @@ def test_everything_dropped_is_counted_by_reason(make):
         "more unknown bases than max_n": 1,
         "an id that came before": 1,
         "across a cut between splits": 1,
+        "a test gene equal to one of train or validation": 0,
     }
     assert corpus.genes["id"].tolist() == ["g1_1", "g1_21", "g1_61", "g2_1"]
 
@@ -222,6 +224,55 @@ def test_a_corpus_replaced_by_half_is_noticed(make, monkeypatch):
     assert sorted(path.name for path in folder.iterdir()) == sorted(["corpus.json", *FILES])
 
 
+@pytest.fixture
+def genome(sample):
+    """Sequence and annotation of the sample."""
+    return (
+        [sample["chr19.fa.gz"], sample["chr22.fa.gz"]],
+        [sample["chr19.gff3.gz"], sample["chr22.gtf.gz"]],
+    )
+
+
+def test_a_random_split_takes_no_heed_of_place(genome, tmp_path):
+    corpus = extract_genes(*genome, tmp_path / "corpus", split="random", validation=0.2, test=0.2, seed=1)
+    assert [len(corpus.indices(name)) for name in ("train", "validation", "test")] == [59, 19, 19]
+    assert corpus.info["held_out"]["test"] == "20% of the genes, drawn at random by seed 1"
+    genes = corpus.genes.assign(split=corpus.split)
+    assert genes["contig"][genes["split"] == 2].nunique() == 2
+    assert "family" not in genes
+    # Genes that overlap may now be in different splits; they are then of different loci.
+    assert (genes.groupby("locus")["split"].nunique() == 1).all()
+    assert len(windows(corpus, "test", length=100, count=500)) > 300
+    assert leakage(corpus).query("type == 'all'")["share_bases"].min() > 0.25
+
+
+def test_families_are_in_one_split(genome, tmp_path):
+    corpus = extract_genes(*genome, tmp_path / "corpus", split="family", test=0.2)
+    genes = corpus.genes.assign(split=corpus.split)
+    assert (genes.groupby("family")["split"].nunique() == 1).all()
+    assert genes["family"].nunique() == 67
+    family = genes.set_index("symbol")["family"]
+    assert family["ZNF440"] == family["ZNF69"] and family["LDLR"] == family["SPC24"] != family["ZNF69"]
+
+
+def test_a_test_gene_that_equals_one_of_train_is_dropped_unless_asked_for(make):
+    twin = [*GENES, gene("2", 21, 40)]
+    fasta = f">chr1\n{CHR1}\n>chr2\n{CHR2[:20]}{CHR1[20:40]}\n"  # a gene on the other strand than its twin
+    corpus = make(twin, fasta=fasta, validation=0.33)
+    assert corpus.genes["id"][corpus.split == 2].tolist() == ["g2_1"]
+    assert corpus.info["dropped"]["a test gene equal to one of train or validation"] == 1
+    kept = make(twin, fasta=fasta, validation=0.33, allow_duplicates=True)
+    assert kept.genes["id"][kept.split == 2].tolist() == ["g2_1", "g2_21"]
+    assert (kept.info["test_copies"], corpus.info["test_copies"]) == (1, 0)
+    with pytest.raises(InputError, match=r"the test split holds none of the 3 genes .* equal to one of train"):
+        make([*GENES[:4], gene("2", 21, 40)], fasta=fasta, validation=0.33)
+
+
+def test_an_unknown_rule_is_refused(make):
+    with pytest.raises(InputError, match="split='contig': no such rule; expected one of chromosome, family, random"):
+        make(split="contig")
+
+
 def test_transcription_starts_of_the_sample(corpus):
     genes = corpus.genes.set_index("symbol")
     ldlr = genes.loc["LDLR"]
@@ -242,3 +293,32 @@ def test_the_default_corpus(full_corpus):
     }
     assert full_corpus.info["dropped"]["across a cut between splits"] == 1
     assert not (full_corpus.all_codes == 4).any()
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_genes_of_all_types_as_short_as_the_papers(chromosomes, tmp_path):
+    corpus = extract_genes(
+        [chromosomes["chr19.fa"], chromosomes["chr22.fa"]],
+        [chromosomes["chr19.gff3"], chromosomes["chr22.gtf"]],
+        tmp_path / "corpus",
+        biotypes=None,
+        max_length=1000,
+        split="random",
+        validation=0.2,
+        test=0.2,
+    )
+    assert {name: (counts["genes"], counts["span_bases"]) for name, counts in corpus.info["splits"].items()} == {
+        "train": (785, 320_403),
+        "validation": (261, 101_198),
+        "test": (259, 112_731),
+    }
+    assert corpus.info["dropped"]["a test gene equal to one of train or validation"] == 2
+    types = corpus.genes["type"].value_counts()
+    assert types[["processed_pseudogene", "miRNA", "lncRNA", "misc_RNA", "protein_coding"]].tolist() == [
+        311,
+        187,
+        123,
+        122,
+        17,
+    ]

@@ -3,16 +3,10 @@ import pandas as pd
 import pytest
 
 from dnastudy.files import InputError
-from dnastudy.tasks.generated import (
-    compare,
-    cut_pieces,
-    describe,
-    discriminate_sets,
-    jensen_shannon,
-    kmer_counts,
-    run_lengths,
-    spectrum_divergence,
-)
+from dnastudy.genes import load_sequences, windows
+from dnastudy.genes.fasta import write_fasta
+from dnastudy.tasks.generated import compare, describe, distances
+from dnastudy.tasks.splice_sites import SpliceSite
 
 
 def draw(n, length, seed, shares=(0.25, 0.25, 0.25, 0.25)):
@@ -20,93 +14,115 @@ def draw(n, length, seed, shares=(0.25, 0.25, 0.25, 0.25)):
     return ["".join(rng.choice(list("ACGT"), length, p=shares)) for _ in range(n)]
 
 
-def test_kmer_counts():
-    assert kmer_counts(["ACGT", "aa"], 1).tolist() == [3, 1, 1, 1]
-    counts = kmer_counts(["ACNCAA", "AC"], 2)
-    assert {number: count for number, count in enumerate(counts) if count} == {0: 1, 1: 2, 4: 1}
+@pytest.fixture(scope="module")
+def held_out(corpus):
+    return windows(corpus, "test", length=300, count=20)
 
 
-def test_jensen_shannon():
-    assert jensen_shannon(np.array([1, 1]), np.array([5, 5])) == 0
-    assert jensen_shannon(np.array([3, 0]), np.array([0, 7])) == pytest.approx(1)
-    assert np.isnan(jensen_shannon(np.array([0, 0]), np.array([1, 0])))
-    # H(3/4, 1/4) - (H(1/2, 1/2) + H(1, 0)) / 2
-    assert jensen_shannon(np.array([1, 1]), np.array([2, 0])) == pytest.approx(0.811278 - 0.5, abs=1e-6)
-
-
-def test_divergence_table():
-    table = spectrum_divergence({"same": ["ACGT"], "other": ["AAAA"]}, ["ACGT"], ks=[1, 2])
-    assert table["set"].tolist() == ["same", "other", "same", "other"]
-    assert table["k"].tolist() == [1, 1, 2, 2]
-    # A against A, C, G, T in equal shares: H(5/8, 1/8, 1/8, 1/8) - 2 / 2.
-    assert table["divergence"].tolist() == pytest.approx([0, 0.548795, 0, 1], abs=1e-6)
-
-
-def test_runs():
-    assert run_lengths(["AACNC", "CCG"]).tolist() == [2, 1, 1, 2, 1]
+@pytest.fixture(scope="module")
+def comparison(corpus, held_out):
+    made = {"uniform": draw(20, 300, 3), "copied": [sequence[:300] for sequence in corpus.sequences("train")[:20]]}
+    return compare(made, corpus, held_out, epochs=2)
 
 
 def test_descriptions():
-    stretch = "ACGTTGCAACGGTTCATGCC"
-    table = describe({"made": ["CGCGAT", stretch, "AAAN"], "train": [stretch]}, ["TT" + stretch])
-    assert table["set"].tolist() == ["made"] * 3 + ["train"]
-    assert table["sequence"].tolist() == [0, 1, 2, 0]
-    assert table["bases"].tolist() == [6, 20, 3, 20]
-    assert table["gc"].tolist() == pytest.approx([4 / 6, 11 / 20, 0, 11 / 20])
-    # CGCGAT: 2 CG in 6 bases with 2 C and 2 G; the stretch: 2 CG in 20 bases with 6 C and 5 G.
-    assert table["cpg"].tolist() == pytest.approx([3, 2 * 20 / 30, np.nan, 2 * 20 / 30], nan_ok=True)
-    assert table["longest_run"].tolist() == [1, 2, 3, 2]
-    assert table["longest_copy"].tolist() == pytest.approx([0, 20, 0, np.nan], nan_ok=True)
+    table = describe({"made": ["CGCGAT", "AAAN"], "train": ["CCATGGGGTGACC"]}, {})
+    assert table["set"].tolist() == ["made"] * 2 + ["train"]
+    assert table["sequence"].tolist() == [0, 1, 0]
+    assert table["bases"].tolist() == [6, 3, 13]
+    assert table["gc"].tolist() == pytest.approx([4 / 6, 0, 9 / 13])
+    # CGCGAT: 2 CG in 6 bases with 2 C and 2 G.
+    assert table["cpg"].tolist() == pytest.approx([3, np.nan, 0], nan_ok=True)
+    assert table["longest_run"].tolist() == [1, 3, 4]
+    assert table["longest_orf"].tolist() == [0, 0, 9]
+    assert table["longest_orf_either"].tolist() == [0, 0, 9]
+    assert "donor_sites" not in table
 
 
-def test_pieces_are_as_long_as_asked_and_stand_in_train():
-    train = ["ACGTTGCAACGG", "TTTT", "GATTACA"]
-    pieces = cut_pieces(train, [5] * 50 + [12, 4, 1], seed=1)
-    assert [len(piece) for piece in pieces] == [5] * 50 + [12, 4, 1]
-    assert all(any(piece in sequence for sequence in train) for piece in pieces)
-    # Eight places in the first, none in the second, three in the third: each comes up.
-    assert len(set(pieces[:50])) == 11
+def test_descriptions_count_the_sites_that_are_known():
+    weights = np.full((2, 4), -9.0)
+    weights[0, 2] = weights[1, 3] = 2
+    table = describe({"made": ["ATGTAA"]}, {"donor": SpliceSite(weights, 4.0)})
+    assert table.loc[0, ["longest_orf", "donor_sites"]].tolist() == pytest.approx([6, 1000 / 6])
 
 
-def test_a_piece_longer_than_all_is_the_longest_whole():
-    assert cut_pieces(["ACGT", "GG"], [9]) == ["ACGT"]
+def test_distances_of_known_sets():
+    sets = {"same": ["ACGT" * 4], "other": ["A" * 16], "held out": ["ACGT" * 4]}
+    table = pd.DataFrame({"set": ["same", "same", "other", "other", "held out", "held out"]})
+    table["gc"] = [0.5, 0.4, 0.4, 0.9, 0.4, 0.5]
+    table["cpg"] = [1, np.nan, np.nan, np.nan, 1, 1]
+    found = distances(sets, table).pivot(index="property", columns="set", values="distance")
+    assert found.loc["GC content"].to_dict() == pytest.approx({"same": 0, "other": 0.5})
+    assert found.loc["CpG, observed/expected"].to_dict() == pytest.approx({"same": 0, "other": np.nan}, nan_ok=True)
+    assert found.loc["3-mers"].to_dict() == pytest.approx({"same": 0, "other": 1})
+    assert found.loc["runs of one base"].to_dict() == pytest.approx({"same": 0, "other": 1})
+    assert found["same"].tolist() == [0] * 6
 
 
-def test_a_discriminator_tells_composition_and_not_chance():
-    sets = {"alike": draw(120, 300, 1), "rich": draw(120, 300, 2, (0.2, 0.3, 0.3, 0.2))}
-    table = discriminate_sets(sets, draw(120, 300, 3), resamples=200).set_index("set")
-    assert table.loc["alike", "auroc"] == pytest.approx(0.5, abs=0.12)
-    assert table.loc["rich", "auroc"] > 0.95
-    assert (table["low"] <= table["auroc"]).all() and (table["auroc"] <= table["high"]).all()
+def test_comparison_has_both_references(comparison):
+    assert comparison.sequences["set"].drop_duplicates().tolist() == ["uniform", "copied", "train", "held out"]
+    assert comparison.sequences.groupby("set").size().tolist() == [20] * 4
+    for table in (comparison.spectra, comparison.distances):
+        assert set(table["set"]) == {"uniform", "copied", "train"}
+    assert comparison.spectra["k"].drop_duplicates().tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    for table in (comparison.dinucleotides, comparison.runs):
+        assert table["set"].drop_duplicates().tolist() == ["uniform", "copied", "train", "held out"]
+    assert comparison.discriminator["set"].tolist() == ["uniform"] * 2 + ["copied"] * 2 + ["train"] * 2
+    assert comparison.discriminator["classifier"].tolist() == ["k-mers", "CNN"] * 3
 
 
-def test_comparison_has_both_references():
-    held_out = draw(30, 200, 1)
-    tables = compare({"uniform": draw(30, 200, 3)}, held_out, draw(5, 2000, 2), seed=1)
-    assert tables.sequences["set"].drop_duplicates().tolist() == ["uniform", "train", "held out"]
-    assert tables.spectra["set"].drop_duplicates().tolist() == ["uniform", "train"]
-    assert tables.spectra["k"].max() == 8
-    assert tables.discriminator["set"].tolist() == ["uniform", "train"]
-    assert tables.sequences.query("set == 'train'")["longest_copy"].isna().all()
-    assert tables.sequences.query("set != 'train'")["longest_copy"].notna().all()
+def test_distances_are_measured_by_those_of_training_samples(comparison):
+    table = comparison.distances.set_index(["property", "set"])
+    for name, part in table.groupby("property"):
+        train, copied = part.loc[(name, "train")], part.loc[(name, "copied")]
+        assert train["relative"] == pytest.approx(1) and train["low"] <= 1 <= train["high"]
+        assert copied["relative"] == pytest.approx(copied["distance"] / train["distance"])
+    relative = table["relative"].unstack()
+    assert len(relative) == 13 and relative.notna().all(axis=None)
+    # No two bases of uniform sequence know of each other.
+    assert (relative.loc[["3-mers", "dinucleotides", "CpG, observed/expected"], "uniform"] > 1.5).all()
 
 
-def test_comparing_is_repeatable():
-    arguments = {"made": draw(10, 100, 1)}, draw(10, 100, 2), draw(2, 500, 3)
-    for first, second in zip(compare(*arguments), compare(*arguments), strict=True):
-        pd.testing.assert_frame_equal(first, second)
+def test_copies_are_found_in_what_was_generated_and_not_in_training_windows(comparison):
+    longest = comparison.sequences.groupby("set")["longest_copy"]
+    assert longest.min()["copied"] == 300
+    assert longest.max()["train"] < 300
+    assert longest.max()["uniform"] < 20
+    share = comparison.sequences.groupby("set")["repeat_share"].mean()
+    assert share["uniform"] < 0.01 and share["held out"] > 0.02
+
+
+def test_sets_are_cut_to_the_held_out_windows(corpus, held_out):
+    short = held_out.assign(end=held_out["start"] + 100 + np.arange(len(held_out)))
+    tables = compare({"made": draw(40, 500, 1)}, corpus, short, epochs=0)
+    sizes = tables.sequences.groupby("set", sort=False)["bases"].agg(list)
+    assert sizes["made"] == sizes["train"] == sizes["held out"] == (100 + np.arange(20)).tolist()
+
+
+def test_ready_sequences_have_no_splice_sites_or_repeats(tmp_path, corpus):
+    for name in ("train", "test"):
+        write_fasta(tmp_path / f"{name}.fa", {f"{name}{i}": s for i, s in enumerate(draw(30, 200, len(name)))})
+    plain = load_sequences(tmp_path / "corpus", train=tmp_path / "train.fa", test=tmp_path / "test.fa")
+    made = {"made": draw(10, 100, 1)}
+    first, again = (compare(made, plain, windows(plain, "test", length=100, count=10), epochs=1) for _ in range(2))
+    assert not {"donor_sites", "acceptor_sites", "repeat_share"} & set(first.sequences)
+    assert first.distances["property"].nunique() == 10
+    for table, same in zip(first, again, strict=True):
+        pd.testing.assert_frame_equal(table, same)
 
 
 @pytest.mark.parametrize(
-    ("generated", "held_out", "message"),
+    ("generated", "message"),
     [
-        ({"made": []}, ["ACGT"], "set 'made': no sequence"),
-        ({"made": [""]}, ["ACGT"], "set 'made': no sequence"),
-        ({"made": ["A"]}, [], "set 'held out': no sequence"),
-        ({"train": ["A"]}, ["ACGT"], "set 'train': that name is a reference's"),
-        ({"made": ["ACGT"] * 3}, ["ACGT"] * 9, "3 sequences against 9 held out; expected at least 5"),
+        ({"made": []}, "set 'made': no sequence"),
+        ({"made": [""]}, "set 'made': no sequence"),
+        ({"train": ["A"]}, "set 'train': that name is a reference's"),
+        (
+            {"made": ["ACGT"] * 3},
+            "3 sequences of 3 and .* real ones of 20 are of loci of their own; expected at least 5",
+        ),
     ],
 )
-def test_sets_that_cannot_be_compared_are_refused(generated, held_out, message):
+def test_sets_that_cannot_be_compared_are_refused(corpus, held_out, generated, message):
     with pytest.raises(InputError, match=message):
-        compare(generated, held_out, ["ACGT"])
+        compare(generated, corpus, held_out, epochs=0)

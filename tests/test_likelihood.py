@@ -94,6 +94,18 @@ def test_windows_are_scored_inside_and_outside_each_kind(small):
     assert table.loc[table["window"] == 1, "locus"].unique().tolist() == [9]
 
 
+def test_the_other_strand_is_scored_base_by_base_in_place(small):
+    # Composition gives each letter its own price, so a base on the other strand costs what its partner does.
+    table = score_windows(Composition(), small, WINDOWS, strand="-", strata=("repeat",)).set_index(
+        ["window", "stratum"]
+    )
+    codes = small.all_codes[WINDOWS["start"][0] : WINDOWS["end"][0]]
+    prices = -Composition().base_log_likelihoods([3 - codes])[0] / np.log(2)  # complemented, not reversed
+    inside = small.inside("repeat")[WINDOWS["start"][0] : WINDOWS["end"][0]]
+    assert table.loc[(0, "repeat"), "bits"] == pytest.approx(prices[inside].sum())
+    assert table.loc[(0, "not repeat"), "bits"] == pytest.approx(prices[~inside].sum())
+
+
 def test_a_stratum_and_its_complement_make_the_whole(small):
     table = score_windows(Composition(), small, WINDOWS)
     total = table.groupby("stratum")[["bits", "bases"]].sum()

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from dnastudy.files import InputError
+from dnastudy.models import TrainingConfig, build
 from dnastudy.study.parameters import (
+    MODEL_FIELDS,
     NOTEBOOKS,
     PROFILES,
     check_parameters,
@@ -128,10 +130,23 @@ def test_smoke_profile_is_the_notebooks_own_defaults():
 def test_language_model_gives_each_kind_its_own_fields():
     parameters = load_profile("laptop")["04_train_language_model/lstm"]
     config = language_model(parameters)
-    assert config["model"].keys() == {"kind", "layers", "width", "dropout"}
+    assert config["model"].keys() == {"kind", "form", "layers", "width", "embedding", "dropout"}
     assert config["training"]["steps"] == parameters["steps"]
-    ngram = language_model(parameters | {"model": "ngram", "order": 5, "validation_windows": 7, "window": 9})
-    assert ngram == {"model": {"kind": "ngram", "order": 5}, "training": {"validation_windows": 7, "window": 9}}
+    assert TrainingConfig.from_dict(config["training"]).deterministic is False
+    counted = {"order": 5, "smoothing": "laplace", "reverse_complement": True}
+    settings = {"validation_windows": 7, "window": 9, "train_bases": 11, "seed": 1}
+    ngram = language_model(parameters | {"model": "ngram"} | counted | settings)
+    assert ngram == {"model": {"kind": "ngram"} | counted, "training": settings}
     assert language_model(parameters | {"model": "gpt", "window": 9})["model"]["context"] == 9
     with pytest.raises(InputError, match="did you mean 'lstm'"):
         language_model(parameters | {"model": "lsmt"})
+
+
+def test_the_training_chapter_declares_what_a_configuration_takes():
+    declared = declared_parameters("04_train_language_model")
+    settings = TrainingConfig()
+    for name in ("weight_decay", "clip", "patience", "keep", "schedule", "sampling", "epochs", "end", "accumulate"):
+        assert declared[name].default == getattr(settings, name)
+    for kind in MODEL_FIELDS:
+        config = language_model({name: one.default for name, one in declared.items()} | {"model": kind})
+        assert build(config["model"], device="cpu").kind == kind

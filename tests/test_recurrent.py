@@ -36,7 +36,61 @@ def test_parameter_count():
     assert sum(one.numel() for one in model.parameters()) == 329_728 + 526_336 + 9 * 64 + 9 * 256 + 9
 
 
-def test_scores_equal_one_step_at_a_time(model):
+def published(**changes):
+    torch.manual_seed(1)
+    small = {"layers": 2, "width": 6, "embedding": 5}
+    return RecurrentModel("lstm", form="as_published", **small | changes)
+
+
+def test_published_parameter_count():
+    assert published(layers=4, width=512, embedding=256).size == 8_140_552
+
+
+def test_published_form_by_its_equations():
+    model = published()
+    weights = model.state_dict()
+    # Eight symbols in place of nine: A C G T are 4-7 once MASK is left out.
+    inputs, targets = [2, 4, 6, 5, 7], [4, 6, 5, 7, 7]
+    hidden = weights["embedding.weight"][inputs] + weights["positions.weight"][: len(inputs)]
+    for layer in range(2):
+        into, within, bias = (weights[f"layers.{layer}.{name}_l0"] for name in ("weight_ih", "weight_hh", "bias_ih"))
+        value, cell, outputs = torch.zeros(6), torch.zeros(6), []
+        for vector in hidden:
+            enter, forget, candidate, leave = (into @ vector + within @ value + bias).split(6)
+            cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+            value = leave.sigmoid() * cell.tanh()
+            outputs.append(value)
+        hidden = torch.stack(outputs)
+    shares = (hidden @ weights["head.weight"].mT + weights["head.bias"]).log_softmax(-1)
+    expected = shares[range(5), targets].numpy()
+    assert model.base_log_likelihoods(["AGCTT"])[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_keras_starts_with_open_forget_gates_and_no_second_bias():
+    layer = published().layers[0]
+    assert layer.bias_ih_l0.tolist() == [0.0] * 6 + [1.0] * 6 + [0.0] * 12
+    assert torch.allclose(layer.weight_hh_l0.mT @ layer.weight_hh_l0, torch.eye(6), atol=1e-5)
+    assert layer.weight_ih_l0.abs().max() <= (6 / (5 + 24)) ** 0.5
+
+
+def test_second_bias_stays_zero_in_training():
+    model = published().train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+    logits, _ = model(torch.tensor([[2, 5, 6, 7, 8]]))
+    torch.nn.functional.cross_entropy(logits[0], torch.tensor([5, 6, 7, 8, 3])).backward()
+    optimizer.step()
+    for layer in model.layers:
+        assert not layer.bias_hh_l0.any()
+        assert layer.bias_ih_l0.any()
+
+
+@pytest.mark.parametrize("form", ["tuned", "as_published"])
+def test_scores_equal_one_step_at_a_time(model, form):
+    if form == "as_published":
+        # The published form normalises over symbols that are never drawn too: give those no chance.
+        model = published()
+        with torch.no_grad():
+            model.head.bias[:4] = -torch.inf
     text = sequence(40)
     assert model.base_log_likelihoods([text])[0] == pytest.approx(by_hand(model, text), abs=1e-5)
 

@@ -12,7 +12,9 @@ FOLDER = MANIFESTS / "sample"
 
 
 def test_the_sample_needs_no_network_and_about_a_megabyte(sample):
-    assert sorted(sample) == ["chr19.fa.gz", "chr19.gff3.gz", "chr22.fa.gz", "chr22.gtf.gz", "repeats.bed.gz"]
+    names = ["chr19.fa.gz", "chr19.gff3.gz", "chr22.fa.gz", "chr22.gtf.gz", "repeats.bed.gz"]
+    names += ["snps.vcf.gz", "verses.txt.gz"]
+    assert sorted(sample) == names
     assert 0.8e6 < sum(path.stat().st_size for path in FOLDER.iterdir()) < 1.2e6
 
 

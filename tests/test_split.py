@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dnastudy.files import InputError
-from dnastudy.genes import decode, encode, leakage, reverse_complement
-from dnastudy.genes.split import CROSSING, assign_splits, shared_bases, shared_mask
+from dnastudy.genes import coverage, encode, leakage, load_sequences
+from dnastudy.genes.split import CROSSING, assign_splits, draw_splits, find_copies, shared_bases
 
 
 def table(*genes):
@@ -63,6 +63,7 @@ def test_the_far_end_may_take_in_whole_contigs():
             r"test_contigs: contig 'chr9' carries no gene that was kept; expected one of chr1",
         ),
         ({"validation": 1.5}, r"validation: expected a share between 0 and 1, found 1.5"),
+        ({"validation": 0.5, "test": 0.5}, r"validation and test: expected shares that leave something to train from"),
         ({"validation": 0.01}, r"the validation split holds none of the 4 genes"),
         ({"test_contigs": ["chr1", "chr2"]}, r"the train split holds none of the 4 genes"),
     ],
@@ -72,38 +73,44 @@ def test_splits_that_cannot_be_made_are_refused(options, message):
         assign_splits(TWO_CONTIGS, ["chr1", "chr2"], **options)
 
 
-def test_shared_bases_are_found_on_both_strands_and_not_across_unknown_bases():
-    core = "ACGTTGCAAC"
-    sequences = [
-        "TT" + core + "TT",
-        "GG" + core + "G",
-        "CC" + decode(reverse_complement(encode(core))),
-        "ACGTNTGCAAC",
-    ]
-    codes = [encode(sequence) for sequence in sequences]
-    offsets = np.cumsum([0, *map(len, codes)])
-    mask = shared_mask(np.concatenate(codes), offsets, np.array([0, 1, 2, 2]), k=10)
-    found = [mask[a:b].astype(int).tolist() for a, b in itertools.pairwise(offsets)]
-    assert found == [[0] * 14, [0, 0] + [1] * 10 + [0], [0, 0] + [1] * 10, [0] * 11]
+SIXTY = {"test": 0.2, "validation": 0.2}  # and as many per cent to train from
 
 
-@settings(deadline=None)
-@given(st.text(alphabet="ACGTN", max_size=60), st.text(alphabet="ACGTN", max_size=60), st.integers(1, 6))
-def test_shared_bases_agree_with_looking_up_strings(train, held_out, k):
-    seen = {train[i : i + k] for i in range(len(train) - k + 1)}
-    seen |= {decode(reverse_complement(encode(kmer))) for kmer in seen}
-    expected = np.zeros(len(train) + len(held_out), dtype=bool)
-    for i in range(len(held_out) - k + 1):
-        kmer = held_out[i : i + k]
-        if kmer in seen and "N" not in kmer:
-            expected[len(train) + i : len(train) + i + k] = True
-    offsets = np.array([0, len(train), len(train) + len(held_out)])
-    assert shared_mask(encode(train + held_out), offsets, np.array([0, 2]), k=k).tolist() == expected.tolist()
+def test_the_papers_random_split():
+    split, rule = draw_splits(np.arange(22_886), SIXTY, seed=3)
+    assert np.bincount(split).tolist() == [13_732, 4_577, 4_577]
+    assert rule["test"] == "20% of the genes, drawn at random by seed 3"
+    assert (draw_splits(np.arange(22_886), SIXTY, seed=3)[0] == split).all()
+    other = draw_splits(np.arange(22_886), SIXTY, seed=4)[0]
+    assert 700 < ((other == 2) & (split == 2)).sum() < 1_100  # a fifth of a fifth is 915
 
 
-def test_a_kmer_must_fit_64_bits():
-    with pytest.raises(ValueError, match="between 1 and 31, not 32"):
-        shared_mask(encode("A"), np.array([0, 1]), np.array([0]), k=32)
+@given(st.lists(st.integers(0, 12), min_size=30, max_size=60), st.integers(0, 5))
+def test_families_stay_whole_and_no_share_is_exceeded(families, seed):
+    families = np.array(families)
+    try:
+        split, rule = draw_splits(families, {"test": 0.2, "validation": 0.3}, seed=seed)
+    except InputError as error:
+        assert "split holds none" in str(error)
+        return
+    assert all(len(set(split[families == family])) == 1 for family in set(families))
+    assert (split == 2).sum() <= round(0.2 * len(families)) and (split == 1).sum() <= round(0.3 * len(families))
+    assert rule["test"].endswith(f"in whole families (of {len(set(families))}), drawn at random by seed {seed}")
+
+
+def test_a_family_too_large_for_a_share_is_trained_on():
+    families = np.array([0] * 16 + [1, 1, 2, 2])
+    for seed in range(4):
+        split, _ = draw_splits(families, {"test": 0.1, "validation": 0.1}, seed=seed)
+        assert not split[:16].any() and sorted([split[16], split[18]]) == [1, 2]
+    with pytest.raises(InputError, match=r"the test split holds none .* The largest family has 18 genes"):
+        draw_splits(np.array([0] * 18 + [1, 1]), {"test": 0.01})
+
+
+def test_copies_are_found_on_both_strands():
+    genes = [encode(s) for s in ("ACCT", "GG", "AGGT", "ACC", "CC", "GG", "ACCT")]
+    split = np.array([0, 1, 2, 2, 2, 0, CROSSING])
+    assert find_copies(genes, split).tolist() == [False, False, True, False, True, False, False]
 
 
 def test_shared_bases_of_each_gene(corpus):
@@ -120,6 +127,39 @@ def test_leakage_of_the_sample(corpus):
     assert report["genes_shared"].to_dict() == {"validation": 6, "test": 26}
     assert report["share_bases"].round(3).to_dict() == {"validation": 0.121, "test": 0.156}
     assert report.loc["test", "share_genes"] == 26 / 27
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Test genes of which train holds 40 bases, 31 on the other strand, and 28."""
+    core = "ACGTTGCAACGGATCCTTAGACCATGGCATTAGCCGATTG"
+    rows = {
+        "train": [("a", core)],
+        "validation": [("a", "GA" * 20)],
+        "test": [("a", core + "T"), ("b", "A" * 40 + "GCTAATGCCATGGTCTAAGGATCCGTTGCAA"), ("b", "C" * 40 + core[:28])],
+    }
+    for name, genes in rows.items():
+        lines = [f"{number},{kind},{sequence}" for number, (kind, sequence) in enumerate(genes)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["NCBIGeneID,GeneType,NucleotideSequence", *lines]))
+    return load_sequences(tmp_path / "corpus", **{name: tmp_path / f"{name}.csv" for name in rows})
+
+
+def test_leakage_by_type_and_length_of_match(small):
+    report = leakage(small).query("split == 'test'").set_index("type")
+    assert report["genes"].to_dict() == {"all": 3, "a": 1, "b": 2}
+    assert report["genes_shared"].to_dict() == {"all": 2, "a": 1, "b": 1}
+    assert report["genes_half_shared"].to_dict() == {"all": 1, "a": 1, "b": 0}
+    assert report["share_bases"].round(4).to_dict() == {"all": 0.3944, "a": 0.9756, "b": 0.223}
+    assert shared_bases(small).tolist() == [0, 0, 40, 31, 0]
+    assert shared_bases(small, 24).tolist() == [0, 0, 40, 31, 28]
+    assert leakage(small, 24).query("split == 'test' and type == 'b'")["share_genes"].tolist() == [1]
+
+
+def test_coverage_is_a_histogram_of_shares(small):
+    table = coverage(small, bins=4).query("split == 'test'")
+    assert table["genes"].tolist() == [1, 1, 0, 1]
+    assert table["high"].tolist() == [0.25, 0.5, 0.75, 1]
+    assert table["share_genes"].sum() == 1
 
 
 @pytest.mark.data

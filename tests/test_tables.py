@@ -1,16 +1,23 @@
 """dnastudy.study.tables: what was measured, as rows with intervals."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from dnastudy.files import InputError
+from dnastudy.models import NgramModel
 from dnastudy.study.tables import (
     accuracy_difference_table,
     accuracy_table,
     difference_table,
     floors_not_beaten,
+    pool_seeds,
+    protocol_table,
+    published_accuracy_table,
     score_table,
+    seed_table,
 )
 
 
@@ -46,10 +53,41 @@ def test_one_model_has_nothing_to_differ_from():
     assert table.empty and list(table)[-1] == "interval"
 
 
-def test_a_floor_whose_interval_is_reached_is_not_beaten():
+def test_a_floor_is_beaten_only_by_a_paired_difference_that_excludes_zero():
     table = {"uniform": scored([20] * 4), "8-gram": scored([18, 18, 16, 16]), "gpt": scored([18, 17, 17, 16])}
-    unbeaten = floors_not_beaten(score_table(table, resamples=200, seed=0), models=["gpt"])
-    assert unbeaten[["model", "floor"]].to_numpy().tolist() == [["gpt", "8-gram"]]
+    unbeaten = floors_not_beaten(table, ["uniform", "8-gram"], resamples=200, seed=0)
+    assert unbeaten[["model", "floor", "verdict"]].to_numpy().tolist() == [["gpt", "8-gram", "tie"]]
+    # The intervals of the two overlap, but on each locus the model is ahead by the same.
+    table["gpt"] = scored([17, 17, 15, 15])
+    assert floors_not_beaten(table, ["uniform", "8-gram"], resamples=200, seed=0).empty
+
+
+def test_runs_that_differ_in_their_seed_are_averaged_window_by_window():
+    runs = {"ngram": scored([20] * 4), "lstm": scored([20, 18, 16, 14]), "lstm_seed1": scored([18, 16, 14, 12])}
+    pooled = pool_seeds(runs)
+    assert {name: table["bits"].tolist() for name, table in pooled.items()} == {
+        "ngram": [20, 20, 20, 20],
+        "lstm": [19, 17, 15, 13],
+    }
+    (row,) = seed_table(runs).to_dict("records")
+    assert (row["model"], row["runs"], row["lowest"], row["highest"]) == ("lstm", 2, 1.5, 1.7)
+    assert (row["mean"], row["sd"]) == pytest.approx((1.6, 0.2 / 2**0.5))
+
+
+def test_the_published_perplexity_beside_the_papers():
+    genes = pd.DataFrame({"gene": [0, 1], "locus": [0, 1], "symbols": [10, 10]})
+    scored = pd.concat(
+        [
+            genes.assign(model="1-gram", nats=np.log(4) * np.array([10, 10])),
+            genes.assign(model="6-gram", nats=[12, np.inf]),
+        ]
+    )
+    table = protocol_table({"short": scored}, {"1-gram": 3.9959, "LSTM": 3.2878}, resamples=50, seed=0)
+    assert table[["model", "corpus"]].to_numpy().tolist() == [
+        ["1-gram", "paper"], ["LSTM", "paper"], ["1-gram", "short"], ["6-gram", "short"],
+    ]  # fmt: skip
+    assert table["perplexity"].tolist() == pytest.approx([3.9959, 3.2878, 4, np.inf])
+    assert table["high"].tolist() == pytest.approx([np.nan, np.nan, 4, np.nan], nan_ok=True)
 
 
 def test_an_unknown_reference_is_refused():
@@ -74,3 +112,19 @@ def test_accuracy_resamples_loci_not_pairs():
     judged = pd.DataFrame({"model": "lstm", "edits": 1, "group": ["a", "a", "b", "b"], "correct": [1, 1, 0, 0.5]})
     row = accuracy_table(judged, ["model", "edits"], resamples=500, seed=0).iloc[0]
     assert (row["accuracy"], row["low"], row["high"], row["pairs"]) == (0.625, 0.25, 1.0, 4)
+
+
+def test_the_papers_accuracy_stands_beside_that_of_the_same_name_or_kind():
+    models = {
+        "Laplace 8-gram": NgramModel(8, smoothing="laplace"),
+        "mine": NgramModel(8),
+        "small": SimpleNamespace(kind="lstm"),
+    }
+    rows = [("probability", model, 5, 0.6, 0.5, 0.7, "interval") for model in models]
+    accuracy = pd.DataFrame(rows, columns=["score", "model", "most", "accuracy", "low", "high", "interval"])
+    table = published_accuracy_table(accuracy, models).set_index("model")
+    columns = ["published", "published_low", "published_high"]
+    assert table.loc["Laplace 8-gram", columns].tolist() == pytest.approx([2.053 / 3, 0.678, 0.695])
+    assert table.loc["small", columns].tolist() == pytest.approx([2.235 / 3, 0.737, 0.758])
+    assert table.loc["mine", columns].isna().all()
+    assert "interval" not in table

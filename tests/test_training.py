@@ -16,13 +16,12 @@ from dnastudy.genes import Corpus
 from dnastudy.models import build, load
 from dnastudy.models.training import (
     TrainingConfig,
-    bits_per_base,
-    learning_rate,
+    bits_per_symbol,
     train,
     train_from_config,
     use_bf16,
-    validation_set,
 )
+from dnastudy.models.windows import CorpusSource, validation_set
 
 LSTM = {"kind": "lstm", "layers": 2, "width": 16, "embedding": 8, "dropout": 0.1}
 SMALL = {
@@ -44,6 +43,12 @@ def corpus(tmp_path):
 
 def curve(history):
     return [{key: value for key, value in row.items() if key != "bases_per_second"} for row in history]
+
+
+def fit(model, corpus, out, progress=False, **settings):
+    """Train ``model`` with the small settings, changed as given."""
+    config = TrainingConfig.from_dict(SMALL | settings)
+    return train(model, CorpusSource(Corpus.load(corpus), config), out, config, progress=progress)
 
 
 INTERRUPTED = """
@@ -97,7 +102,7 @@ def test_other_kinds_train_and_repeat(kind, corpus, tmp_path):
 def test_ngram_through_the_same_entry(corpus, tmp_path):
     model = train_from_config({"model": {"kind": "ngram", "order": 4}}, corpus, tmp_path / "out")
     assert model.perplexity(["ACGTTCA" * 9]) < 1.1
-    assert load(tmp_path / "out").config == {"kind": "ngram", "order": 4, "smoothing": "interpolated"}
+    assert load(tmp_path / "out").config == model.config == build({"kind": "ngram", "order": 4}).config
     assert model.validation_bits_per_base == model.history[-1]["validation_bits_per_base"]
 
 
@@ -129,22 +134,178 @@ def test_model_says_what_it_was_trained_on(kind, corpus, tmp_path):
     assert trained.validation_bits_per_base == min(row["validation_bits_per_base"] for row in rows)
 
 
-def test_best_weights_are_restored(corpus, tmp_path):
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_training_stops_when_it_gets_no_better(keep, corpus, tmp_path):
     torch.manual_seed(0)
     model = build(LSTM, device="cpu")
-    # A rate this high undoes what was learnt; the best look must be what the model ends with.
-    config = TrainingConfig.from_dict(
-        SMALL | {"steps": 40, "learning_rate": 0.5, "final": 1.0, "clip": 1e9, "validate_every": 1}
-    )
-    history = train(model, corpus, tmp_path, config, device="cpu", progress=False)
+    # A rate this high undoes what was learnt.
+    high = {"steps": 60, "learning_rate": 0.5, "schedule": "constant", "clip": 0.0, "validate_every": 1}
+    history = fit(model, corpus, tmp_path, patience=3, keep=keep, **high)
     looks = [row["validation_bits_per_base"] for row in history]
-    assert min(looks) < looks[-1]
-    held_out = validation_set(Corpus.load(corpus), config)
-    assert bits_per_base(model, *held_out, 4) == pytest.approx(min(looks), abs=1e-6)
+    assert len(looks) < 60
+    assert looks.index(min(looks)) == len(looks) - 4
+    held_out = validation_set(Corpus.load(corpus), TrainingConfig.from_dict(SMALL))
+    kept = min(looks) if keep == "best" else looks[-1]
+    assert bits_per_symbol(model, *held_out, 4) == pytest.approx(kept, abs=1e-6)
+    assert fit(build(LSTM), corpus, tmp_path, patience=3, keep=keep, **high) == history  # it is finished
 
 
-def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(corpus, tmp_path):
-    config = {"model": LSTM, "training": SMALL | {"steps": 200, "validate_every": 35}}
+def test_model_folder_says_what_the_kept_weights_cost(corpus, tmp_path):
+    config = {"model": LSTM, "training": SMALL | {"learning_rate": 0.5, "keep": "last", "validate_every": 1}}
+    model = train_from_config(config, corpus, tmp_path / "out", "cpu", progress=False)
+    assert (
+        model.validation_bits_per_base == read_json(tmp_path / "out" / "history.json")[-1]["validation_bits_per_base"]
+    )
+
+
+@pytest.mark.parametrize("pieces", [2, 3, 4])
+def test_a_step_in_pieces_is_the_same_step(pieces, corpus, tmp_path):
+    models = []
+    for name, accumulate in (("whole", 1), ("pieces", pieces)):
+        torch.manual_seed(0)
+        models.append(build(LSTM | {"dropout": 0.0}, device="cpu"))
+        fit(models[-1], corpus, tmp_path / name, accumulate=accumulate, steps=3)
+    for whole, in_pieces in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.allclose(whole, in_pieces, atol=1e-6)
+
+
+def test_whole_genes_by_the_epoch(corpus, tmp_path):
+    lengths = [300, 250, 20, 400, 200]
+    settings = {"sampling": "genes", "window": 320, "epochs": 3, "validate_every": 0, "end": False}
+    history = fit(build(LSTM), corpus, tmp_path, **settings)
+    epoch = sum(min(length, 320) for length in lengths) - 1  # one base is unknown
+    assert [row["bases"] for row in history] == [epoch, 2 * epoch, 3 * epoch]
+    assert history[0]["step"] * 3 == history[2]["step"]
+
+
+def test_the_opposite_strand_is_learnt_too(corpus, tmp_path):
+    costs = {}
+    for both in (False, True):
+        torch.manual_seed(0)
+        model = build(LSTM | {"dropout": 0.0}, device="cpu")
+        fit(model, corpus, tmp_path / str(both), steps=80, learning_rate=0.02, reverse_complement=both)
+        costs[both] = -model.log_likelihood(["TGAACGT" * 10])[0] / 70 / math.log(2)
+    assert costs[True] < 1 < costs[False]
+
+
+def test_subset_of_the_training_genes(corpus, tmp_path):
+    everything, some = (
+        train_from_config(
+            {"model": {"kind": "ngram", "order": 2}, "training": {"train_bases": bases}}, corpus, tmp_path / str(bases)
+        )
+        for bases in (0, 100)
+    )
+    assert everything.end_probability == pytest.approx(5 / (1169 + 5))
+    assert some.end_probability == pytest.approx(2 / (100 + 2))  # one of 20 bases, and 80 of another
+
+
+def test_processes_that_see_different_checkpoints_stop(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("dnastudy.models.training.told_by_first", lambda *_: 8.0)
+    with pytest.raises(
+        InputError, match=r"process 0 would go on from step 0, the first one from step 8; give a folder"
+    ):
+        fit(build(LSTM), corpus, tmp_path)
+
+
+def test_a_machine_that_cannot_compile_says_so(corpus, tmp_path, monkeypatch):
+    def fail(model, **_):
+        def forward(ids):
+            raise torch._dynamo.exc.BackendCompilerFailed(lambda: None, RuntimeError("no C++ compiler"), None)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", fail)
+    with pytest.raises(
+        InputError, match=r"compile = True, but torch can't compile here \(.*; install a C\+\+ compiler"
+    ):
+        fit(build(LSTM), corpus, tmp_path, compile=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lstm", "gpt"])
+def test_compiled_model_learns_the_same(kind, corpus, tmp_path):
+    size = {"heads": 2, "context": 32} if kind == "gpt" else {"embedding": 8}
+    curves = []
+    for name, compile in (("plain", False), ("compiled", True)):
+        torch.manual_seed(0)
+        model = build({"kind": kind, "layers": 1, "width": 16} | size, device="cpu")
+        curves.append([row["validation_bits_per_base"] for row in fit(model, corpus, tmp_path / name, compile=compile)])
+    assert curves[0] == pytest.approx(curves[1], abs=1e-4)
+
+
+def test_deterministic_training_is_undone_afterwards(corpus, tmp_path):
+    seen = []
+    model = build(LSTM)
+    model.register_forward_hook(lambda *_: seen.append(torch.are_deterministic_algorithms_enabled()))
+    fit(model, corpus, tmp_path, steps=1, deterministic=True)
+    assert all(seen)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({}, r"batch 4 in 1 piece\(s\) of window 32; set accumulate to 2 .*, or batch to 2"),
+        ({"accumulate": 4}, "in 4 piece.* of window 32; shorten window, or train a smaller model"),
+    ],
+)
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), "DefaultCPUAllocator: can't allocate memory"]
+)
+def test_out_of_memory_says_what_to_try(error, settings, advice, corpus, tmp_path):
+    def run_out(*_):
+        raise error if isinstance(error, Exception) else RuntimeError(error)
+
+    model = build(LSTM)
+    model.register_forward_hook(run_out)
+    with pytest.raises(InputError, match=advice):
+        fit(model, corpus, tmp_path, **settings)
+
+
+def test_other_errors_are_not_dressed_up(corpus, tmp_path):
+    def fail(*_):
+        raise RuntimeError("something else")
+
+    model = build(LSTM)
+    model.register_forward_hook(fail)
+    with pytest.raises(RuntimeError, match=r"^something else$"):
+        fit(model, corpus, tmp_path)
+
+
+class Text:
+    """The least that a source is: letters in a circle."""
+
+    def draw(self, step):
+        ids = (torch.arange(40).view(4, 10) + step) % 11
+        return ids, (ids + 1) % 11
+
+    def validation(self):
+        return self.draw(0)
+
+    def identity(self):
+        return {"letters": 11}
+
+    def bases(self, targets):
+        return targets.numel()
+
+
+def test_a_source_of_other_text(tmp_path):
+    torch.manual_seed(0)
+    model = build({"kind": "lstm", "layers": 1, "width": 16, "embedding": 8, "vocabulary": 11}, device="cpu")
+    config = TrainingConfig.from_dict(SMALL | {"steps": 60, "learning_rate": 0.05})
+    history = train(model, Text(), tmp_path, config, progress=False)
+    assert history[-1]["bases"] == 60 * 40
+    assert history[0]["validation_bits_per_base"] == pytest.approx(math.log2(11), abs=1.5)
+    assert history[-1]["validation_bits_per_base"] < 0.2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"sampling": "genes", "accumulate": 2, "reverse_complement": True, "window": 320, "patience": 20}],
+    ids=["windows", "genes"],
+)
+def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(settings, corpus, tmp_path):
+    config = {"model": LSTM, "training": SMALL | {"steps": 200, "validate_every": 35} | settings}
     whole = train_from_config(config, corpus, tmp_path / "whole", "cpu", progress=False)
     # Between two checkpoints: step 35 has to be done again.
     process = interrupt(config, corpus, tmp_path / "killed", 35, signal.SIGKILL)
@@ -168,20 +329,20 @@ def test_ctrl_c_writes_a_checkpoint_and_the_same_call_goes_on(corpus, tmp_path):
 
 
 def test_checkpoint_of_another_configuration_is_refused(corpus, tmp_path):
-    train(build(LSTM), corpus, tmp_path, TrainingConfig.from_dict(SMALL), progress=False)
-    other = TrainingConfig.from_dict(SMALL | {"learning_rate": 0.1, "steps": 14})
+    history = fit(build(LSTM), corpus, tmp_path)
     with pytest.raises(InputError, match=r"training.learning_rate: 0.002 there, 0.1 here; training.steps: 12"):
-        train(build(LSTM), corpus, tmp_path, other, progress=False)
+        fit(build(LSTM), corpus, tmp_path, learning_rate=0.1, steps=14)
+    # What is learnt doesn't depend on these.
+    assert fit(build(LSTM), corpus, tmp_path, accumulate=2, checkpoint_every=5, deterministic=True) == history
     periodic_corpus(corpus, first_base=1)
-    with pytest.raises(InputError, match=r"corpus.codes.npy"):
-        train(build(LSTM), corpus, tmp_path, TrainingConfig.from_dict(SMALL), progress=False)
+    with pytest.raises(InputError, match=r"data.codes.npy"):
+        fit(build(LSTM), corpus, tmp_path)
 
 
 def test_finished_run_is_not_repeated(corpus, tmp_path):
-    config = TrainingConfig.from_dict(SMALL)
     first, second = build(LSTM), build(LSTM)
-    history = train(first, corpus, tmp_path, config, progress=False)
-    assert train(second, corpus, tmp_path, config, progress=False) == history
+    history = fit(first, corpus, tmp_path)
+    assert fit(second, corpus, tmp_path) == history
     assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
 
 
@@ -196,35 +357,20 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(corpus, tmp_
 
     model.register_forward_hook(break_down)
     with pytest.raises(InputError, match=r"step 8: loss nan, .* at learning rate 0.00\d+; the last good"):
-        train(model, corpus, tmp_path, TrainingConfig.from_dict(SMALL), device="cpu", progress=False)
-    history = train(build(LSTM), corpus, tmp_path, TrainingConfig.from_dict(SMALL), progress=False)
+        fit(model, corpus, tmp_path)
+    history = fit(build(LSTM), corpus, tmp_path)
     assert [row["step"] for row in history] == [5, 10, 12]
 
 
 def test_log_lines(corpus, tmp_path, capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
-    train(build(LSTM), corpus, tmp_path, TrainingConfig.from_dict(SMALL))
+    fit(build(LSTM), corpus, tmp_path, progress=True)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["step 5/12", "step 10/12", "step 12/12"]
     assert "bits/base" in lines[0] and "bases/s" in lines[0] and "ETA" in lines[0]
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
-    train(build(LSTM), corpus, tmp_path / "notebook", TrainingConfig.from_dict(SMALL))
+    fit(build(LSTM), corpus, tmp_path / "notebook", progress=True)
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"lerning_rate": 1}, r"'lerning_rate' is no setting of it; did you mean 'learning_rate'\?"),
-        ({"steps": 0}, "steps = 0; expected a whole number, 1 or more"),
-        ({"steps": 1.5}, "steps = 1.5; expected a whole number"),
-        ({"learning_rate": "1e-3"}, "learning_rate = '1e-3'; expected a number"),
-        ({"precision": "fp23"}, r"precision 'fp23'; did you mean 'fp32'\?"),
-    ],
-)
-def test_bad_settings(values, message):
-    with pytest.raises(InputError, match=message):
-        TrainingConfig.from_dict(values)
 
 
 def test_bad_configuration(corpus, tmp_path):
@@ -237,7 +383,7 @@ def test_bad_configuration(corpus, tmp_path):
 def test_window_longer_than_the_context(corpus, tmp_path):
     model = build({"kind": "gpt", "layers": 1, "width": 8, "heads": 2, "context": 16})
     with pytest.raises(InputError, match="window 32 is longer than the model's context of 16"):
-        train(model, corpus, tmp_path, TrainingConfig.from_dict(SMALL), progress=False)
+        fit(model, corpus, tmp_path)
 
 
 def test_bad_corpus(corpus, tmp_path):
@@ -251,15 +397,6 @@ def test_bad_corpus(corpus, tmp_path):
     (corpus / "split.npy").unlink()
     with pytest.raises(InputError, match=r"split\.npy: missing"):
         train_from_config(config, corpus, tmp_path / "out", progress=False)
-
-
-def test_learning_rate_rises_then_falls_along_a_cosine():
-    config = TrainingConfig(steps=110, warmup=10, learning_rate=1.0, final=0.1)
-    assert learning_rate(0, config) == pytest.approx(0.1)
-    assert learning_rate(9, config) == pytest.approx(1.0)
-    assert learning_rate(10, config) == pytest.approx(1.0)
-    assert learning_rate(60, config) == pytest.approx(0.55)
-    assert learning_rate(110, config) == pytest.approx(0.1)
 
 
 def test_precision_follows_the_machine(monkeypatch):

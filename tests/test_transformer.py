@@ -49,13 +49,68 @@ def test_only_bases_and_the_end_are_possible(model):
 
 def test_rotation_turns_by_relative_position():
     turned = rotation(8, 4)
-    queries, keys = torch.randn(2, 1, 1, 1, 4)
-    at = [rotate(queries, turned[:, p : p + 1]) @ rotate(keys, turned[:, p + 2 : p + 3]).mT for p in (0, 5)]
+    queries, keys = torch.randn(2, 1, 1, 1, 1, 4)
+    at = [
+        (rotate(queries, turned[:, place : place + 1]) * rotate(keys, turned[:, place + 2 : place + 3])).sum()
+        for place in (0, 5)
+    ]
     assert at[0].item() == pytest.approx(at[1].item(), abs=1e-5)
     assert turned[:, 1].tolist() == [
-        pytest.approx([0.5403023, 0.99995]),
-        pytest.approx([0.8414710, 0.00999983]),
+        pytest.approx([0.5403023, 0.99995, 0.5403023, 0.99995]),
+        pytest.approx([-0.8414710, -0.00999983, 0.8414710, 0.00999983]),
     ]
+    # A quarter turn of the first pair, the first value and the third.
+    quarter = torch.tensor([[[0.0, 1.0, 0.0, 1.0]], [[-1.0, 0.0, 1.0, 0.0]]])
+    values = torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 1, 1, 1, 4)
+    assert rotate(values, quarter).flatten().tolist() == [-3, 2, 1, 4]
+
+
+def test_published_parameter_count():
+    model = Transformer(heads=3, form="as_published")
+    assert model.size == 1_844_988
+    assert model.config["context"] == 1023
+
+
+def test_published_form_by_its_equations():
+    torch.manual_seed(1)
+    width, heads, size = 8, 3, 2
+    model = Transformer(layers=2, width=width, heads=heads, context=16, form="as_published")
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.add_(0.2 * torch.randn_like(weights))
+    weights = model.state_dict()
+    # Eight symbols in place of nine: A C G T are 4-7 once MASK is left out.
+    inputs, targets = [2, 4, 6, 5, 7], [4, 6, 5, 7, 7]
+    hidden = weights["embedding.weight"][inputs] + weights["positions.weight"][: len(inputs)]
+
+    def linear(name, values):
+        return values @ weights[f"{name}.weight"].mT + weights[f"{name}.bias"]
+
+    def norm(name, values):
+        centred = values - values.mean(-1, keepdim=True)
+        scale = (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+        return centred / scale * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    for block in ("blocks.0", "blocks.1"):
+        packed = linear(f"{block}.attention.queries_keys_values", hidden)
+        mixed = []
+        for head in range(heads):
+            query, key, value = (packed[:, (part * heads + head) * size :][:, :size] for part in range(3))
+            seen = (query @ key.mT / size**0.5).masked_fill(torch.ones(5, 5).triu(1).bool(), -torch.inf)
+            mixed.append(seen.softmax(-1) @ value)
+        hidden = norm(f"{block}.attention_norm", hidden + linear(f"{block}.attention.out", torch.cat(mixed, dim=1)))
+        inner = linear(f"{block}.feed_forward.0", hidden).clamp(min=0)
+        hidden = norm(f"{block}.feed_forward_norm", hidden + linear(f"{block}.feed_forward.2", inner))
+    expected = linear("head", hidden).log_softmax(-1)[range(5), targets].numpy()
+    assert model.base_log_likelihoods(["AGCTT"])[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_published_attention_starts_as_in_keras():
+    torch.manual_seed(0)
+    attention = Transformer(layers=1, heads=3, form="as_published").blocks[0].attention
+    # Kernels [256, 3, 85] and [3, 85, 256], of which Keras takes all axes but the last two into both fans.
+    for layer, fans in ((attention.queries_keys_values, 3 * 256 + 85 * 256), (attention.out, 3 * 85 + 3 * 256)):
+        assert layer.weight.abs().max().item() == pytest.approx((6 / fans) ** 0.5, rel=1e-3)
 
 
 def test_cache_equals_scoring(model):
@@ -97,3 +152,12 @@ def test_generation_goes_on_past_the_context(model):
 def test_width_that_heads_do_not_divide():
     with pytest.raises(InputError, match="width 10 over 4 heads"):
         Transformer(width=10, heads=4)
+
+
+@pytest.mark.parametrize("form", ["tuned", "as_published"])
+def test_compiles_as_one_graph_whatever_the_length(form):
+    model = Transformer(layers=1, width=8, heads=2, context=16, form=form)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    for length in (9, 5, 16):
+        ids = torch.randint(5, 9, (2, length))
+        assert torch.equal(compiled(ids)[0], model(ids)[0])

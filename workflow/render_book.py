@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import math
 import os
 import re
 import shutil
@@ -39,7 +40,7 @@ def render(jobs: Iterable[str], run: Path, output: Path = BOOK) -> Path:
     if missing:
         how = "make book, then make archive" if PLACES["archive"] in run.parents else "make book"
         raise InputError(f"{run}: no finished run of {', '.join(missing)}; run the study first: {how}")
-    if differing := set(jobs) ^ chapters():
+    if differing := set(jobs) ^ chapters(contents(jobs)):
         raise InputError(
             f"book/_toc.yml and the profile differ in {', '.join(sorted(differing))}; run it with --no-book"
         )
@@ -56,9 +57,18 @@ def render(jobs: Iterable[str], run: Path, output: Path = BOOK) -> Path:
     return page
 
 
-def chapters() -> set[str]:
-    """The jobs that the table of contents names."""
-    return set(re.findall(r"file: chapters/(\S+)", (BOOK / "_toc.yml").read_text(encoding="utf-8")))
+def contents(jobs: list[str]) -> str:
+    """The table of contents: ``book/_toc.yml`` with a line for each run of a notebook that runs several times."""
+    runs = {job.split("/")[0]: [] for job in jobs}
+    for job in jobs:
+        runs[job.split("/")[0]].append(job)
+    template = jinja2.Template((BOOK / "_toc.yml").read_text(encoding="utf-8"), trim_blocks=True, lstrip_blocks=True)
+    return template.render(runs=runs)
+
+
+def chapters(toc: str) -> set[str]:
+    """The jobs that a table of contents names."""
+    return set(re.findall(r"file: chapters/(\S+)", toc))
 
 
 def assemble(run: Path, jobs: list[str], source: Path) -> None:
@@ -80,8 +90,9 @@ def assemble(run: Path, jobs: list[str], source: Path) -> None:
         except jinja2.TemplateError as error:
             raise InputError(f"{page.relative_to(PROJECT)}: {error}") from None
         (source / page.name).write_text(text, encoding="utf-8")
-    for name in ("_config.yml", "_toc.yml", "references.bib"):
+    for name in ("_config.yml", "references.bib"):
         shutil.copyfile(BOOK / name, source / name)
+    (source / "_toc.yml").write_text(contents(jobs), encoding="utf-8")
     shutil.copytree(BOOK / "_static", source / "_static")
     (source / "extra").mkdir()
     shutil.copyfile(_mathjax(), source / "extra" / "tex-svg.js")
@@ -118,6 +129,7 @@ class Numbers:
             "seconds": lambda job: f"{self.records[job]['seconds']:,.0f} s",
             "executions": self.executions,
             "not_beaten": self.not_beaten,
+            "protocol": self.protocol,
             "archives": lambda name: ", ".join(f"`{file}`" for file in load_manifest(name).archives),
             "machine": self.machine,
             "profile": self.run.name,
@@ -147,7 +159,7 @@ class Numbers:
         """Which floors which models don't beat on all test windows, in words."""
         frame = pd.read_csv(self.run / "05_compare_models" / "floors_not_beaten.tsv", sep="\t")
         told = [
-            f"the {row.model} (up to {row.high:.3f}) doesn't beat the {row.floor} (from {row.floor_low:.3f})"
+            f"the {row.model} doesn't beat the {row.floor} ({row.difference:+.3f}, {row.low:+.3f} to {row.high:+.3f})"
             for row in frame[frame["stratum"] == "all"].itertuples()
         ]
         strata = frame[(frame["floor"] == "uniform") & (frame["stratum"] != "all")]
@@ -155,6 +167,20 @@ class Numbers:
             f"in the stratum *{row.stratum}* the {row.model} is no better than guessing" for row in strata.itertuples()
         ]
         return "**Floors not beaten:** " + ("; ".join(told) if told else "none") + "."
+
+    def protocol(self) -> str:
+        """Perplexity under the published protocol: a row a model, a column a corpus, the paper's first."""
+        frame = pd.read_csv(self.run / "05_compare_models" / "protocol.tsv", sep="\t")
+
+        def told(row: pd.Series) -> str:
+            interval = "" if pd.isna(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
+            return ("infinite" if math.isinf(row["perplexity"]) else f"{row['perplexity']:.3f}") + interval
+
+        frame["told"] = frame.apply(told, axis=1)
+        wide = frame.pivot(index="model", columns="corpus", values="told")
+        wide = wide.loc[frame["model"].unique(), frame["corpus"].unique()]
+        wide.loc[:, "paper"] = wide["paper"].fillna("")
+        return markdown(wide.fillna("not run").rename_axis(columns=None).reset_index(), 3)
 
     def executions(self) -> str:
         """How long each notebook took, with what, and on what."""

@@ -73,10 +73,11 @@ class Corpus:
 
     @cached_property
     def genes(self) -> pd.DataFrame:
-        """One row a gene: id, symbol, type, contig, start, end, strand, locus, tss.
+        """One row a gene: id, symbol, type, contig, start, end, strand, locus, tss; family if split by it.
 
         ``start`` and ``end`` are genomic, 0-based and half-open; ``locus`` numbers the merged overlapping
-        spans of either strand; ``tss`` lists genomic positions at which complete coding transcripts begin.
+        spans of either strand in one split; ``tss`` lists genomic positions at which complete coding transcripts
+        begin; ``family`` numbers homology families.
         """
         import pandas as pd
 
@@ -99,11 +100,14 @@ class Corpus:
         Raises
         ------
         InputError
-            When there is no such split.
+            When there is no such split, or no gene in it.
         """
         if split not in SPLITS:
             raise InputError(f"no split {split!r}; expected one of {', '.join(SPLITS)}")
-        return np.flatnonzero(self.split == SPLITS.index(split))
+        numbers = np.flatnonzero(self.split == SPLITS.index(split))
+        if not len(numbers):
+            raise InputError(f"{self.folder}: no {split} genes; extract it with a {split} split")
+        return numbers
 
     def sequences(self, split: str) -> list[str]:
         """Genes of a split as strings over A C G T N, in corpus order."""
@@ -158,7 +162,7 @@ def write_corpus(
     import pandas as pd
 
     from dnastudy.genes.intervals import runs, union_length
-    from dnastudy.genes.split import shared_mask
+    from dnastudy.genes.kmers import shared_mask
 
     offsets = np.cumsum([0, *map(len, codes)], dtype=np.int64)
     flat = np.concatenate(codes)
@@ -243,8 +247,6 @@ def windows(corpus: Corpus, split: str, *, length: int = 1024, count: int = 1000
     if length < 1 or count < 1:
         raise InputError(f"windows: expected length and count of 1 or more, found {length} and {count}")
     numbers = corpus.indices(split)
-    if not len(numbers):
-        raise InputError(f"{corpus.folder}: the {split} split holds no genes, so no window can be chosen there")
     random = np.random.default_rng(seed)
     genes = corpus.genes.iloc[numbers]
     locus = genes["locus"].to_numpy()

@@ -14,9 +14,19 @@ import pandas as pd
 from dnastudy.files import InputError, sha256
 from dnastudy.genes.annotation import Annotation, check_ends, read_annotation
 from dnastudy.genes.corpus import Corpus, contig_line, write_corpus
+from dnastudy.genes.families import find_families
 from dnastudy.genes.fasta import UNKNOWN, canonical_contig, read_fasta, reverse_complement
 from dnastudy.genes.intervals import label_loci, lift, merge, orient, read_track
-from dnastudy.genes.split import CROSSING, assign_splits
+from dnastudy.genes.split import (
+    COPY,
+    CROSSING,
+    EMPTIED,
+    assign_splits,
+    check_filled,
+    check_rule,
+    draw_splits,
+    find_copies,
+)
 
 Paths = str | Path | Sequence[str | Path]
 COLUMNS = ["id", "symbol", "type", "contig", "start", "end", "strand", "locus", "tss"]
@@ -48,13 +58,20 @@ def extract_genes(
     max_length: int | None = None,
     max_n: float = 0.0,
     test_contigs: Sequence[str] | None = None,
+    split: str = "chromosome",
     validation: float = 0.1,
+    test: float = 0.1,
+    family_method: str = "kmers",
+    family_share: float = 0.1,
+    allow_duplicates: bool = False,
+    seed: int = 0,
     repeats: str | Path | None = None,
 ) -> Corpus:
     """Cut genes out of sequence, orient, filter, split and code them into a corpus folder.
 
     A gene is its whole annotated span, introns included, read 5' to 3' on its own strand. Spans overlap, so
     the corpus holds some genomic bases more than once; ``corpus.json`` counts both spans and their union.
+    A test gene that equals one of train or validation, on either strand, is dropped and counted.
 
     Parameters
     ----------
@@ -68,8 +85,13 @@ def extract_genes(
         Bounds on a gene's span, in bases, both included.
     max_n
         Largest share of bases other than A, C, G and T.
-    test_contigs, validation
-        What is held out (see `dnastudy.genes.split.assign_splits`).
+    test_contigs, split, validation, test, seed
+        What is held out: by place (``"chromosome"``, see `dnastudy.genes.split.assign_splits`), in whole homology
+        families (``"family"``), or gene by gene (``"random"``; see `draw_splits` there for both).
+    family_method, family_share
+        How families are found (see `dnastudy.genes.families.find_families`).
+    allow_duplicates
+        Keep test genes that equal one of train or validation; ``corpus.json`` says how many.
     repeats
         Track of repeats, BED or Parquet (see `dnastudy.genes.intervals.read_track`).
 
@@ -77,8 +99,9 @@ def extract_genes(
     ------
     InputError
         When an input cannot be read (see there), the two files of a pair have no contig in common, no gene is
-        left, or a split is empty.
+        left, or a split is empty or of no known rule.
     """
+    rule = check_rule(split, family_method, family_share, seed)
     filters = _Filters(biotypes, min_length, max_length, max_n)
     pairs = _paired(fasta, annotation)
     contigs: dict[str, dict] = {}
@@ -91,12 +114,25 @@ def extract_genes(
     genes, codes = _keep(genes, codes, ~again)
     if genes.empty:
         raise InputError(_nothing_left(pairs, dropped, biotypes))
-    split, held_out = assign_splits(genes, list(contigs), test_contigs=test_contigs, validation=validation)
-    stays = split != CROSSING
-    dropped["across a cut between splits"] = int((~stays).sum())
-    genes, codes = _keep(genes, codes, stays)
-    line = contig_line(genes)
-    genes["locus"] = label_loci(genes["start"].to_numpy() + line, genes["end"].to_numpy() + line)
+    if split == "chromosome":
+        place, held_out = assign_splits(
+            genes, list(contigs), test_contigs=test_contigs, validation=validation, test=test
+        )
+    else:
+        families = np.arange(len(genes))
+        if split == "family":
+            genes["family"] = families = find_families(codes, method=family_method, share=family_share)
+        place, held_out = draw_splits(families, {"test": test, "validation": validation}, seed=seed)
+    crossing, copies = place == CROSSING, find_copies(codes, place)
+    dropped["across a cut between splits"] = int(crossing.sum())
+    leaves = crossing
+    if not allow_duplicates:
+        dropped[COPY] = int(copies.sum())
+        leaves = crossing | copies
+    genes, codes = _keep(genes, codes, ~leaves)
+    place = place[~leaves]
+    check_filled(place, held_out, EMPTIED)
+    genes["locus"] = _number_loci(genes, place)
     offsets = np.cumsum([0, *map(len, codes)], dtype=np.int64)
     intervals = {
         "cds": _own_parts(genes, offsets, pd.concat([pair.cds for pair in read])),
@@ -112,12 +148,14 @@ def extract_genes(
             kind: [{"file": Path(file).name, "sha256": sha256(file)} for file in files]
             for kind, files in inputs.items()
         },
-        "parameters": filters._asdict(),
+        "parameters": filters._asdict() | rule,
         "held_out": held_out,
         "contigs": contigs,
         "dropped": dict(dropped),
+        "test_copies": int(copies[~leaves].sum()),
     }
-    return write_corpus(out, codes, genes[COLUMNS], split[stays], intervals, info)
+    columns = COLUMNS + [name for name in ("family",) if name in genes]
+    return write_corpus(out, codes, genes[columns], place, intervals, info)
 
 
 def _paired(fasta: Paths, annotation: Paths) -> list[tuple[str | Path, str | Path]]:
@@ -198,6 +236,13 @@ def _reason_to_drop(codes: np.ndarray, filters: _Filters) -> str | None:
 
 def _keep(genes: pd.DataFrame, codes: list[np.ndarray], stays: np.ndarray) -> tuple[pd.DataFrame, list[np.ndarray]]:
     return genes[stays].reset_index(drop=True), list(compress(codes, stays))
+
+
+def _number_loci(genes: pd.DataFrame, split: np.ndarray) -> np.ndarray:
+    """Number merged loci in corpus order; genes that overlap in different splits are of different loci."""
+    line = contig_line(genes)
+    line = line + split * (line.max() + genes["end"].max() + 1)
+    return pd.factorize(label_loci(genes["start"].to_numpy() + line, genes["end"].to_numpy() + line))[0]
 
 
 def _nothing_left(pairs: Sequence[tuple], dropped: Counter[str], biotypes: Sequence[str] | None) -> str:

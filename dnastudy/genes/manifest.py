@@ -70,7 +70,7 @@ class Source(_Strict):
 class Member(_Strict):
     """One file of a dataset: its identity, and its sources in the order in which they are tried."""
 
-    kind: Literal["sequence", "annotation", "intervals", "table"]
+    kind: Literal["sequence", "annotation", "intervals", "variants", "table", "text"]
     description: str = ""
     contigs: dict[str, Contig] = {}
     sha256: Sha256 | None = None

@@ -10,10 +10,11 @@ import pandas as pd
 
 from dnastudy.files import InputError, sha256
 from dnastudy.genes.corpus import SPLITS, Corpus, write_corpus
+from dnastudy.genes.families import find_families
 from dnastudy.genes.fasta import DAMAGED_GZIP, IUPAC, count_changes, damaged_gzip, encode, read_fasta
+from dnastudy.genes.split import COPY, EMPTIED, TRAIN, check_filled, check_rule, draw_splits, find_copies
 
 COLUMN = "NucleotideSequence"
-VALIDATION_SHARE = 0.1
 
 
 def load_sequences(
@@ -22,55 +23,94 @@ def load_sequences(
     train: str | Path,
     test: str | Path | None = None,
     validation: str | Path | None = None,
+    split: str = "random",
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+    family_method: str = "kmers",
+    family_share: float = 0.1,
+    allow_duplicates: bool = False,
     seed: int = 0,
 ) -> Corpus:
     """Code ready sequences into a corpus folder; each sequence is a locus of its own.
 
     A file is FASTA (see `read_fasta`), or CSV or TSV with a column ``NucleotideSequence``, whose values may
     be wrapped in ``<`` and ``>``; ``NCBIGeneID``, ``Symbol`` and ``GeneType`` are used where they are there
-    (Ihtiyar and Ozgur 2024). What isn't given is drawn from the training sequences: a tenth each, by
-    ``seed``.
+    (Ihtiyar and Ozgur 2024). What isn't given is drawn from the training sequences, a tenth each unless told
+    otherwise.
+
+    Parameters
+    ----------
+    out
+        Folder of the corpus.
+    train, validation, test
+        The files.
+    split, validation_share, test_share, seed
+        How to draw what isn't given: sequence by sequence (``"random"``, and ``"chromosome"``, since ready
+        sequences name none), or in whole homology families (``"family"``; see
+        `dnastudy.genes.split.draw_splits`).
+    family_method, family_share
+        How families are found (see `dnastudy.genes.families.find_families`).
+    allow_duplicates
+        Keep test sequences that equal one of train or validation; ``corpus.json`` says how many.
 
     Raises
     ------
     InputError
         When a file cannot be read, has no such column or no sequences, names two of them alike, or holds a
-        character that is no nucleotide code; or when too few sequences are there to draw from.
+        character that is no nucleotide code; when too few sequences are there to draw from; or when one of a
+        test file equals one of train or validation (where the test set is drawn, it is dropped and counted).
     """
+    rule = check_rule(split, family_method, family_share, seed)
     given = dict(zip(SPLITS, (train, validation, test), strict=True))
     tables = {name: _read(Path(file)) for name, file in given.items() if file is not None}
-    split = np.repeat([SPLITS.index(name) for name in tables], [len(table) for table in tables.values()])
+    place = np.repeat([SPLITS.index(name) for name in tables], [len(table) for table in tables.values()])
     genes = pd.concat(tables.values(), ignore_index=True)
-    random = np.random.default_rng(seed)
-    drawn = []
-    for number, name in enumerate(SPLITS):
-        if name in tables:
-            continue
-        pool = np.flatnonzero(split == 0)
-        size = max(1, round(VALIDATION_SHARE * len(tables["train"])))
-        if size >= len(pool):
+    families = np.arange(len(genes))
+    if split == "family":
+        genes["family"] = families = find_families(list(genes["codes"]), method=family_method, share=family_share)
+    shares = {"test": test_share, "validation": validation_share}
+    shares = {name: share for name, share in shares.items() if name not in tables}
+    held_out = dict.fromkeys(SPLITS[1:], "a file of its own")
+    if shares:
+        pool = np.flatnonzero(place == TRAIN)
+        if len(pool) <= len(shares):
             raise InputError(
-                f"{train}: {len(tables['train'])} sequences are too few to draw the {name} split from; "
-                f"expected more, or a file of its own for {name}"
+                f"{train}: {len(pool)} sequences are too few to draw {' and '.join(shares)} from; "
+                "expected more, or a file of its own for each"
             )
-        split[random.choice(pool, size, replace=False)] = number
-        drawn.append(name)
-    order = np.argsort(split, kind="stable")
-    genes, split = genes.iloc[order].reset_index(drop=True), split[order]
+        place[pool], drawn = draw_splits(families[pool], shares, seed=seed)
+        held_out |= drawn
+    copies = find_copies(genes["codes"], place)
+    dropped = {}
+    if copies.any() and not allow_duplicates:
+        if test is not None:
+            raise InputError(_refuse_copies(given, genes["id"][copies]))
+        dropped[COPY] = int(copies.sum())
+        genes, place, copies = genes[~copies], place[~copies], copies[:0]
+        check_filled(place, held_out, EMPTIED)
+    order = np.argsort(place, kind="stable")
+    genes, place = genes.iloc[order].reset_index(drop=True), place[order]
     info = {
         "made_by": "load_sequences",
         "inputs": {name: [{"file": Path(file).name, "sha256": sha256(file)}] for name, file in given.items() if file},
-        "held_out": {
-            name: f"a tenth of the training sequences, by seed {seed}" if name in drawn else "a file of its own"
-            for name in SPLITS[1:]
-        },
+        "parameters": rule,
+        "held_out": held_out,
         "letters": pd.DataFrame(list(genes.pop("changes"))).sum().to_dict(),
-        "dropped": {},
+        "dropped": dropped,
+        "test_copies": int(copies.sum()),
     }
     codes = list(genes.pop("codes"))
     genes = genes.assign(contig="", start=0, end=list(map(len, codes)), strand="+", locus=np.arange(len(genes)))
     genes["tss"] = [[] for _ in codes]
-    return write_corpus(out, codes, genes, split.astype(np.uint8), {}, info)
+    return write_corpus(out, codes, genes, place.astype(np.uint8), {}, info)
+
+
+def _refuse_copies(given: dict[str, str | Path | None], names: pd.Series) -> str:
+    seen = " or ".join(str(given[name]) for name in ("train", "validation") if given[name])
+    return (
+        f"{given['test']}: expected sequences that don't stand in {seen}, found {len(names):,} that do, on either "
+        f"strand (the first is {names.iloc[0]}). Remove them, or set allow_duplicates"
+    )
 
 
 def _read(path: Path) -> pd.DataFrame:

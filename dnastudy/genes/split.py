@@ -1,35 +1,56 @@
-"""Hold genes out by place in the genome, and measure what sequence is left that training has seen."""
+"""Hold genes out by place, by family or at random, and measure what training has seen of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import pandas as pd
 
-from dnastudy.files import InputError
+from dnastudy.files import InputError, nearest
 from dnastudy.genes.corpus import SPLITS, contig_line
 from dnastudy.genes.fasta import canonical_contig
-from dnastudy.genes.intervals import merge
+from dnastudy.genes.intervals import merge, runs
+from dnastudy.genes.kmers import either_strand, shared_mask
 
 if TYPE_CHECKING:
     from dnastudy.genes.corpus import Corpus
 
 TRAIN, VALIDATION, TEST = range(3)
 CROSSING = 255
-TEST_SHARE = 0.1  # of a single contig's gene-carrying length, where no test contig is named
+EMPTIED = "Test genes equal to one of train were dropped: hold out others, or set allow_duplicates"
+RULES = ("chromosome", "family", "random")
+COPY = "a test gene equal to one of train or validation"
+
+
+def check_rule(split: str, family_method: str, family_share: float, seed: int) -> dict[str, object]:
+    """Return, as a corpus keeps it, the rule of splitting and what it depends on.
+
+    Raises
+    ------
+    InputError
+        For a rule that there isn't, with the nearest right name.
+    """
+    if split not in RULES:
+        raise InputError(f"split={split!r}: no such rule; {nearest(split, RULES)}")
+    families = {"family_method": family_method, "family_share": family_share} if split == "family" else {}
+    return {"split": split} | families | ({} if split == "chromosome" else {"seed": seed})
 
 
 def assign_splits(
-    genes: pd.DataFrame, contigs: Sequence[str], *, test_contigs: Sequence[str] | None = None, validation: float = 0.1
+    genes: pd.DataFrame,
+    contigs: Sequence[str],
+    *,
+    test_contigs: Sequence[str] | None = None,
+    validation: float = 0.1,
+    test: float = 0.1,
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Split genes by place: whole contigs for test, the far end of what is left for validation.
 
     Test is ``test_contigs`` if named; else the last contig with genes if there are several; else the far
-    tenth of the single contig's gene-carrying length. Validation is the far end of the other contigs: the
-    last ``validation`` share of their gene-carrying length (merged loci).
+    ``test`` share of the single contig's gene-carrying length. Validation is the far end of the other
+    contigs: the last ``validation`` share of their gene-carrying length (merged loci).
 
     Parameters
     ----------
@@ -37,7 +58,7 @@ def assign_splits(
         contig, start, end; ordered by contig and start.
     contigs
         Names of the contigs in the order of their files.
-    test_contigs, validation
+    test_contigs, validation, test
         As above.
 
     Returns
@@ -52,8 +73,7 @@ def assign_splits(
     InputError
         When a contig that is named has no genes, the share is not between 0 and 1, or a split is left empty.
     """
-    if not 0 < validation < 1:
-        raise InputError(f"validation: expected a share between 0 and 1, found {validation}")
+    _check_shares(validation=validation, test=test)
     split = np.full(len(genes), TRAIN, dtype=np.uint8)
     present = [name for name in contigs if (genes["contig"] == name).any()]
     if test_contigs is None and len(present) > 1:
@@ -69,15 +89,73 @@ def assign_splits(
         split[genes["contig"].isin(named)] = TEST
         rule = {"test": ", ".join(named)}
     else:
-        rule = {"test": _hold_out_far_end(genes, split, TEST, TEST_SHARE)}
+        rule = {"test": _hold_out_far_end(genes, split, TEST, test)}
     rule["validation"] = _hold_out_far_end(genes, split, VALIDATION, validation)
-    for number, name in enumerate(SPLITS):
-        if not (split == number).any():
-            raise InputError(
-                f"the {name} split holds none of the {len(genes)} genes (test: {rule['test']}; validation: "
-                f"{rule['validation']}); expected at least one. Name other test_contigs or another validation"
-            )
+    check_filled(split, rule, "Name other test_contigs or another validation")
     return split, rule
+
+
+def draw_splits(families: np.ndarray, shares: dict[str, float], *, seed: int = 0) -> tuple[np.ndarray, dict[str, str]]:
+    """Draw whole families into held-out splits, in a random order, wherever one still fits; train has the rest.
+
+    Where every gene is a family of its own this is a plain random split, such as the 60/20/20 of Ihtiyar and Ozgur
+    (2024).
+
+    Parameters
+    ----------
+    families
+        int64, shape ``(genes,)``: the family of each gene.
+    shares
+        Of the genes, by split: test, validation or both, to be filled in this order.
+    seed
+        Of the order.
+
+    Returns
+    -------
+    split, rule
+        As `assign_splits` returns them.
+
+    Raises
+    ------
+    InputError
+        When a share is not between 0 and 1, or a split is left empty.
+    """
+    _check_shares(**shares)
+    room = {SPLITS.index(name): max(1, round(share * len(families))) for name, share in shares.items()}
+    names, family, sizes = np.unique(families, return_inverse=True, return_counts=True)
+    drawn = np.full(len(names), TRAIN, dtype=np.uint8)
+    for number in np.random.default_rng(seed).permutation(len(names)):
+        place = next((place for place in room if sizes[number] <= room[place]), TRAIN)
+        drawn[number] = place
+        if place != TRAIN:
+            room[place] -= sizes[number]
+    whole = "" if len(names) == len(families) else f" in whole families (of {len(names):,}),"
+    rule = {name: f"{share:.0%} of the genes,{whole} drawn at random by seed {seed}" for name, share in shares.items()}
+    split = drawn[family]
+    check_filled(split, rule, f"The largest family has {sizes.max():,} genes; take other shares")
+    return split, rule
+
+
+def find_copies(genes: Sequence[np.ndarray], split: np.ndarray) -> np.ndarray:
+    """Which test genes equal, on either strand, a gene of train or validation; bool, ``(genes,)``."""
+    seen = {either_strand(gene) for gene, place in zip(genes, split, strict=True) if place in (TRAIN, VALIDATION)}
+    return np.array([place == TEST and either_strand(gene) in seen for gene, place in zip(genes, split, strict=True)])
+
+
+def _check_shares(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise InputError(f"{name}: expected a share between 0 and 1, found {share}")
+    if sum(shares.values()) >= 1:
+        raise InputError(f"{' and '.join(shares)}: expected shares that leave something to train from")
+
+
+def check_filled(split: np.ndarray, rule: dict[str, str], mend: str) -> None:
+    """Refuse a split, made by ``rule``, that leaves train, validation or test without genes."""
+    for name in ("train", *rule):
+        if not (split == SPLITS.index(name)).any():
+            words = "; ".join(f"{held_out}: {what}" for held_out, what in rule.items())
+            raise InputError(f"the {name} split holds none of the {len(split)} genes ({words}); expected some. {mend}")
 
 
 def _hold_out_far_end(genes: pd.DataFrame, split: np.ndarray, number: int, share: float) -> str:
@@ -101,137 +179,30 @@ def _hold_out_far_end(genes: pd.DataFrame, split: np.ndarray, number: int, share
     return ", ".join([words, *contigs[1:]])
 
 
-def shared_mask(codes: np.ndarray, offsets: np.ndarray, split: np.ndarray, *, k: int = 31) -> np.ndarray:
-    """Find held-out bases that lie in a stretch of ``k`` bases which training holds too, on either strand.
-
-    Parameters
-    ----------
-    codes
-        uint8, shape ``(bases,)``: genes end to end.
-    offsets
-        int64, shape ``(genes + 1,)``.
-    split
-        uint8, shape ``(genes,)``.
-    k
-        Length of an exact match, at most 31, so that a k-mer fits 64 bits.
-
-    Returns
-    -------
-    mask
-        bool, shape ``(bases,)``; false throughout training genes.
-    """
-    if not 1 <= k <= 31:
-        raise ValueError(f"k must lie between 1 and 31, not {k}")
-    train = np.flatnonzero(split == TRAIN)
-    size = int((offsets[train + 1] - offsets[train]).sum())
-    keys = np.empty(size, dtype=np.uint64)
-    keys = keys[: _collect(codes, offsets, train, k, keys)]
-    keys.sort()
-    mask = np.zeros(len(codes), dtype=np.bool_)
-    bits = max(1, len(keys).bit_length() - 1)  # one or two keys to a bucket
-    buckets = _bucket_starts(keys, bits)
-    _mark(codes, offsets, np.flatnonzero(split != TRAIN), k, keys, buckets, bits, mask)
-    return mask
+def shared_bases(corpus: Corpus, k: int = 31) -> np.ndarray:
+    """Bases of each gene in a ``k``-mer, of either strand, that training holds too; int64, ``(genes,)``."""
+    if k == 31:  # that is in the corpus
+        shared = corpus.intervals[corpus.intervals["kind"] == "shared"]
+        starts, ends = shared["start"].to_numpy(), shared["end"].to_numpy()
+    else:
+        starts, ends = runs(shared_mask(corpus.all_codes, corpus.offsets, corpus.split, k=k), corpus.offsets)
+    gene = np.searchsorted(corpus.offsets, starts, side="right") - 1
+    return np.bincount(gene, weights=ends - starts, minlength=len(corpus)).astype(np.int64)
 
 
-@numba.njit(cache=True)
-def _next(code, k, forward, reverse):
-    """Append a base to a k-mer and to its reverse complement, both packed two bits a base."""
-    two = np.uint64(2)
-    forward = ((forward << two) | np.uint64(code)) & ((np.uint64(1) << np.uint64(2 * k)) - np.uint64(1))
-    reverse = (reverse >> two) | (np.uint64(3 - code) << np.uint64(2 * k - 2))
-    return forward, reverse
-
-
-@numba.njit(cache=True)
-def _key(forward, reverse):
-    """Hash a k-mer and its reverse complement alike, one to one, so that keys spread over buckets."""
-    kmer = min(forward, reverse)
-    return (kmer ^ (kmer >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
-
-
-@numba.njit(cache=True)
-def _collect(codes, offsets, genes, k, keys):
-    """Write the key of every k-mer of ``genes`` without an unknown base; return how many there are."""
-    count = 0
-    for gene in genes:
-        forward = reverse = np.uint64(0)
-        known = 0
-        for position in range(offsets[gene], offsets[gene + 1]):
-            if codes[position] > 3:
-                known = 0
-                continue
-            forward, reverse = _next(codes[position], k, forward, reverse)
-            known += 1
-            if known >= k:
-                keys[count] = _key(forward, reverse)
-                count += 1
-    return count
-
-
-@numba.njit(cache=True)
-def _bucket_starts(keys, bits):
-    """Where each leading bit pattern begins among the sorted keys: one step instead of a binary search."""
-    starts = np.zeros((1 << bits) + 1, dtype=np.int64)
-    for key in keys:
-        starts[(key >> np.uint64(64 - bits)) + np.uint64(1)] += 1
-    for bucket in range(1 << bits):
-        starts[bucket + 1] += starts[bucket]
-    return starts
-
-
-@numba.njit(cache=True)
-def _mark(codes, offsets, genes, k, keys, starts, bits, mask):
-    """Set ``mask`` on every base of ``genes`` inside a k-mer that is among ``keys``."""
-    for gene in genes:
-        forward = reverse = np.uint64(0)
-        known = 0
-        marked = 0  # end of the stretch that is marked already
-        for position in range(offsets[gene], offsets[gene + 1]):
-            if codes[position] > 3:
-                known = 0
-                continue
-            forward, reverse = _next(codes[position], k, forward, reverse)
-            known += 1
-            if known < k:
-                continue
-            key = _key(forward, reverse)
-            bucket = key >> np.uint64(64 - bits)
-            for place in range(starts[bucket], starts[bucket + np.uint64(1)]):
-                if keys[place] == key:
-                    mask[max(marked, position + 1 - k) : position + 1] = True
-                    marked = position + 1
-                    break
-
-
-def shared_bases(corpus: Corpus) -> np.ndarray:
-    """Bases of each gene in a 31-mer, of either strand, that training holds too; int64, ``(genes,)``."""
-    shared = corpus.intervals[corpus.intervals["kind"] == "shared"]
-    gene = np.searchsorted(corpus.offsets, shared["start"], side="right") - 1
-    return np.bincount(gene, weights=shared["end"] - shared["start"], minlength=len(corpus)).astype(np.int64)
-
-
-def leakage(corpus: Corpus) -> pd.DataFrame:
-    """Say how much of each held-out split stands verbatim in training, in exact 31-mers of either strand.
+def leakage(corpus: Corpus, k: int = 31) -> pd.DataFrame:
+    """Say how much of each held-out split stands verbatim in training, in exact ``k``-mers of either strand.
 
     Returns
     -------
     DataFrame
-        For each held-out split a row of type "all" and one for each gene type: split, type, genes,
-        genes_shared (with any shared 31-mer), genes_half_shared (on more than half of their bases),
+        For each held-out split a row of type "all" and one for each gene type: split, type, k, genes,
+        genes_shared (with any shared k-mer), genes_half_shared (on more than half of their bases),
         share_genes, share_bases.
     """
-    table = pd.DataFrame(
-        {
-            "split": pd.Categorical.from_codes(corpus.split, SPLITS),
-            "type": corpus.genes["type"],
-            "bases": np.diff(corpus.offsets),
-            "shared": shared_bases(corpus),
-        }
-    )
-    table = table[table["split"] != "train"]
+    table = _held_out(corpus, k)
     table["any"], table["half"] = table["shared"] > 0, table["shared"] > table["bases"] / 2
-    groups = pd.concat([table.assign(type="all"), table]).groupby(["split", "type"], observed=True)
+    groups = pd.concat([table.assign(type="all"), table]).groupby(["split", "type", "k"], observed=True)
     report = groups.agg(
         genes=("bases", "size"),
         genes_shared=("any", "sum"),
@@ -241,3 +212,35 @@ def leakage(corpus: Corpus) -> pd.DataFrame:
     )
     report["share_bases"] /= groups["bases"].sum()
     return report.reset_index()
+
+
+def coverage(corpus: Corpus, k: int = 31, *, bins: int = 10) -> pd.DataFrame:
+    """Histogram of held-out genes by the share of their bases in ``k``-mers that training holds too.
+
+    Returns
+    -------
+    DataFrame
+        split, low, high (share of bases; the last bin takes in its end), genes, share_genes (of the split's).
+    """
+    table = _held_out(corpus, k)
+    edges = np.linspace(0, 1, bins + 1)
+    parts = []
+    for split, part in table.groupby("split", observed=True):
+        genes = np.histogram(part["shared"] / part["bases"], edges)[0]
+        row = {"split": split, "low": edges[:-1], "high": edges[1:], "genes": genes, "share_genes": genes / len(part)}
+        parts.append(pd.DataFrame(row))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _held_out(corpus: Corpus, k: int) -> pd.DataFrame:
+    """One row a gene outside training: split, type, k, bases, shared."""
+    table = pd.DataFrame(
+        {
+            "split": pd.Categorical.from_codes(corpus.split, SPLITS),
+            "type": corpus.genes["type"],
+            "k": k,
+            "bases": np.diff(corpus.offsets),
+            "shared": shared_bases(corpus, k),
+        }
+    )
+    return table[table["split"] != "train"]

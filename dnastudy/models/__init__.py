@@ -5,6 +5,8 @@ from dnastudy import lazy
 __getattr__ = lazy(
     __name__,
     {
+        "CopyModel": "copying",
+        "CorpusSource": "windows",
         "NgramModel": "ngram",
         "RecurrentModel": "recurrent",
         "Transformer": "transformer",

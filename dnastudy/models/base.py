@@ -27,6 +27,8 @@ class CausalModel:
         ``bf16`` or ``fp32``, as a neural model was trained; None when unknown.
     validation_bits_per_base : float or None
         How well it did on the validation genes, when it has just been trained.
+    limit : int or None
+        How many bases of a sequence it can score or generate; None for any number.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class CausalModel:
     trained_on: Mapping[str, str] = MappingProxyType({})
     precision: str | None = None
     validation_bits_per_base: float | None = None
+    limit: int | None = None
 
     def begin(self, rows: int, prompt: np.ndarray) -> tuple[Tensor, object]:
         """Logits [rows, 4] of the base that follows ``prompt`` (base codes), and the state."""

@@ -24,8 +24,8 @@ FILE = "state.safetensors"
 class Run:
     """A model in training: its optimiser, where it stands, its history, and its best weights so far.
 
-    Which windows a step sees and its learning rate are functions of the step alone, so that ``step`` is
-    also the data's and the schedule's state.
+    Which rows a step sees, its learning rate and its random numbers are functions of the seed and the step
+    alone, so that ``step`` is also the state of the data, the schedule and the random generators.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Run:
     history
         One row for each look at the validation genes.
     best : dict of str to Tensor
-        The weights at the lowest validation bits per base.
+        The weights at the lowest validation bits per base; empty with ``keep="last"``.
     """
 
-    def __init__(self, model: NeuralModel, optimizer: torch.optim.Optimizer):
-        self.model, self.optimizer = model, optimizer
+    def __init__(self, model: NeuralModel, optimizer: torch.optim.Optimizer, *, keep: str = "best"):
+        self.model, self.optimizer, self._keep = model, optimizer, keep
         self.step, self.bases = 0, 0
         self.history: list[dict] = []
         self.best: dict[str, Tensor] = {}
@@ -53,7 +53,7 @@ class Run:
 
     def note(self, validation: float, learning_rate: float, speed: float) -> None:
         """Add a row to the history, and keep the weights if none were better."""
-        if all(validation < row["validation_bits_per_base"] for row in self.history):
+        if self._keep == "best" and all(validation < row["validation_bits_per_base"] for row in self.history):
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.history.append(
             {
@@ -67,15 +67,18 @@ class Run:
         )
         self._nats, self._steps = 0.0, 0
 
+    @property
+    def stale(self) -> int:
+        """How many looks at the validation genes came after the best one."""
+        costs = [row["validation_bits_per_base"] for row in self.history]
+        return len(costs) - 1 - costs.index(min(costs)) if costs else 0
+
     def save(self, folder: Path, identity: dict) -> None:
         """Write everything that the next step depends on, and ``identity``, into ``folder``."""
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         for number, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{name}": value for name, value in values.items()}
-        tensors["random/cpu"] = torch.get_rng_state()
-        if self.model.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state(self.model.device)
         progress = {
             "step": self.step,
             "bases": self.bases,
@@ -117,7 +120,7 @@ class Run:
         self.step, self.bases, self.history = progress["step"], progress["bases"], progress["history"]
         self._nats, self._steps = progress["nats"], progress["steps"]
         device = self.model.device
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}, "random": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
         for name, value in tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = value
@@ -129,9 +132,6 @@ class Run:
             state.setdefault(int(number), {})[rest] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        torch.set_rng_state(parts["random"]["cpu"])
-        if "cuda" in parts["random"] and device.type == "cuda":
-            torch.cuda.set_rng_state(parts["random"]["cuda"], device)
 
 
 def differences(old: dict, new: dict, within: str = "") -> list[str]:

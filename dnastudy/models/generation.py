@@ -15,7 +15,7 @@ from dnastudy.tokens.tokenizer import as_codes
 if TYPE_CHECKING:
     from dnastudy.models.base import CausalModel
 
-_ROWS = 64  # sequences side by side: a 4x256 GPT with a context of 1,024 keeps 0.5 GB of keys and values
+_ROWS = 128  # sequences side by side: a 4x256 GPT with a context of 1,024 keeps 1 GB of keys and values
 
 
 def generate(
@@ -49,10 +49,15 @@ def generate(
     Raises
     ------
     InputError
-        When a setting is out of its range.
+        When a setting is out of its range, or the model has no positions for so many bases.
     """
     _check(n, length, temperature, top_k, top_p, seed)
     codes = as_codes(prompt)
+    if model.limit is not None and len(codes) + length > model.limit:
+        raise InputError(
+            f"generate: {len(codes)} bases of prompt and {length} new ones; this model, as published, has positions "
+            f"for {model.limit} in all: ask for fewer"
+        )
     sequences: list[str] = []
     for first in range(0, n, _ROWS):
         rows = range(first, min(first + _ROWS, n))

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dnastudy.files import InputError
+from dnastudy.files import InputError, nearest
 from dnastudy.models.base import CausalModel
-from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, PAD, SEP, as_codes, single_base_ids
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, PAD, SEP, as_codes, single_base_ids
 
 VOCABULARY = FIRST_BASE + 4
 IGNORED = -100  # the target that no loss counts: padding, and bases that aren't A C G T
+BASE_IDS = tuple(range(FIRST_BASE, VOCABULARY))
 # What may come next: a base or the end of the gene. No other special symbol is ever predicted.
-POSSIBLE = (SEP, FIRST_BASE, FIRST_BASE + 1, FIRST_BASE + 2, FIRST_BASE + 3)
+POSSIBLE = (SEP, *BASE_IDS)
+# As published (Ihtiyar & Ozgur 2024): eight symbols, our ids without MASK, any of which may come next.
+PUBLISHED = tuple(number for number in range(VOCABULARY) if number != MASK)
+PUBLISHED_CONTEXT = 1023
+FORMS = ("tuned", "as_published")
 
-_BATCH_POSITIONS = 32_768  # positions scored at once: a few hundred MB of activations
-_CHUNK = 1024  # positions after which a recurrent model's state is carried on
+_CHUNK = 256  # positions after which a recurrent model's state is carried on
+# Positions scored side by side on a CPU, whose caches hold no more, and how many times as many on a GPU.
+_POSITIONS, _RECURRENT_POSITIONS, _ON_GPU = 4096, 16_384, 16
+# MKL multiplies fp32 matrices with AVX-512 on Intel's CPUs alone, oneDNN on any (AMD EPYC: 2.2 times the rate).
+_ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+_ONEDNN_ROWS = 128  # with fewer it gains nothing
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -42,12 +52,26 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     return device
 
 
+def check_form(kind: str, form: str, vocabulary: int) -> None:
+    """Refuse a form that ``kind`` doesn't come in, and a vocabulary that the form doesn't have."""
+    if form not in FORMS:
+        raise InputError(f"{kind} model: form {form!r}; {nearest(form, FORMS)}")
+    if form == "as_published" and kind == "gru":
+        raise InputError("gru model: form 'as_published'; only lstm and gpt were published, choose form 'tuned'")
+    if form == "as_published" and vocabulary != VOCABULARY:
+        raise InputError(
+            f"{kind} model: form 'as_published' with vocabulary {vocabulary}; it reads DNA, leave vocabulary out"
+        )
+
+
 class NeuralModel(CausalModel, nn.Module):
     """A causal network over the nine single-base ids; the recurrent and Transformer models derive from it.
 
-    A subclass has ``kind``, ``config`` and ``context`` (the most positions it sees at once, None when it
-    carries a state), and three methods: ``forward(ids, state)``, ``prime(ids)`` and ``advance(ids,
-    state)``.
+    A subclass has ``kind``, ``config``, ``embedding``, ``positions`` (as published) and ``context`` (the most
+    positions it sees at once, None when it carries a state over any number), and three methods:
+    ``forward(ids, state)``, ``prime(ids)`` and ``advance(ids, state)``.
+
+    With a ``vocabulary`` other than the nine ids it is a model of other text, trained and validated on ids.
     """
 
     context: int | None = None
@@ -61,6 +85,28 @@ class NeuralModel(CausalModel, nn.Module):
         """How many numbers are learnt."""
         return sum(weights.numel() for weights in self.parameters() if weights.requires_grad)
 
+    @property
+    def published(self) -> bool:
+        return self.config["form"] == "as_published"
+
+    @property
+    def limit(self) -> int | None:
+        """How many bases of a sequence can be scored or generated: as published, its learned positions."""
+        return self.context if self.published else None
+
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """Ids over which the probability of a scored symbol is normalised: the bases; all symbols, as published."""
+        if self.config["vocabulary"] != VOCABULARY:
+            return tuple(range(self.config["vocabulary"]))
+        return PUBLISHED if self.published else BASE_IDS
+
+    def embed(self, ids: Tensor, start: int) -> Tensor:
+        """Vectors [rows, positions, embedding] of ``ids``, the first of which stands at position ``start``."""
+        if not self.published:
+            return self.embedding(ids)
+        return self.embedding(ids - (ids > MASK).long()) + self.positions.weight[start : start + ids.shape[1]]
+
     def base_log_likelihoods(self, sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
         """Log-probability of each base given all before it (given as far back as the context reaches).
 
@@ -71,19 +117,25 @@ class NeuralModel(CausalModel, nn.Module):
 
         Returns
         -------
-        One float32 array for each sequence, [bases], in nats; NaN where the base isn't A C G T.
+        One float32 array for each sequence, [bases], in nats; NaN where the base isn't A C G T, and after the
+        first 1,023 bases as published. An empty sequence has an empty array.
         """
         return score(self, sequences, include_end=False)
 
     def log_likelihood(self, sequences: Sequence[str | np.ndarray], *, include_end: bool = False) -> np.ndarray:
-        """Log-probability of whole sequences, float64 [n], in nats.
+        """Log-probability of whole sequences, float64 [n], in nats; of an empty sequence 0.
 
         Each base's probability is renormalised over A C G T; with ``include_end`` over those and the end
-        symbol, whose own term is then added. The first base is given the start symbol; one that isn't A C G
-        T is unknown to the model and is not scored.
+        symbol, whose own term is then added. As published, it is normalised over all eight symbols. The first
+        base is given the start symbol; one that isn't A C G T is unknown to the model and is not scored. The
+        memory taken doesn't grow with a sequence's length.
         """
-        scored = score(self, sequences, include_end=include_end)
-        return np.array([np.nansum(values, dtype=np.float64) for values in scored], dtype=np.float64)
+        codes = [as_codes(sequence) for sequence in sequences]
+        totals = np.zeros(len(codes))
+        with self.evaluating():
+            for number, _, values in scored_stretches(self, codes, include_end=include_end):
+                totals[number] += np.nansum(values, dtype=np.float64)
+        return totals
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -98,6 +150,7 @@ class NeuralModel(CausalModel, nn.Module):
 
     def begin(self, rows: int, prompt: np.ndarray) -> tuple[Tensor, object]:
         """Logits [rows, 4] of the base that follows start symbol and prompt (base codes), and the state."""
+        _refuse_other_text(self, "generate")
         ids = np.concatenate([[CLS], single_base_ids(prompt)]).astype(np.int64)
         logits, state = self.prime(torch.from_numpy(ids).to(self.device).expand(rows, -1))
         return logits[:, FIRST_BASE:].float(), state
@@ -108,17 +161,53 @@ class NeuralModel(CausalModel, nn.Module):
         return logits[:, FIRST_BASE:].float(), state
 
 
+class Linear(nn.Linear):
+    """A linear layer that scores in fp32 through oneDNN where that is the faster: as a convolution of width 1."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        rows = values.numel() // self.in_features
+        scoring = not (torch.is_grad_enabled() or torch.is_autocast_enabled(values.device.type))
+        fp32 = values.device.type == "cpu" and values.dtype == torch.float32
+        if not (_ONEDNN and scoring and fp32 and rows >= _ONEDNN_ROWS):
+            return super().forward(values)
+        image = values.reshape(1, rows, 1, self.in_features).permute(0, 3, 1, 2)
+        image = functional.conv2d(image, self.weight[:, :, None, None], self.bias)
+        return image.permute(0, 2, 3, 1).reshape(*values.shape[:-1], self.out_features)
+
+
 class Head(nn.Linear):
     """From hidden states to logits over the vocabulary, minus infinity for symbols that never come next."""
 
-    def __init__(self, width: int):
-        super().__init__(width, VOCABULARY)
-        impossible = torch.full((VOCABULARY,), -torch.inf)
-        impossible[list(POSSIBLE)] = 0.0
+    def __init__(self, width: int, form: str = "tuned", vocabulary: int = VOCABULARY):
+        super().__init__(width, vocabulary - (form == "as_published"))
+        self.published = form == "as_published"
+        impossible = torch.zeros(self.out_features)
+        if vocabulary == VOCABULARY and not self.published:
+            impossible[[number for number in range(VOCABULARY) if number not in POSSIBLE]] = -torch.inf
         self.register_buffer("impossible", impossible, persistent=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return functional.linear(hidden, self.weight, self.bias + self.impossible)
+        logits = functional.linear(hidden, self.weight, self.bias + self.impossible)
+        if not self.published:
+            return logits
+        mask = torch.full_like(logits[..., :1], -torch.inf)
+        return torch.cat([logits[..., :MASK], mask, logits[..., MASK:]], dim=-1)
+
+
+def initialise_as_keras(model: nn.Module) -> None:
+    """Draw all weights as Keras does by default, and freeze torch's second bias of an LSTM, which Keras lacks."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.uniform_(module.weight, -0.05, 0.05)
+        elif isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LSTM):
+            nn.init.xavier_uniform_(module.weight_ih_l0)
+            nn.init.orthogonal_(module.weight_hh_l0)
+            nn.init.zeros_(module.bias_ih_l0)
+            nn.init.ones_(module.bias_ih_l0.data[module.hidden_size : 2 * module.hidden_size])  # the forget gate
+            nn.init.zeros_(module.bias_hh_l0).requires_grad_(False)
 
 
 def inputs_and_targets(codes: np.ndarray, *, end: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -137,35 +226,56 @@ def score(model: NeuralModel, sequences: Sequence[str | np.ndarray], *, include_
     """Log-probability of every base, in nats; the last value is the end symbol's with ``include_end``.
 
     A recurrent model carries its state through a sequence of any length. A Transformer sees windows that
-    begin every half context, and scores the new half of each. Computed in fp32 whatever the training
-    precision.
+    begin every half context, and scores the new half of each. As published, either scores the first 1,023
+    bases alone: it has no more positions. Computed in fp32 whatever the training precision.
 
     Returns
     -------
-    One float32 array for each sequence: [bases], or [bases + 1]; NaN where the base isn't A C G T.
+    One float32 array for each sequence: [bases], or [bases + 1]; NaN where the base isn't A C G T, or isn't
+    scored.
     """
     codes = [as_codes(sequence) for sequence in sequences]
     scored = [np.full(len(one) + include_end, np.nan, dtype=np.float32) for one in codes]
-    pieces = [
-        (number, start, stop, new)
-        for number, values in enumerate(scored)
-        for start, stop, new in _pieces(len(values), model.context)
-    ]
-    pieces.sort(key=lambda piece: piece[1] - piece[2])
-    allowed = torch.tensor(POSSIBLE if include_end else POSSIBLE[1:], device=model.device)
     with model.evaluating():
-        at = 0
-        while at < len(pieces):
-            longest = min(pieces[at][2] - pieces[at][1], model.context or _CHUNK)
-            batch = pieces[at : at + max(1, _BATCH_POSITIONS // longest)]
-            at += len(batch)
-            rows = []
-            for number, start, stop, _ in batch:
-                inside = codes[number][start:stop]
-                rows.append(inputs_and_targets(inside, end=stop > len(codes[number])))
-            for (number, start, stop, new), values in zip(batch, _score_rows(model, rows, allowed), strict=True):
-                scored[number][new:stop] = values[new - start :]
+        for number, first, values in scored_stretches(model, codes, include_end=include_end):
+            scored[number][first : first + len(values)] = values
     return scored
+
+
+def scored_stretches(
+    model: NeuralModel, codes: Sequence[np.ndarray], *, include_end: bool
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Score stretch by stretch: which sequence, the first base of the stretch, and float32 log-probabilities.
+
+    Sequences of like length are scored side by side. To be used within ``model.evaluating()``.
+
+    Raises
+    ------
+    InputError
+        When it is a model of other text.
+    """
+    _refuse_other_text(model, "score")
+    lengths = np.array([len(one) + include_end for one in codes], dtype=np.int64)
+    if model.limit is not None:
+        lengths = lengths.clip(max=model.limit)
+    pieces = (
+        (number, *piece)
+        for number in np.argsort(-lengths, kind="stable").tolist()
+        for piece in _pieces(int(lengths[number]), model.context)
+    )
+    allowed = torch.tensor(sorted({*model.scored, SEP}) if include_end else model.scored, device=model.device)
+    positions = _RECURRENT_POSITIONS if model.context is None else _POSITIONS
+    if model.device.type != "cpu":
+        positions *= _ON_GPU
+    for longest in pieces:
+        width = min(longest[2] - longest[1], model.context or _CHUNK)
+        rows = [longest, *islice(pieces, max(0, positions // width - 1))]
+        yield from _score_rows(model, codes, rows, allowed)
+
+
+def _refuse_other_text(model: NeuralModel, verb: str) -> None:
+    if model.config["vocabulary"] != VOCABULARY:
+        raise InputError(f"a model of {model.config['vocabulary']} symbols of other text; it can't {verb} DNA")
 
 
 def _pieces(length: int, context: int | None) -> Iterator[tuple[int, int, int]]:
@@ -181,29 +291,30 @@ def _pieces(length: int, context: int | None) -> Iterator[tuple[int, int, int]]:
         yield stop - context, stop, new
 
 
-def _score_rows(model: NeuralModel, rows: list[tuple[np.ndarray, np.ndarray]], allowed: Tensor) -> list[np.ndarray]:
-    """Score rows sorted by falling length side by side; rows that have ended leave the batch."""
-    lengths = np.array([len(inputs) for inputs, _ in rows])
-    values = [np.empty(length, dtype=np.float32) for length in lengths]
+def _score_rows(
+    model: NeuralModel, codes: Sequence[np.ndarray], rows: list[tuple[int, int, int, int]], allowed: Tensor
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Score pieces sorted by falling length side by side; rows that have ended leave the batch."""
     step = model.context or _CHUNK
+    longest = rows[0][2] - rows[0][1]
     state = None
-    for start in range(0, lengths[0], step):
-        active = int((lengths > start).sum())
-        width = int(min(lengths[0] - start, step))
-        inputs = np.full((active, width), PAD, dtype=np.int64)
-        targets = np.full((active, width), IGNORED, dtype=np.int64)
-        for row in range(active):
-            piece = slice(start, start + width)
-            count = len(rows[row][0][piece])
-            inputs[row, :count], targets[row, :count] = rows[row][0][piece], rows[row][1][piece]
+    for place in range(0, longest, step):
+        rows = [row for row in rows if row[2] - row[1] > place]
+        inputs = np.full((len(rows), min(longest - place, step)), PAD, dtype=np.int64)
+        targets = np.full_like(inputs, IGNORED)
+        for row, (number, start, stop, _) in enumerate(rows):
+            first, stop = start + place, min(start + place + step, stop)
+            stretch = codes[number][first:stop]
+            ids, wanted = inputs_and_targets(stretch, end=stop > first + len(stretch))
+            if place:
+                ids[0] = single_base_ids(codes[number][first - 1 : first])[0]
+            inputs[row, : len(ids)], targets[row, : len(wanted)] = ids, wanted
         if state is not None:
-            state = state[:, :, :active]
+            state = state[0][:, :, : len(rows)], state[1]
         logits, state = model(torch.from_numpy(inputs).to(model.device), state)
         wanted = torch.from_numpy(targets).to(model.device)
-        found = logits.gather(-1, wanted.clamp(min=0)[..., None])[..., 0]
-        found = found - logits[..., allowed].logsumexp(-1)
+        found = logits.gather(-1, wanted.clamp(min=0)[..., None])[..., 0] - logits[..., allowed].logsumexp(-1)
         found = found.masked_fill(wanted == IGNORED, torch.nan).cpu().numpy()
-        for row in range(active):
-            place = values[row][start : start + width]
-            place[:] = found[row, : len(place)]
-    return values
+        for row, (number, start, stop, new) in enumerate(rows):
+            first = max(new, start + place)
+            yield number, first, found[row, first - start - place : stop - start - place]

@@ -1,8 +1,7 @@
-"""An interpolated n-gram model of DNA with dense counts: fits tens of megabases in seconds."""
+"""N-gram models of DNA: interpolated over all orders, or of one order as the human-genes paper has them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numba
@@ -10,30 +9,53 @@ import numpy as np
 
 from dnastudy.files import InputError, atomic_path
 from dnastudy.models.base import CausalModel
-from dnastudy.tokens.tokenizer import as_codes
+from dnastudy.models.counts import (
+    DENSE_ORDER,
+    HIGHEST_ORDER,
+    Counts,
+    Sequences,
+    add_lower_orders,
+    both_strands,
+    contexts_of,
+    count,
+    extended,
+    first_place,
+    fit_weights,
+    flat,
+    gathered,
+    next_bases,
+    pack,
+    spans_of,
+    unpack,
+)
+from dnastudy.models.padded import PaddedCounts, count_padded, next_padded, score_padded
 
-HIGHEST_ORDER = 13  # 4^13 counts of 4 bytes are 268 MB; each order more takes four times as much
+SMOOTHINGS = ("interpolated", "mle", "laplace")
 
-_FITTED_BASES = 1 << 20  # validation bases that the weights are fitted on, spread evenly
-_WEIGHT_RANGE = (-7.0, 14.0)  # natural logarithms
-
-Sequences = Sequence[str | np.ndarray] | tuple[np.ndarray, np.ndarray]
+_TOGETHER = 64  # bases that are scored at once
 
 
 class NgramModel(CausalModel):
-    """Interpolated n-gram: p_k = (c_k + a_k p_{k-1}) / (n_k + a_k), p_0 uniform.
+    """N-gram model: a base is predicted from the ``order - 1`` before it.
 
-    ``c_k`` counts the last k - 1 bases followed by this one, ``n_k`` those k - 1 bases followed by any. It is
-    Dirichlet smoothing towards the next shorter context (MacKay and Peto 1995). A context that would reach
-    before the sequence's start or over a base that isn't A C G T is shortened. Gene ends follow a geometric
-    length model.
+    Interpolated: p_k = (c_k + a_k p_{k-1}) / (n_k + a_k), p_0 uniform, where ``c_k`` counts the last k - 1
+    bases followed by this one and ``n_k`` those k - 1 bases followed by any. It is Dirichlet smoothing towards
+    the next shorter context (MacKay and Peto 1995). A context that would reach before the sequence's start or
+    over a base that isn't A C G T is shortened. Gene ends follow a geometric length model.
+
+    ``mle`` and ``laplace`` are NLTK's models of that name, as Ihtiyar and Ozgur (2024) used them: one order
+    alone, c / n or (c + 1) / (n + 7) over A C G T, <s>, </s> and <UNK>, which is what an unknown base is to
+    them; start symbols before the first base, and one end symbol. Probabilities of the four bases are left as
+    they are, so they sum to less than one. At order 1 NLTK pads nothing: five symbols, and no end.
 
     Parameters
     ----------
     order
-        Length of the n-grams: a base is predicted from the ``order - 1`` before it. 1 to 13.
+        Length of the n-grams, 1 to 24; without interpolation 1 to 13.
     smoothing
-        ``interpolated``.
+        ``interpolated``, ``mle`` or ``laplace``.
+    reverse_complement
+        Count both strands: each sequence as it is, and its reverse complement.
 
     Attributes
     ----------
@@ -41,27 +63,35 @@ class NgramModel(CausalModel):
         ``a_1`` ... ``a_order``.
     history : list of dict
         For each order up to the highest, once fitted with validation data: order, weight, and the
-        validation_bits_per_base of the model that stops there.
+        validation_bits_per_base of the model that stops there. Without interpolation there is the one order.
     """
 
     kind = "ngram"
 
-    def __init__(self, order: int = 8, smoothing: str = "interpolated"):
-        if not 1 <= order <= HIGHEST_ORDER:
-            raise InputError(f"ngram: order {order}; expected 1 to {HIGHEST_ORDER}")
-        if smoothing != "interpolated":
-            raise InputError(f"ngram: smoothing {smoothing!r}; expected 'interpolated'")
+    def __init__(self, order: int = 8, smoothing: str = "interpolated", reverse_complement: bool = False):
+        if smoothing not in SMOOTHINGS:
+            raise InputError(f"ngram: smoothing {smoothing!r}; expected one of {', '.join(SMOOTHINGS)}")
+        highest = HIGHEST_ORDER if smoothing == "interpolated" else DENSE_ORDER
+        if not 1 <= order <= highest:
+            raise InputError(f"ngram: order {order}; expected 1 to {highest} with smoothing {smoothing!r}")
         self.order = order
-        self.config = {"kind": "ngram", "order": order, "smoothing": smoothing}
+        self.smoothing = smoothing
+        self.reverse_complement = reverse_complement
+        self.config = {
+            "kind": "ngram",
+            "order": order,
+            "smoothing": smoothing,
+            "reverse_complement": reverse_complement,
+        }
         # Without validation data: about one alphabet's worth of pseudo-counts at every order.
         self.weights = np.full(order, 4.0)
         self.end_probability = 0.0
         self.history: list[dict] = []
-        self._tables: np.ndarray | None = None
-        self._short: np.ndarray | None = None
+        self._counts: Counts | PaddedCounts | None = None
+        self._text: tuple[np.ndarray, np.ndarray] | None = None
 
     def fit(self, sequences: Sequences, *, validation: Sequences | None = None) -> NgramModel:
-        """Count n-grams of every order, and fit the weights by the likelihood of ``validation``.
+        """Count n-grams, and fit the weights of all orders by the likelihood of ``validation``.
 
         Parameters
         ----------
@@ -74,95 +104,134 @@ class NgramModel(CausalModel):
         InputError
             When there is no A C G T to count.
         """
-        codes, spans = _flat(sequences)
-        self._tables, self._short = count(codes, spans, self.order)
-        bases = int(self._tables[:4].sum(dtype=np.int64))
-        if bases == 0:
-            raise InputError("ngram: no A, C, G or T in the training sequences; give at least one")
-        self.end_probability = len(spans) / (bases + len(spans))
-        if validation is not None:
-            self.weights, bits = fit_weights(self._tables, *_flat(validation), self.order)
+        codes, spans = flat(sequences)
+        if self._keeps_text:
+            codes, spans = self._text = gathered(codes, spans)
+        self._count(codes, spans)
+        if validation is not None and self.smoothing == "interpolated":
+            self.weights, bits = fit_weights(self._counts, *flat(validation))
             self.history = [
                 {"order": order, "weight": float(weight), "validation_bits_per_base": float(cost)}
                 for order, weight, cost in zip(range(1, self.order + 1), self.weights, bits, strict=True)
             ]
+        elif validation is not None:
+            cost = float(np.log2(self.perplexity(validation)))
+            self.history = [{"order": self.order, "weight": 0.0, "validation_bits_per_base": cost}]
         return self
 
     @property
     def size(self) -> int:
-        """How many numbers were learnt: n-grams of all orders that occur, and the weights."""
-        return int(np.count_nonzero(self._counted())) + self.order
+        """How many numbers were learnt: n-grams that occur, those above order 13 as often as they do, and weights."""
+        counts = self._counted()
+        if isinstance(counts, PaddedCounts):
+            return int(np.count_nonzero(counts.table)) + len(counts.keys)
+        return int(np.count_nonzero(counts.tables)) + len(counts.older) + self.order
 
     def base_log_likelihoods(self, sequences: Sequences) -> list[np.ndarray]:
-        """Log-probability of each base given those before it: float32 [bases] each, nats; NaN if unknown."""
-        codes, spans = _flat(sequences)
-        values = np.empty(int((spans[:, 1] - spans[:, 0]).sum()), dtype=np.float32)
-        _score(self._counted(), codes, spans, self.weights, values)
-        return np.split(values, np.cumsum(spans[:, 1] - spans[:, 0])[:-1]) if len(spans) else []
+        """Log-probability of each base given those before it: float32 [bases] each, nats; NaN if unknown.
+
+        It is -inf where ``mle`` hasn't seen the n-gram.
+        """
+        codes, spans = flat(sequences)
+        if self.smoothing == "interpolated":
+            lengths = spans[:, 1] - spans[:, 0]
+            values = np.empty(lengths.sum(), dtype=np.float32)
+            _score(self._counted(), self.weights, codes, spans, values)
+            return split_at(values, lengths)
+        symbols = self._score_symbols(codes, spans)
+        return [
+            np.where(codes[start:end] < 4, values[:-1], np.nan).astype(np.float32)
+            for values, (start, end) in zip(symbols, spans, strict=True)
+        ]
 
     def log_likelihood(self, sequences: Sequences, *, include_end: bool = False) -> np.ndarray:
         """Log-probability of whole sequences, float64 [n], nats; ``include_end`` adds the end symbol."""
-        per_base = self.base_log_likelihoods(sequences)
-        totals = np.array([np.nansum(values, dtype=np.float64) for values in per_base], dtype=np.float64)
-        if include_end:
-            bases = np.array([np.count_nonzero(~np.isnan(values)) for values in per_base])
-            totals += bases * np.log1p(-self.end_probability) + np.log(self.end_probability)
-        return totals
+        codes, spans = flat(sequences)
+        if self.smoothing == "interpolated":
+            per_base = self.base_log_likelihoods((codes, spans))
+            return total_log_likelihood(per_base, self.end_probability if include_end else None)
+        symbols = self._score_symbols(codes, spans)
+        known = [codes[start:end] < 4 for start, end in spans]
+        totals = [values[:-1][bases].sum() for values, bases in zip(symbols, known, strict=True)]
+        ends = [values[-1] if include_end and self.order > 1 else 0.0 for values in symbols]
+        return np.array(totals, dtype=np.float64) + np.array(ends, dtype=np.float64)
 
     def perplexity(self, sequences: Sequences, convention: str = "per_base") -> float:
-        """Perplexity exp(nats / bases) over all A C G T bases ("per_base"): the end symbol doesn't count.
+        """Perplexity, the exponential of the mean of minus the log-probabilities.
+
+        Parameters
+        ----------
+        convention
+            ``per_base``: over all A C G T; the end symbol doesn't count. ``nltk``: over all symbols, as NLTK
+            has it and the human-genes paper reports it: bases, unknown ones too, and one end symbol a
+            sequence (none at order 1); for ``mle`` and ``laplace`` alone. Infinite if one was never seen.
 
         Raises
         ------
         InputError
-            When there is no base to score, or another convention is asked for.
+            When there is nothing to score, or no such convention for this model.
         """
-        if convention != "per_base":
-            raise InputError(f"perplexity: convention {convention!r}; expected 'per_base'")
-        values = [one[~np.isnan(one)] for one in self.base_log_likelihoods(sequences)]
-        bases = sum(len(one) for one in values)
-        if bases == 0:
+        if convention == "nltk" and self.smoothing != "interpolated":
+            values = self._score_symbols(*flat(sequences))
+        elif convention == "per_base":
+            values = self.base_log_likelihoods(sequences)
+        else:
+            known = "'per_base'" if self.smoothing == "interpolated" else "'per_base' or 'nltk'"
+            raise InputError(
+                f"perplexity: convention {convention!r} with smoothing {self.smoothing!r}; expected {known}"
+            )
+        scored = np.concatenate([np.empty(0), *values])
+        scored = scored[~np.isnan(scored)]
+        if not len(scored):
             raise InputError("perplexity: no A, C, G or T to score; give at least one")
-        return float(np.exp(-sum(one.sum(dtype=np.float64) for one in values) / bases))
+        return float(np.exp(-scored.mean()))
 
     def begin(self, rows: int, prompt: np.ndarray):
-        """Log-probabilities [rows, 4] of the base that follows ``prompt`` (base codes), and the context."""
-        known = 0
-        while known < min(len(prompt), self.order - 1) and prompt[-1 - known] < 4:
-            known += 1
-        context = np.int64(0)
-        for code in prompt[len(prompt) - known :]:
-            context = 4 * context + int(code)
-        return self._next(np.full(rows, context, dtype=np.int64), known)
+        """Log-probabilities [rows, 4] of the base that follows ``prompt`` (base codes), and what came before.
 
-    def follow(self, bases, state: tuple[np.ndarray, int]):
-        """Log-probabilities [rows, 4] of the base after ``bases`` (codes 0-3, [rows]), and the context."""
-        contexts, known = state
-        contexts = (4 * contexts + bases.numpy()) % 4 ** (self.order - 1)
-        return self._next(contexts, min(known + 1, self.order - 1))
+        Without interpolation they are those of the four bases alone, made to sum to one.
+        """
+        recent = np.asarray(prompt, dtype=np.uint8)[max(0, len(prompt) - self.order + 1) :]
+        return self._next(np.tile(recent, (rows, 1)))
+
+    def follow(self, bases, state: np.ndarray):
+        """Log-probabilities [rows, 4] of the base after ``bases`` (codes 0-3, [rows]), and what came before."""
+        recent = np.concatenate([state, bases.numpy().astype(np.uint8)[:, None]], axis=1)
+        return self._next(recent[:, max(0, recent.shape[1] - self.order + 1) :])
 
     def write_counts(self, path: Path) -> None:
-        """Write the highest order's counts, and what the lower ones have besides, as ``counts.npz``.
+        """Write what a fitted model needs, as ``counts.npz``.
 
-        Most n-grams of a high order are unseen: a bit says which are there, a byte how often, and what
-        doesn't fit a byte stands apart.
+        Up to order 13, interpolated: the highest order's counts, and what the lower ones have besides. Most
+        n-grams of a high order are unseen: a bit says which are there, a byte how often, and what doesn't fit
+        a byte stands apart. Else the training sequences at two bits a base, since all that is counted would
+        take far more room: they are counted again on reading.
         """
-        top = self._counted()[_first(self.order) :]
-        seen = top > 0
-        counts = top[seen]
+        counts = self._counted()
+        if self._text is not None:
+            codes, spans = self._text
+            arrays = {
+                "bases": pack(codes),
+                "unknown": np.flatnonzero(codes > 3),
+                "lengths": spans[:, 1] - spans[:, 0],
+            }
+        else:
+            top = counts.tables[first_place(self.order) :]
+            seen = top > 0
+            times = top[seen]
+            arrays = {
+                "seen": np.packbits(seen),
+                "counts": np.minimum(times, 255).astype(np.uint8),
+                "large": times[times >= 255],
+                "short": counts.short,
+            }
         with atomic_path(path) as partial, open(partial, "wb") as handle:
             np.savez_compressed(
-                handle,
-                weights=self.weights,
-                end_probability=np.float64(self.end_probability),
-                seen=np.packbits(seen),
-                counts=np.minimum(counts, 255).astype(np.uint8),
-                large=counts[counts >= 255],
-                short=self._short,
+                handle, weights=self.weights, end_probability=np.float64(self.end_probability), **arrays
             )
 
     def read_counts(self, path: Path) -> None:
-        """Read what :meth:`write_counts` wrote for a model of the same order.
+        """Read what :meth:`write_counts` wrote for a model of the same configuration.
 
         Raises
         ------
@@ -171,225 +240,93 @@ class NgramModel(CausalModel):
         """
         try:
             with np.load(path, allow_pickle=False) as stored:
-                seen = np.unpackbits(stored["seen"], count=4**self.order).view(bool)
-                counts = stored["counts"].astype(np.uint32)
-                counts[counts == 255] = stored["large"]
                 self.weights = stored["weights"]
+                if len(self.weights) != self.order:
+                    raise ValueError(f"those there are of order {len(self.weights)}")
                 self.end_probability = float(stored["end_probability"])
-                self._short = stored["short"]
-        except (KeyError, ValueError, OSError) as error:
+                if self._keeps_text:
+                    spans = spans_of(stored["lengths"])
+                    self._text = unpack(stored["bases"], int(stored["lengths"].sum()), stored["unknown"]), spans
+                else:
+                    seen = np.unpackbits(stored["seen"], count=4**self.order).view(bool)
+                    times = stored["counts"].astype(np.uint32)
+                    times[times == 255] = stored["large"]
+                    tables = np.zeros(first_place(self.order + 1), dtype=np.uint32)
+                    tables[first_place(self.order) :][seen] = times
+                    self._counts = add_lower_orders(tables, stored["short"], self.order)
+        except (KeyError, ValueError, IndexError, OSError) as error:
             raise InputError(f"{path}: no n-gram counts of order {self.order} ({error}); fit it again") from None
-        self._tables = np.zeros(_first(self.order + 1), dtype=np.uint32)
-        self._tables[_first(self.order) :][seen] = counts
-        _add_lower_orders(self._tables, self._short, self.order)
+        if self._text is not None:
+            self._count(*self._text)
 
-    def _counted(self) -> np.ndarray:
-        if self._tables is None:
+    @property
+    def _keeps_text(self) -> bool:
+        return self.smoothing != "interpolated" or self.order > DENSE_ORDER
+
+    def _count(self, codes: np.ndarray, spans: np.ndarray) -> None:
+        bases = int(sum(np.count_nonzero(codes[start:end] < 4) for start, end in spans))
+        if bases == 0:
+            raise InputError("ngram: no A, C, G or T in the training sequences; give at least one")
+        self.end_probability = len(spans) / (bases + len(spans))
+        if self.reverse_complement:
+            codes, spans = both_strands(codes, spans)
+        counter = count if self.smoothing == "interpolated" else count_padded
+        self._counts = counter(codes, spans, self.order)
+
+    def _counted(self) -> Counts | PaddedCounts:
+        if self._counts is None:
             raise InputError("ngram: nothing counted yet; call fit first, or load a fitted model")
-        return self._tables
+        return self._counts
 
-    def _next(self, contexts: np.ndarray, known: int):
+    def _score_symbols(self, codes: np.ndarray, spans: np.ndarray) -> list[np.ndarray]:
+        """Log-probabilities of each sequence's bases and of its end: float64 [bases + 1] each."""
+        lengths = spans[:, 1] - spans[:, 0] + 1
+        values = np.empty(lengths.sum())
+        score_padded(self._counted(), codes, spans, int(self.smoothing == "laplace"), values)
+        return split_at(values, lengths)
+
+    def _next(self, recent: np.ndarray):
         import torch
 
-        probabilities = np.full((len(contexts), 4), 0.25)
-        tables = self._counted()
-        for order in range(1, known + 2):
-            first = _first(order) + 4 * (contexts % 4 ** (order - 1))
-            counts = tables[first[:, None] + np.arange(4)]
-            weight = self.weights[order - 1]
-            total = counts.sum(axis=1, dtype=np.int64)[:, None]
-            probabilities = (counts + weight * probabilities) / (total + weight)
-        return torch.from_numpy(np.log(probabilities)), (contexts, known)
+        probabilities = np.empty((len(recent), 4))
+        if self.smoothing == "interpolated":
+            contexts, known = contexts_of(recent, self.order)
+            next_bases(self._counted(), self.weights, contexts, known, probabilities)
+        else:
+            for codes, row in zip(recent, probabilities, strict=True):
+                next_padded(self._counted(), int(self.smoothing == "laplace"), codes, row)
+        return torch.from_numpy(probabilities).log(), recent
 
 
-def count(codes: np.ndarray, spans: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Count the n-grams of all orders up to ``order``.
-
-    Parameters
-    ----------
-    codes
-        uint8 [bases], anything above 3 unknown.
-    spans
-        int64 [n, 2], start and end of each sequence in ``codes``.
-
-    Returns
-    -------
-    The tables of the orders 1, 2, ... end to end (uint32), each indexed by the n-gram read as a number in
-    base 4; and the places in them (int64) of the n-grams of a lower order that no longer one covers, since
-    they begin at a sequence's start or after an unknown base.
-    """
-    tables = np.zeros(_first(order + 1), dtype=np.uint32)
-    short = np.empty(_count_short(codes, spans, order), dtype=np.int64)
-    _count(codes, spans, order, tables[_first(order) :], short)
-    _add_lower_orders(tables, short, order)
-    return tables, short
+def total_log_likelihood(per_base: list[np.ndarray], end_probability: float | None = None) -> np.ndarray:
+    """Sums, float64 [n], of the bases' log-probabilities; with the end symbol's too, if its probability is given."""
+    totals = np.array([np.nansum(values, dtype=np.float64) for values in per_base], dtype=np.float64)
+    if end_probability is None:
+        return totals
+    bases = np.array([np.count_nonzero(~np.isnan(values)) for values in per_base])
+    return totals + bases * np.log1p(-end_probability) + np.log(end_probability)
 
 
-def _add_lower_orders(tables: np.ndarray, short: np.ndarray, order: int) -> None:
-    """Fill in the orders below the highest: sums over the oldest base of the next order, and ``short``."""
-    np.add.at(tables, short, 1)
-    for lower in range(order - 1, 0, -1):
-        table = tables[_first(lower) : _first(lower + 1)]
-        for longer in tables[_first(lower + 1) : _first(lower + 2)].reshape(4, -1):
-            table += longer
-
-
-def fit_weights(tables: np.ndarray, codes: np.ndarray, spans: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights a_1 ... a_order (float64 [order]) that make the sequences likeliest.
-
-    Order by order from the lowest, each is found by a bounded search in log a, given those below; at most
-    about a million bases, spread evenly, are looked at.
-
-    Raises
-    ------
-    InputError
-        When the sequences hold no A C G T.
-    """
-    from scipy.optimize import minimize_scalar
-
-    bases = int((spans[:, 1] - spans[:, 0]).sum())
-    ngrams, lengths = _spread(codes, spans, order, max(1, bases // _FITTED_BASES))
-    if len(ngrams) == 0:
-        raise InputError("ngram: no A, C, G or T in the validation sequences; give at least one, or none at all")
-    probabilities = np.full(len(ngrams), 0.25)
-    weights, bits = np.empty(order), np.empty(order)
-    for k in range(1, order + 1):
-        counts, totals = _look_up(tables, ngrams, lengths, k)
-        found = minimize_scalar(
-            _negative_log_likelihood,
-            args=(counts, totals, probabilities),
-            bounds=_WEIGHT_RANGE,
-            method="bounded",
-            options={"xatol": 0.01},
-        )
-        weights[k - 1] = np.exp(found.x)
-        probabilities = (counts + weights[k - 1] * probabilities) / (totals + weights[k - 1])
-        bits[k - 1] = -np.log2(probabilities).mean()
-    return weights, bits
-
-
-def _flat(sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences end to end: codes (uint8 [bases], not copied if they come so), spans (int64 [n, 2])."""
-    if isinstance(sequences, tuple):
-        codes, spans = sequences
-        return np.asarray(codes), np.asarray(spans, dtype=np.int64).reshape(-1, 2)
-    coded = [as_codes(sequence) for sequence in sequences]
-    ends = np.cumsum([len(one) for one in coded], dtype=np.int64)
-    starts = ends - [len(one) for one in coded] if coded else ends
-    codes = np.concatenate(coded) if coded else np.empty(0, dtype=np.uint8)
-    codes.flags.writeable = False  # as a corpus is, so that numba compiles once
-    return codes, np.stack([starts, ends], axis=1).astype(np.int64)
+def split_at(values: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """Cut what lies end to end into pieces of these lengths."""
+    return np.split(values, np.cumsum(lengths)[:-1]) if len(lengths) else []
 
 
 @numba.njit(cache=True)
-def _first(order):
-    """Where the table of ``order`` begins when those of orders 1, 2, ... lie end to end."""
-    return (4**order - 4) // 3
-
-
-@numba.njit(cache=True)
-def _count_short(codes, spans, order):
-    found = 0
-    for span in range(spans.shape[0]):
-        length = 0
-        for place in range(spans[span, 0], spans[span, 1]):
-            length = length + 1 if codes[place] < 4 else 0
-            found += 0 < length < order
-    return found
-
-
-@numba.njit(cache=True)
-def _count(codes, spans, order, top, short):
-    keep = 4**order - 1
-    found = 0
-    for span in range(spans.shape[0]):
-        length, ngram = 0, 0
-        for place in range(spans[span, 0], spans[span, 1]):
-            if codes[place] > 3:
-                length, ngram = 0, 0
-                continue
-            length += 1
-            ngram = (4 * ngram + codes[place]) & keep
-            if length >= order:
-                top[ngram] += 1
-            else:
-                short[found] = _first(length) + ngram
-                found += 1
-
-
-@numba.njit(cache=True)
-def _spread(codes, spans, order, step):
-    """Every ``step``-th known base's n-gram (int64) and its length, ``order`` at most."""
-    keep = 4**order - 1
-    ngrams, lengths = [], []
-    seen = 0
-    for span in range(spans.shape[0]):
-        length, ngram = 0, 0
-        for place in range(spans[span, 0], spans[span, 1]):
-            if codes[place] > 3:
-                length, ngram = 0, 0
-                continue
-            length += 1
-            ngram = (4 * ngram + codes[place]) & keep
-            if seen % step == 0:
-                ngrams.append(ngram)
-                lengths.append(min(length, order))
-            seen += 1
-    return np.array(ngrams, dtype=np.int64), np.array(lengths, dtype=np.int64)
-
-
-@numba.njit(cache=True)
-def _look_up(tables, ngrams, lengths, order):
-    """Counts of the n-grams cut to ``order`` and of their contexts (float64); zero where they are shorter."""
-    counts, totals = np.zeros(len(ngrams)), np.zeros(len(ngrams))
-    for number in range(len(ngrams)):
-        if lengths[number] >= order:
-            place = _first(order) + (ngrams[number] & (4**order - 1))
-            counts[number] = tables[place]
-            context = place - (ngrams[number] & 3)
-            for base in range(4):
-                totals[number] += tables[context + base]
-    return counts, totals
-
-
-@numba.njit(cache=True)
-def _negative_log_likelihood(log_weight, counts, totals, shorter):
-    weight = np.exp(log_weight)
-    nats, product = 0.0, 1.0
-    for number in range(len(counts)):
-        product *= (counts[number] + weight * shorter[number]) / (totals[number] + weight)
-        if product < 1e-200:  # one logarithm for many factors
-            nats -= np.log(product)
-            product = 1.0
-    return nats - np.log(product)
-
-
-@numba.njit(cache=True)
-def _score(tables, codes, spans, weights, values):
-    order = len(weights)
-    keep = 4**order - 1
+def _score(counts, weights, codes, spans, values):
+    contexts, known = np.empty(_TOGETHER, dtype=np.int64), np.empty(_TOGETHER, dtype=np.int64)
+    probabilities = np.empty((_TOGETHER, 4))
     out = 0
     for span in range(spans.shape[0]):
-        length, ngram = 0, 0
-        for place in range(spans[span, 0], spans[span, 1]):
-            if codes[place] > 3:
-                length, ngram = 0, 0
-                values[out] = np.nan
-                out += 1
-                continue
-            length += 1
-            base = codes[place]
-            ngram = (4 * ngram + base) & keep
-            probability, begin, mask = 0.25, 0, 3
-            for k in range(min(length, order)):
-                context = begin + (ngram & mask) - base
-                total = 0
-                for other in range(4):
-                    total += tables[context + other]
-                if total == 0:  # nor has any longer context been seen
-                    break
-                probability = (tables[context + base] + weights[k] * probability) / (total + weights[k])
-                begin += mask + 1
-                mask = 4 * mask + 3
-            values[out] = np.log(probability)
-            out += 1
+        start, end = spans[span]
+        context, length = np.int64(0), 0
+        for first in range(start, end, _TOGETHER):
+            rows = min(_TOGETHER, end - first)
+            for row in range(rows):
+                contexts[row], known[row] = context, length
+                context, length = extended(context, length, codes[first + row], counts.order)
+            next_bases(counts, weights, contexts[:rows], known[:rows], probabilities)
+            for row in range(rows):
+                code = codes[first + row]
+                values[out + row] = np.log(probabilities[row, code]) if code < 4 else np.nan
+            out += rows

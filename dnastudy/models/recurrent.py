@@ -5,13 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dnastudy.models.neural import VOCABULARY, Head, NeuralModel
+from dnastudy.models.neural import (
+    PUBLISHED_CONTEXT,
+    VOCABULARY,
+    Head,
+    NeuralModel,
+    check_form,
+    initialise_as_keras,
+)
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class RecurrentModel(NeuralModel):
     """Embedding, ``layers`` recurrent layers with dropout between them, and a linear head.
+
+    As published by Ihtiyar & Ozgur (2024): an LSTM with learned positions, one bias, eight symbols and Keras's
+    initial weights. Theirs has 4 layers of 512 on an embedding of 256: 8,140,552 parameters.
 
     Parameters
     ----------
@@ -21,6 +31,10 @@ class RecurrentModel(NeuralModel):
         Layers, units in each, and size of the base embedding.
     dropout
         Share of units dropped between layers and before the head while training.
+    form
+        ``tuned`` or ``as_published``.
+    vocabulary
+        Symbols, if it isn't DNA that is modelled.
     """
 
     def __init__(
@@ -31,8 +45,11 @@ class RecurrentModel(NeuralModel):
         width: int = 256,
         embedding: int = 64,
         dropout: float = 0.0,
+        form: str = "tuned",
+        vocabulary: int = VOCABULARY,
     ):
         super().__init__()
+        check_form(kind, form, vocabulary)
         self.kind = kind
         self.config = {
             "kind": kind,
@@ -40,40 +57,46 @@ class RecurrentModel(NeuralModel):
             "width": width,
             "embedding": embedding,
             "dropout": dropout,
+            "form": form,
+            "vocabulary": vocabulary,
         }
-        self.embedding = nn.Embedding(VOCABULARY, embedding)
+        self.embedding = nn.Embedding(vocabulary - self.published, embedding)
         # One-layer modules: cuDNN's built-in dropout between layers cannot be reproduced on a GPU.
         self.layers = nn.ModuleList(
             CELLS[kind](embedding if layer == 0 else width, width, batch_first=True) for layer in range(layers)
         )
         self.dropout = nn.Dropout(dropout)
-        self.head = Head(width)
-        if kind == "lstm":
+        self.head = Head(width, form, vocabulary)
+        if self.published:
+            self.context = PUBLISHED_CONTEXT
+            self.positions = nn.Embedding(PUBLISHED_CONTEXT, embedding)
+            initialise_as_keras(self)
+        elif kind == "lstm":
             for layer in self.layers:
                 # A forget gate that starts open lets gradients reach back (Jozefowicz et al. 2015).
                 nn.init.ones_(layer.bias_ih_l0.data[width : 2 * width])
 
-    def forward(self, ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, ids: Tensor, state: tuple[Tensor, int] | None = None) -> tuple[Tensor, tuple[Tensor, int]]:
         """Logits [rows, positions, vocabulary] of the next symbol, and the state after the last position.
 
-        ``ids`` is int64 [rows, positions]. The state is one tensor, [layers, 1 or 2, rows, width]: the hidden
-        values and, in an LSTM, the cells.
+        ``ids`` is int64 [rows, positions]. The state is a tensor, [layers, 1 or 2, rows, width] (the hidden
+        values and, in an LSTM, the cells), and how many positions it has seen.
         """
-        hidden = self.embedding(ids)
+        before, seen = (None, 0) if state is None else state
+        hidden = self.embed(ids, seen)
         after = []
         for number, layer in enumerate(self.layers):
-            before = None if state is None else self._unpacked(state[number])
-            hidden, last = layer(hidden, before)
+            hidden, last = layer(hidden, None if before is None else self._unpacked(before[number]))
             after.append(torch.cat(last) if self.kind == "lstm" else last)
             hidden = self.dropout(hidden)
-        return self.head(hidden), torch.stack(after)
+        return self.head(hidden), (torch.stack(after), seen + ids.shape[1])
 
-    def prime(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def prime(self, ids: Tensor) -> tuple[Tensor, tuple[Tensor, int]]:
         """Logits [rows, vocabulary] after ``ids`` [rows, positions], and the state."""
         logits, state = self(ids)
         return logits[:, -1], state
 
-    def advance(self, ids: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def advance(self, ids: Tensor, state: tuple[Tensor, int]) -> tuple[Tensor, tuple[Tensor, int]]:
         """Logits [rows, vocabulary] after one more id for each row, and the new state."""
         logits, state = self(ids[:, None], state)
         return logits[:, -1], state

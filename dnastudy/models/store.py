@@ -167,7 +167,10 @@ def _check_settings(kind: str, settings: dict, model: type) -> None:
 def check_value(what: str, value: object, default: object, *, least: int = 0) -> None:
     """Refuse a value that isn't of its default's type, or below ``least``; a whole number passes as a float."""
     expected = type(default)
-    right = isinstance(value, int | float if expected is float else expected) and not isinstance(value, bool)
-    if not right or (expected is not str and not value >= least):
-        form = {int: f"a whole number, {least} or more", float: f"a number, {least} or more", str: "a word"}
+    right = isinstance(value, int | float if expected is float else expected)
+    if expected in (int, float):
+        right = right and not isinstance(value, bool) and value >= least
+    if not right:
+        number = f"number, {least} or more"
+        form = {int: f"a whole {number}", float: f"a {number}", str: "a word", bool: "true or false"}
         raise InputError(f"{what} = {value!r}; expected {form[expected]}")

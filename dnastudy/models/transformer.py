@@ -1,4 +1,4 @@
-"""A GPT for DNA: pre-norm causal Transformer, rotary positions, and a key-value cache to generate with."""
+"""A GPT for DNA: a causal Transformer, tuned or as published, and a key-value cache to generate with."""
 
 from __future__ import annotations
 
@@ -9,33 +9,62 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dnastudy.files import InputError
-from dnastudy.models.neural import VOCABULARY, Head, NeuralModel
+from dnastudy.models.neural import (
+    PUBLISHED_CONTEXT,
+    VOCABULARY,
+    Head,
+    Linear,
+    NeuralModel,
+    check_form,
+    initialise_as_keras,
+)
 from dnastudy.tokens.tokenizer import CLS
 
 
 class Transformer(NeuralModel):
     """Embedding, ``layers`` blocks of causal self-attention and a feed-forward net, and a linear head.
 
-    Radford et al. (2019) for the blocks; Su et al. (2021) for rotary positions, which are relative, so that a
-    model trained on windows from anywhere in a gene sees each of them alike.
+    Tuned: each part's input is normalised and a feed-forward net is four times as wide as the hidden states
+    (Radford et al. 2019); positions are rotary (Su et al. 2021), thus relative, so that a model trained on
+    windows from anywhere in a gene sees each of them alike. As published by Ihtiyar & Ozgur (2024): learned
+    positions, sums normalised after each part, a feed-forward net no wider than the rest, eight symbols and
+    Keras's initial weights. Theirs has 4 layers of 256 and 3 heads: 1,844,988 parameters.
 
     Parameters
     ----------
     layers, width, heads
         Blocks, size of the hidden states, attention heads in each block.
     context
-        The most positions seen at once, start symbol included.
+        The most positions seen at once, start symbol included; as published at most 1,023.
     dropout
         Share of values dropped on each residual branch while training.
+    form
+        ``tuned`` or ``as_published``.
+    vocabulary
+        Symbols, if it isn't DNA that is modelled.
     """
 
     kind = "gpt"
 
-    def __init__(self, *, layers: int = 4, width: int = 256, heads: int = 4, context: int = 1024, dropout: float = 0.0):
+    def __init__(
+        self,
+        *,
+        layers: int = 4,
+        width: int = 256,
+        heads: int = 4,
+        context: int = 1024,
+        dropout: float = 0.0,
+        form: str = "tuned",
+        vocabulary: int = VOCABULARY,
+    ):
         super().__init__()
+        check_form(self.kind, form, vocabulary)
+        published = form == "as_published"
+        if published:
+            context = min(context, PUBLISHED_CONTEXT)
         if context < 2:
             raise InputError(f"gpt: context {context}; expected 2 or more: a start symbol and a base")
-        if width % heads or (width // heads) % 2:
+        if width < heads or (not published and (width % heads or (width // heads) % 2)):
             raise InputError(
                 f"gpt: width {width} over {heads} heads gives no even number of values a head; "
                 "choose a width that is a multiple of twice the heads"
@@ -47,12 +76,20 @@ class Transformer(NeuralModel):
             "heads": heads,
             "context": context,
             "dropout": dropout,
+            "form": form,
+            "vocabulary": vocabulary,
         }
         self.context = context
-        self.embedding = nn.Embedding(VOCABULARY, width)
-        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-        self.head = Head(width)
+        self.embedding = nn.Embedding(vocabulary - published, width)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout, published) for _ in range(layers))
+        self.norm = nn.Identity() if published else nn.LayerNorm(width)
+        self.head = Head(width, form, vocabulary)
+        if published:
+            self.positions = nn.Embedding(context, width)
+            initialise_as_keras(self)
+            for block in self.blocks:
+                block.attention.initialise_as_keras()
+            return
         self.register_buffer("rotation", rotation(context, width // heads), persistent=False)
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -71,10 +108,11 @@ class Transformer(NeuralModel):
         """
         start = 0 if state is None else state.filled
         stop = start + ids.shape[1]
-        hidden = self.embedding(ids)
+        hidden = self.embed(ids, start)
+        turned = None if self.published else self.rotation[:, start:stop]
         for number, block in enumerate(self.blocks):
             cached = None if state is None else (state.keys[number], state.values[number], start)
-            hidden = block(hidden, self.rotation[:, start:stop], cached)
+            hidden = block(hidden, turned, cached)
         if state is not None:
             state.ids[:, start:stop] = ids
             state.filled = stop
@@ -116,54 +154,74 @@ class Cache:
 
 
 class Block(nn.Module):
-    """Attention, then a feed-forward net four times as wide; each normalised before and added after."""
+    """Attention, then a feed-forward net; each added to its input, which is normalised before, or the sum after."""
 
-    def __init__(self, width: int, heads: int, dropout: float):
+    def __init__(self, width: int, heads: int, dropout: float, published: bool):
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        inner, activation = (width, nn.ReLU()) if published else (4 * width, nn.GELU())
+        self.feed_forward = nn.Sequential(Linear(width, inner), activation, Linear(inner, width))
         self.dropout = nn.Dropout(dropout)
+        self.norm_last = published
 
-    def forward(self, hidden: Tensor, turned: Tensor, cached: tuple[Tensor, Tensor, int] | None) -> Tensor:
+    def forward(self, hidden: Tensor, turned: Tensor | None, cached: tuple[Tensor, Tensor, int] | None) -> Tensor:
+        if self.norm_last:
+            hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, turned, cached)))
+            return self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))
         hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), turned, cached))
         return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))
 
 
 class Attention(nn.Module):
-    """Causal self-attention over several heads."""
+    """Causal self-attention over several heads; of a width that they don't divide, they leave a rest unused."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
-        self.heads = heads
-        self.queries_keys_values = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.heads, self.size = heads, width // heads
+        self.queries_keys_values = Linear(width, 3 * heads * self.size)
+        self.out = Linear(heads * self.size, width)
 
-    def forward(self, hidden: Tensor, turned: Tensor, cached: tuple[Tensor, Tensor, int] | None) -> Tensor:
-        rows, positions, width = hidden.shape
-        packed = self.queries_keys_values(hidden).view(rows, positions, 3, self.heads, width // self.heads)
-        queries, keys, values = packed.permute(2, 0, 3, 1, 4)
-        queries, keys = rotate(queries, turned), rotate(keys, turned)
+    def initialise_as_keras(self) -> None:
+        """Draw the weights as Keras's attention does, which counts an axis of heads into both fans."""
+        width = self.out.out_features
+        packed = (6 / (self.heads * width + self.size * width)) ** 0.5
+        nn.init.uniform_(self.queries_keys_values.weight, -packed, packed)
+        out = (6 / (self.heads * self.size + self.heads * width)) ** 0.5
+        nn.init.uniform_(self.out.weight, -out, out)
+
+    def forward(self, hidden: Tensor, turned: Tensor | None, cached: tuple[Tensor, Tensor, int] | None) -> Tensor:
+        rows, positions, _ = hidden.shape
+        packed = self.queries_keys_values(hidden).view(rows, positions, 3, self.heads, self.size)
+        queries_keys, values = packed[:, :, :2], packed[:, :, 2].transpose(1, 2)
+        if turned is not None:
+            queries_keys = rotate(queries_keys, turned)
+        queries, keys = queries_keys.permute(2, 0, 3, 1, 4)
+        start = 0
         if cached is not None:
             all_keys, all_values, start = cached
             stop = start + positions
             all_keys[:, :, start:stop], all_values[:, :, start:stop] = keys, values
             keys, values = all_keys[:, :, :stop], all_values[:, :, :stop]
         # Either whole windows come, and each position looks back, or one position that may look at all.
-        mixed = functional.scaled_dot_product_attention(queries, keys, values, is_causal=positions > 1)
-        return self.out(mixed.transpose(1, 2).reshape(rows, positions, width))
+        mixed = functional.scaled_dot_product_attention(queries, keys, values, is_causal=start == 0)
+        return self.out(mixed.transpose(1, 2).reshape(rows, positions, self.heads * self.size))
 
 
 def rotation(positions: int, size: int) -> Tensor:
-    """Cosines and sines of rotary positions, [2, positions, size / 2] (Su et al. 2021, equation 15)."""
+    """Cosines and signed sines of rotary positions, [2, positions, size] (Su et al. 2021, equation 34)."""
     frequencies = 10_000.0 ** (-torch.arange(0, size, 2) / size)
     angles = torch.outer(torch.arange(positions), frequencies)
-    return torch.stack([angles.cos(), angles.sin()])
+    cosine, sine = angles.cos(), angles.sin()
+    return torch.stack([torch.cat([cosine, cosine], dim=1), torch.cat([-sine, sine], dim=1)])
 
 
 def rotate(values: Tensor, turned: Tensor) -> Tensor:
-    """Turn each pair of values (first half against second) of [rows, heads, positions, size] by its angle."""
-    cosine, sine = turned.to(values.dtype)
-    first, second = values.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+    """Turn each pair of values (one of the first half, one of the second) by its position's angle.
+
+    ``values`` is [rows, positions, queries and keys, heads, size], ``turned`` [2, positions, size].
+    """
+    cosine, sine = turned[:, :, None, None].to(values.dtype)
+    swapped = values.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
+    return torch.addcmul(values * cosine, swapped, sine)

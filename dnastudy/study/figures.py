@@ -22,7 +22,9 @@ COLOURS = {
     "held out": "#3b3b3b",
 }
 FLOOR = "#8c8c8c"
+PROTOCOLS = ("#d55e00", "#0173b2", "#029e73", "#cc78bc")  # corpora on which the published protocol is redone
 OTHERS = ("#ca9161", "#fbafe4", "#029e73", "#0173b2", "#d55e00", "#7b4fa3", "#ece133")  # models of other names
+_LOOKS = {"bases": ("o", "-"), "characters": ("s", "--"), "words": ("^", ":")}
 
 
 def style() -> None:
@@ -46,10 +48,10 @@ def style() -> None:
 
 
 def colour(name: str) -> str:
-    """A model's or split's own colour, the same in every chapter; grey for floors (uniform, 4-gram)."""
+    """A model's or split's own colour, the same in every chapter; grey for floors (uniform, 4-gram, copy)."""
     if name in COLOURS:
         return COLOURS[name]
-    if name == "uniform" or re.fullmatch(r"\d+-gram", name):
+    if name in ("uniform", "copy") or re.fullmatch(r"(Laplace )?\d+-gram", name):
         return FLOOR
     return OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
 
@@ -152,48 +154,143 @@ def draw_scores(scores: pd.DataFrame, *, reference: float = 2.0) -> Axes:
     return axes
 
 
-def draw_strata(scores: pd.DataFrame) -> Axes:
-    """Bits per base by stratum, models side by side. Columns: stratum, model, bits, low, high."""
+def draw_strata(
+    scores: pd.DataFrame, *, value: str = "bits", label: str = "bits per base", reference: float = 2.0
+) -> Axes:
+    """One value by stratum, models side by side. Columns: stratum, model, the value's, low, high."""
     strata = list(dict.fromkeys(scores["stratum"]))
     models = list(dict.fromkeys(scores["model"]))
     axes = plt.subplots(figsize=(7.2, 4))[1]
     for number, model in enumerate(models):
         part = scores[scores["model"] == model].set_index("stratum").loc[strata]
         x = np.arange(len(strata)) + (number - (len(models) - 1) / 2) * 0.18
-        low, high = part["bits"] - part["low"], part["high"] - part["bits"]
-        axes.errorbar(x, part["bits"], yerr=[low, high], fmt="o", color=colour(model), label=model, lw=2)
+        low, high = part[value] - part["low"], part["high"] - part[value]
+        axes.errorbar(x, part[value], yerr=[low, high], fmt="o", color=colour(model), label=model, lw=2)
     axes.set_xticks(range(len(strata)), [s.replace(" ", "\n", 1) for s in strata])
-    axes.set(ylabel="bits per base")
-    axes.axhline(2, color=FLOOR, ls=":", lw=1)
+    axes.set(ylabel=label)
+    axes.axhline(reference, color=FLOOR, ls=":", lw=1)
     axes.legend(ncols=len(models), loc="lower center", bbox_to_anchor=(0.5, 1))
     return axes
 
 
-def draw_spectra(divergence: pd.DataFrame) -> Axes:
-    """Divergence from held-out genes relative to that of ``train``, a line a set. Columns: set, k, divergence."""
+def draw_spectra(spectra: pd.DataFrame) -> Axes:
+    """Divergence from held-out genes relative to that of ``train``, a line a set.
+
+    Columns: set, k, relative, and for ``train`` low and high.
+    """
     axes = plt.subplots()[1]
-    by_set = divergence.pivot(index="k", columns="set", values="divergence")
-    for name in dict.fromkeys(divergence["set"]):
+    train = spectra[spectra["set"] == "train"]
+    axes.fill_between(train["k"], train["low"], train["high"], color=colour("train"), alpha=0.25, lw=0)
+    for name, part in spectra.groupby("set", sort=False):
         line = "o--" if colour(name) == FLOOR else "o-"
-        axes.plot(by_set.index, by_set[name] / by_set["train"], line, color=colour(name), label=name)
-    axes.set(yscale="log", xlabel="k", ylabel="divergence from held-out k-mers,\nrelative to training genes")
+        axes.plot(part["k"], part["relative"], line, color=colour(name), label=name)
+    axes.set_yscale("log", base=2)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set(xlabel="k", ylabel="divergence from held-out k-mers,\nrelative to training genes")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return axes
 
 
-def draw_composition(sequences: pd.DataFrame, column: str, label: str) -> Axes:
-    """Box plot of one property of sequences, a box a set. Columns: set, and the property."""
-    axes = plt.subplots(figsize=(7.2, 0.8 + 0.45 * sequences["set"].nunique()))[1]
+def draw_composition(sequences: pd.DataFrame, labels: dict[str, str]) -> Axes:
+    """Box plots of properties of sequences, a panel each, a box a set.
+
+    Columns: set, and keys of ``labels``; one that isn't there is left out.
+    """
     names = list(dict.fromkeys(sequences["set"]))
+    known = {column: label for column, label in labels.items() if column in sequences}
+    size = (8, 0.8 + 0.4 * len(names))
+    panels = plt.subplots(1, len(known), figsize=size, sharey=True, squeeze=False, layout="constrained")[1][0]
     palette = {name: colour(name) for name in names}
-    sns.boxplot(sequences, y="set", x=column, hue="set", palette=palette, fliersize=2, legend=False, ax=axes)
-    axes.set(xlabel=label, ylabel="")
+    for axes, (column, label) in zip(panels, known.items(), strict=True):
+        sns.boxplot(sequences, y="set", x=column, hue="set", palette=palette, fliersize=2, legend=False, ax=axes)
+        axes.set(xlabel=label, ylabel="")
+    return panels[0]
+
+
+def draw_dinucleotides(odds: pd.DataFrame) -> Axes:
+    """Heat map of dinucleotide odds, a row a set. Columns: set, dinucleotide, odds."""
+    by_set = odds.pivot(index="set", columns="dinucleotide", values="odds").loc[list(dict.fromkeys(odds["set"]))]
+    axes = plt.subplots(figsize=(8, 1 + 0.4 * len(by_set)))[1]
+    sns.heatmap(
+        by_set,
+        cmap="RdBu_r",
+        vmin=0.4,
+        vmax=1.6,
+        annot=True,
+        fmt=".2f",
+        annot_kws={"size": 8},
+        cbar_kws={"label": "odds"},
+        ax=axes,
+    )
+    axes.set(xlabel="", ylabel="")
+    axes.tick_params(length=0)
+    axes.tick_params(axis="y", rotation=0)
     return axes
 
 
-def draw_detection(accuracy: pd.DataFrame) -> Axes:
-    """Accuracy against the number of edits, a line a model. Columns: model, edits (as text), accuracy, low, high."""
+def draw_runs(runs: pd.DataFrame) -> Axes:
+    """How often a base comes at least so many times in a row, a panel a base. Columns: set, base, length, per_kb."""
+    bases = list(dict.fromkeys(runs["base"]))
+    panels = plt.subplots(1, len(bases), figsize=(8, 3.2), sharey=True, layout="constrained")[1]
+    for axes, base in zip(panels, bases, strict=True):
+        for name, part in runs[(runs["base"] == base) & (runs["per_kb"] > 0)].groupby("set", sort=False):
+            line = "--" if colour(name) == FLOOR else "-"
+            axes.plot(part["length"], part["per_kb"], line, color=colour(name), label=name)
+        axes.set(yscale="log", title=base)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    panels[0].set_ylabel("runs of at least this length\nin 1,000 bases")
+    panels[0].figure.supxlabel("length of the run (bases)", size="medium")
+    panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return panels[0]
+
+
+def draw_discriminators(told: pd.DataFrame) -> Axes:
+    """AUROC with intervals, a row a set, a marker a classifier. Columns: set, classifier, auroc, low, high."""
+    names, classifiers = (list(dict.fromkeys(told[column])) for column in ("set", "classifier"))
+    axes = plt.subplots(figsize=(7.2, 0.9 + 0.45 * len(names)))[1]
+    for marker, (number, classifier) in zip("osd", enumerate(classifiers), strict=False):
+        part = told[told["classifier"] == classifier].set_index("set").loc[names]
+        rows = np.arange(len(names))[::-1] + 0.24 * ((len(classifiers) - 1) / 2 - number)
+        shades = [colour(name) for name in names]
+        axes.hlines(rows, part["low"], part["high"], color=shades, lw=2)
+        axes.scatter(part["auroc"], rows, marker=marker, s=50, color=shades, zorder=3)
+        axes.scatter([], [], marker=marker, color=FLOOR, label=classifier)
+    axes.axvline(0.5, color=FLOOR, ls=":", lw=1)
+    axes.set_yticks(np.arange(len(names))[::-1], names)
+    axes.set(xlabel="AUROC: 0.5, can't be told from held-out genes; 1, always")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes
+
+
+def draw_distances(distances: pd.DataFrame) -> Axes:
+    """Heat map of distances from held-out genes relative to those of ``train``, whose column gives their range.
+
+    Columns: property, set, relative, and for ``train`` low and high.
+    """
+    from matplotlib.colors import LogNorm
+
+    order = {column: list(dict.fromkeys(distances[column])) for column in ("property", "set")}
+    values = distances.pivot(index="property", columns="set", values="relative").loc[order["property"], order["set"]]
+    text = values.map("{:.1f}".format)
+    train = distances[distances["set"] == "train"].set_index("property")
+    text["train"] = train["low"].map("{:.1f}".format) + "–" + train["high"].map("{:.1f}".format)
+    axes = plt.subplots(figsize=(1.6 + 1.1 * values.shape[1], 1 + 0.36 * len(values)))[1]
+    norm = LogNorm(1 / 4, 4)
+    sns.heatmap(values, cmap="RdBu_r", norm=norm, annot=text, fmt="", annot_kws={"size": 9}, cbar=False, ax=axes)
+    axes.set(xlabel="", ylabel="")
+    axes.tick_params(length=0)
+    axes.xaxis.tick_top()
+    return axes
+
+
+def draw_detection(accuracy: pd.DataFrame, *, beside: pd.DataFrame | None = None) -> Axes:
+    """Accuracy against the number of edits, a line a model. Columns: model, edits (as text), accuracy, low, high.
+
+    The same columns of another score may stand ``beside``, dashed and without intervals.
+    """
     axes = plt.subplots()[1]
+    for model, part in [] if beside is None else beside.groupby("model", sort=False):
+        axes.plot(part["edits"], part["accuracy"], "--", color=colour(model), lw=1.2)
     for model, part in accuracy.groupby("model", sort=False):
         ends = [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
         axes.errorbar(part["edits"], part["accuracy"], ends, fmt="o-", color=colour(model), label=model, capsize=3)
@@ -222,3 +319,87 @@ def draw_edit_kinds(accuracy: pd.DataFrame) -> Axes:
         axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
     grid.set_axis_labels("", "share of pairs told right").set(ylim=(-0.03, 1.03))
     return grid.axes.flat[0]
+
+
+def draw_protocol(protocol: pd.DataFrame) -> Axes:
+    """Perplexity under the published protocol, a row a model and a mark a corpus.
+
+    Columns: model, corpus, perplexity, low, high; a perplexity that is infinite or wasn't computed has no mark.
+    """
+    models = list(dict.fromkeys(protocol["model"]))
+    axes = plt.subplots(figsize=(7.2, 1.2 + 0.34 * len(models)))[1]
+    for number, (corpus, part) in enumerate(protocol.groupby("corpus", sort=False)):
+        part = part[np.isfinite(part["perplexity"])]
+        rows = np.array([-models.index(model) for model in part["model"]]) - 0.12 * number
+        ends = np.nan_to_num([part["perplexity"] - part["low"], part["high"] - part["perplexity"]])
+        marker, shade = ("D", colour("held out")) if corpus == "paper" else ("o", PROTOCOLS[(number - 1) % 4])
+        axes.errorbar(part["perplexity"], rows, xerr=ends, fmt=marker, color=shade, ms=6, lw=2, label=corpus)
+    axes.axvline(4, color=FLOOR, ls=":", lw=1)
+    axes.set_yticks([-row for row in range(len(models))], models)
+    axes.set(xlabel="perplexity per scored symbol (lower is better)")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes
+
+
+def draw_published_accuracy(table: pd.DataFrame) -> Axes:
+    """The published task here (filled, 95% interval) and in the paper (open, its seeds' range), a panel a score.
+
+    Columns: score, model, most (edits), accuracy, low, high, published, published_low, published_high, the last three
+    missing where the paper has no such model.
+    """
+    scores = list(dict.fromkeys(table["score"]))
+    models = list(dict.fromkeys(table["model"]))
+    panels = plt.subplots(1, len(scores), figsize=(9, 3.8), sharey=True, squeeze=False)[1][0]
+    ticks = list(dict.fromkeys(table["most"]))
+    for axes, score in zip(panels, scores, strict=True):
+        for number, model in enumerate(models):
+            part = table[(table["score"] == score) & (table["model"] == model)]
+            x = np.arange(len(part)) + (number - (len(models) - 1) / 2) * 0.12
+            for name, low, high, look in (
+                ("accuracy", "low", "high", {"fmt": "o", "label": model}),
+                ("published", "published_low", "published_high", {"fmt": "D", "mfc": "white"}),
+            ):
+                ends = [part[name] - part[low], part[high] - part[name]]
+                shift = 0.04 if name == "published" else 0
+                axes.errorbar(x + shift, part[name], ends, color=colour(model), ms=6, lw=1.5, **look)
+        axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
+        axes.set_xticks(range(len(ticks)), ticks)
+        axes.set(title=f"by {score}", xlabel="most edits in a pair")
+    panels[0].set(ylabel="share of pairs told right, ties wrong")
+    panels[0].errorbar([], [], fmt="D", color=colour("held out"), mfc="white", label="in the paper")
+    handles, labels = panels[0].get_legend_handles_labels()
+    panels[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5))
+    return panels[0]
+
+
+def draw_hunger(curves: pd.DataFrame, laws: pd.DataFrame) -> Axes:
+    """Cost by training data, a line a model: the power law fitted to the filled marks; open ones were cut short.
+
+    Columns of ``curves``: unit, kind, size, bits, low, high, limited; of ``laws``: unit, kind, size, bits.
+    """
+    axes = plt.subplots()[1]
+    for (unit, kind), part in curves.groupby(["unit", "kind"], sort=False):
+        law = laws[(laws["unit"] == unit) & (laws["kind"] == kind)]
+        marker, dashes = _LOOKS[unit]
+        axes.plot(law["size"], law["bits"], color=colour(kind), lw=1, ls=dashes)
+        for filled, points in part.groupby(part["limited"] == 0):
+            ends = [points["bits"] - points["low"], points["high"] - points["bits"]]
+            fill = {} if filled else {"mfc": "white"}
+            axes.errorbar(points["size"], points["bits"], ends, fmt=marker, color=colour(kind), lw=1.5, ms=6, **fill)
+        axes.plot([], [], marker=marker, color=colour(kind), ls=dashes, label=f"{kind}, {unit}")
+    what = "base" if set(curves["unit"]) == {"bases"} else "character"
+    axes.set(xscale="log", xlabel=f"{what}s trained on", ylabel=f"bits per {what}, held out")
+    axes.legend()
+    return axes
+
+
+def draw_gains(gains: pd.DataFrame) -> Axes:
+    """Share of what a model gained at a common size, by training data. Columns: unit, kind, size, share."""
+    axes = plt.subplots()[1]
+    for (unit, kind), part in gains.groupby(["unit", "kind"], sort=False):
+        marker, dashes = _LOOKS[unit]
+        axes.plot(part["size"], part["share"], marker=marker, ls=dashes, color=colour(kind), label=f"{kind}, {unit}")
+    axes.axhline(1, color=FLOOR, ls=":", lw=1)
+    axes.set(xscale="log", xlabel="bases or characters trained on", ylabel="share of the gain")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes

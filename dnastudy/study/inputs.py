@@ -22,41 +22,47 @@ CHANGES = {
 def build_corpus(parameters: dict, out: Path):
     """Build the corpus that the parameters of 01_extract_genes describe, in ``out``, and return it.
 
-    Ready sequences come first, then a FASTA with its annotation, then the named dataset.
+    Ready sequences come first, then a FASTA with its annotation, then the named dataset, which may hold either.
 
     Raises
     ------
     InputError
         When only half of a pair was given, or as `extract_genes` and `load_sequences` say.
     """
-    from dnastudy.genes import extract_genes, load_sequences
+    from dnastudy.genes import SPLITS, extract_genes, load_sequences
 
     if parameters["train_sequences"] and (parameters["fasta"] or parameters["annotation"]):
         raise InputError(
             "train_sequences and fasta are both given: name ready sequences, or a FASTA with its annotation"
         )
     given = {k: _paths(v) for k, v in parameters.items() if k in ("fasta", "annotation")}
-    if parameters["train_sequences"]:
-        files = {s: parameters[f"{s}_sequences"] or None for s in ("train", "validation", "test")}
-        return load_sequences(out, **files, seed=parameters["seed"])
-    if parameters["validation_sequences"] or parameters["test_sequences"]:
+    ready = {name: parameters[f"{name}_sequences"] or None for name in SPLITS}
+    if any(ready.values()) and not ready["train"]:
         raise InputError("train_sequences is empty, but other sequences are given: name the file to train from too")
     if len(given["fasta"]) != len(given["annotation"]):
         raise InputError(
             f"fasta and annotation go together, one annotation a FASTA: found {len(given['fasta'])} and "
             f"{len(given['annotation'])} files"
         )
-    fasta, annotation, repeats = _dataset(parameters) if not given["fasta"] else (*given.values(), None)
+    repeats = None
+    if not ready["train"] and not given["fasta"]:
+        ready, given, repeats = _dataset(parameters["dataset"])
+    rules = {name: parameters[name] for name in ("split", "family_method", "family_share", "allow_duplicates", "seed")}
+    if ready.get("train"):
+        shares = {name: parameters[name] for name in ("validation_share", "test_share")}
+        return load_sequences(out, **ready, **shares, **rules)
+    biotypes = tuple(b.strip() for b in parameters["biotypes"].split(",") if b.strip())
     return extract_genes(
-        fasta,
-        annotation,
-        out,
-        biotypes=tuple(b.strip() for b in parameters["biotypes"].split(",")),
+        **given,
+        out=out,
+        biotypes=None if biotypes in ((), ("all",)) else biotypes,
         min_length=parameters["min_length"],
         max_length=parameters["max_length"] or None,
         max_n=parameters["max_n"],
         test_contigs=[c.strip() for c in parameters["test_contigs"].split(",") if c.strip()] or None,
         validation=parameters["validation_share"],
+        test=parameters["test_share"],
+        **rules,
         repeats=_repeats(parameters["repeats"]) or repeats,
     )
 
@@ -80,31 +86,105 @@ def build_pairs(run):
 
     Returns
     -------
-    DataFrame of `dnastudy.tasks.make_pairs` with a column ``group``, which bootstraps resample: the merged locus of
-    a stretch, or the id of a user's pair.
+    DataFrame of `dnastudy.tasks.make_pairs` with the columns ``group``, which bootstraps resample: the merged locus
+    of a stretch, or the id of a user's pair; and, for stretches, ``place``: the corpus coordinate of a single
+    substituted base, missing for all other pairs.
     """
     import pandas as pd
 
-    from dnastudy.genes import windows
     from dnastudy.tasks import make_pairs, read_pairs
+    from dnastudy.tasks.pairs import substituted_places
 
     if run.pairs:
-        return read_pairs(run.pairs).assign(group=lambda pairs: pairs["id"])
-    corpus = run.corpus
-    stretches = windows(corpus, "test", length=run.length, count=run.genes, seed=run.seed)
+        return read_pairs(run.pairs).assign(group=lambda pairs: pairs["id"], place=pd.Series(dtype="Int64"))
+    stretches = _stretches(run)
     run.note_fewer("genes", len(stretches))
-    ids = corpus.genes["id"].to_numpy()[stretches["gene"]]
-    starts = stretches["start"].to_numpy() - corpus.offsets[stretches["gene"]] + 1
-    names = [f"{name}:{start}" for name, start in zip(ids, starts, strict=True)]
-    real = corpus.cut(stretches)
-    design = [(kind, edits) for kind in run.listed("kinds") for edits in run.listed("edits", int)]
+    design = [
+        (kind, edits)
+        for kind in run.listed("kinds")
+        for edits in run.listed("edits" if kind == "substitution" else "indel_edits", int)
+    ]
     parts = [
-        make_pairs(real, edits=edits, kinds=[kind], seed=run.seed + place, ids=names).assign(
-            group=stretches["locus"].to_numpy()
+        make_pairs(stretches["real"], edits=edits, kinds=[kind], seed=run.seed + number, ids=stretches["id"]).assign(
+            group=stretches["locus"], place=lambda pairs: stretches["start"] + substituted_places(pairs)
         )
-        for place, (kind, edits) in enumerate(design)
+        for number, (kind, edits) in enumerate(design)
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def build_published_pairs(run):
+    """Pairs of the published protocol: whole test genes where none is longer than the paper's, else stretches.
+
+    Returns
+    -------
+    DataFrame of `dnastudy.tasks.make_published_pairs` with the columns ``most`` (edits) and ``group``; empty when
+    none are asked for, or the user's own pairs are judged.
+    """
+    import pandas as pd
+
+    from dnastudy.genes import whole_genes
+    from dnastudy.tasks import make_published_pairs
+    from dnastudy.tasks.pairs import LONGEST_GENE
+
+    if run.pairs or not run.published_draws:
+        return pd.DataFrame()
+    chosen = _named(run.corpus, whole_genes(run.corpus, "test"))
+    if chosen["real"].str.len().max() > LONGEST_GENE:
+        chosen = _stretches(run)
+        run.note(f"test genes are longer than {LONGEST_GENE:,} bases: the published protocol is run on the stretches")
+    locus = dict(zip(chosen["id"], chosen["locus"], strict=True))
+    parts = [
+        make_published_pairs(
+            chosen["real"], most=most, draws=run.published_draws, seed=run.seed, ids=chosen["id"]
+        ).assign(most=most, group=lambda pairs: pairs["id"].map(locus))
+        for most in run.listed("published_most", int)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def build_variant_pairs(run):
+    """Known variants in test genes, reference beside alternative allele, with controls; notes what is left out.
+
+    Returns
+    -------
+    DataFrame of `dnastudy.tasks.make_variant_pairs` with the column ``group`` (locus); empty when none are asked
+    for or none lies in a test gene, or the user's own pairs are judged.
+
+    Raises
+    ------
+    InputError
+        When most genes don't have the reference allele: the variants are of another assembly.
+    """
+    import pandas as pd
+
+    from dnastudy.genes import place_variants, read_variants
+    from dnastudy.tasks import make_variant_pairs
+
+    if run.pairs or not run.variants:
+        return pd.DataFrame()
+    path = _member(run.variants_dataset, "variants")
+    test = run.corpus.genes["contig"].iloc[run.corpus.indices("test")]
+    placed = place_variants(run.corpus, read_variants(path, set(test)))
+    agreeing = placed[placed["agrees"]]
+    other = list(placed["id"][~placed["agrees"]])
+    run.data["variants"] = {
+        "file": path.name,
+        "sha256": sha256(path),
+        "in_test_genes": len(placed),
+        "not_the_reference_allele": other,
+    }
+    if 2 * len(other) > len(placed):
+        raise InputError(
+            f"{path}: at {len(other):,} of {len(placed):,} variants in test genes the corpus doesn't have the "
+            "reference allele; check that both are of the same assembly, or set variants to 0"
+        )
+    run.note(
+        f"{path.name}: {len(placed):,} variants in test genes, {len(other):,} of which left out since the gene doesn't "
+        f"have the reference allele; {min(run.variants, len(agreeing)):,} scored"
+    )
+    chosen = agreeing.sample(min(run.variants, len(agreeing)), random_state=run.seed).sort_index()
+    return make_variant_pairs(run.corpus, chosen, length=run.length, seed=run.seed).rename(columns={"locus": "group"})
 
 
 def smoke_corpus() -> Path:
@@ -146,18 +226,53 @@ def _paths(value: str) -> list[Path]:
     return [Path(part.strip()).resolve() for part in value.split(",") if part.strip()]
 
 
-def _dataset(parameters: dict) -> tuple[list[Path], list[Path], Path | None]:
-    """Sequence and annotation files of the dataset, paired in the manifest's order, and its repeats if it has them."""
+def _dataset(name: str) -> tuple[dict[str, Path], dict[str, list[Path]], Path | None]:
+    """What a dataset holds: tables by split, sequence and annotation paired in the manifest's order, repeats."""
+    from dnastudy.genes import SPLITS, fetch
+    from dnastudy.genes.manifest import load_manifest
+
+    members = load_manifest(name).members
+    tables = {Path(member).stem: member for member, its in members.items() if its.kind == "table"}
+    tables = {split: tables[split] for split in SPLITS if split in tables}
+    by_kind = {kind: [m for m, its in members.items() if its.kind == kind] for kind in ("sequence", "annotation")}
+    track = [member for member, its in members.items() if its.kind == "intervals"][:1]
+    if "train" not in tables and not all(by_kind.values()):
+        raise InputError(
+            f"dataset={name!r}: expected sequence and annotation, or tables of ready sequences named train, validation "
+            f"and test; found {', '.join(members)}. Name another dataset"
+        )
+    files = fetch(name, members=[*tables.values(), *by_kind["sequence"], *by_kind["annotation"], *track])
+    ready = {split: files[member] for split, member in tables.items()}
+    given = {"fasta": by_kind["sequence"], "annotation": by_kind["annotation"]}
+    given = {name: [files[member] for member in paired] for name, paired in given.items()}
+    return ready, given, files[track[0]] if track else None
+
+
+def _stretches(run):
+    """Evenly spread stretches of test genes: the windows chosen, with ``id`` and ``real`` (letters)."""
+    from dnastudy.genes import windows
+
+    return _named(run.corpus, windows(run.corpus, "test", length=run.length, count=run.genes, seed=run.seed))
+
+
+def _named(corpus, chosen):
+    """Windows with the letters in them (``real``) and a name each (``id``): gene and first base, 1-based."""
+    ids = corpus.genes["id"].to_numpy()[chosen["gene"]]
+    first = chosen["start"].to_numpy() - corpus.offsets[chosen["gene"]] + 1
+    return chosen.assign(id=[f"{i}:{at}" for i, at in zip(ids, first, strict=True)], real=corpus.cut(chosen))
+
+
+def _member(value: str, kind: str) -> Path:
+    """A user's own file, or the first file of a kind in the named dataset."""
     from dnastudy.genes import fetch
     from dnastudy.genes.manifest import load_manifest
 
-    name = parameters["dataset"]
-    files = fetch(name)
-    by_kind = {kind: [] for kind in ("sequence", "annotation", "intervals")}
-    for member, described in load_manifest(name).members.items():
-        if described.kind in by_kind:
-            by_kind[described.kind].append(files[member])
-    return by_kind["sequence"], by_kind["annotation"], next(iter(by_kind["intervals"]), None)
+    if Path(value).exists():
+        return Path(value).resolve()
+    name = next((name for name, member in load_manifest(value).members.items() if member.kind == kind), None)
+    if name is None:
+        raise InputError(f"{value}: the dataset holds no {kind}; name another, or a file of your own")
+    return fetch(value, members=[name])[name]
 
 
 def _repeats(value: str) -> Path | None:

@@ -144,15 +144,16 @@ def load_profile(name: str | Path) -> dict[str, dict]:
 
 
 MODEL_FIELDS = {
-    "ngram": ("order",),
-    "lstm": ("layers", "width", "dropout"),
-    "gru": ("layers", "width", "dropout"),
-    "gpt": ("layers", "width", "heads", "dropout"),
+    "ngram": ("order", "smoothing", "reverse_complement"),
+    "lstm": ("form", "layers", "width", "embedding", "dropout"),
+    "gru": ("form", "layers", "width", "embedding", "dropout"),
+    "gpt": ("form", "layers", "width", "heads", "dropout"),
 }
-VALIDATION_FIELDS = ("validation_windows", "window")
+COUNTING_FIELDS = ("validation_windows", "window", "train_bases", "seed")
 TRAINING_FIELDS = (
-    *VALIDATION_FIELDS,
-    *"steps batch learning_rate warmup precision seed validate_every checkpoint_every".split(),
+    *COUNTING_FIELDS,
+    *"steps epochs batch accumulate sampling end reverse_complement learning_rate warmup schedule".split(),
+    *"weight_decay clip validate_every patience keep checkpoint_every precision compile".split(),
 )
 
 
@@ -170,5 +171,42 @@ def language_model(parameters: dict) -> dict:
     model = {"kind": kind} | {name: parameters[name] for name in MODEL_FIELDS[kind]}
     if kind == "gpt":
         model["context"] = parameters["window"]
-    fields = VALIDATION_FIELDS if kind == "ngram" else TRAINING_FIELDS
+    fields = COUNTING_FIELDS if kind == "ngram" else TRAINING_FIELDS
     return {"model": model, "training": {name: parameters[name] for name in fields}}
+
+
+def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
+    """The jobs whose results a job reads, by the parameter that takes their folders.
+
+    ``corpus``, ``models`` and whatever else is text may name jobs of the profile, between commas. Left empty,
+    ``corpus`` is the first run of 01_extract_genes, and ``models`` are all runs of 04_train_language_model on the
+    same corpus.
+
+    Parameters
+    ----------
+    jobs
+        As `load_profile` returns them.
+    job
+        One of them.
+
+    Raises
+    ------
+    InputError
+        When a parameter names a run of a notebook that the profile doesn't have.
+    """
+    notebooks = {name.split("/")[0] for name in jobs}
+    found = {}
+    for name, value in jobs[job].items():
+        named = [part.strip() for part in value.split(",")] if isinstance(value, str) and value else []
+        for part in named:
+            if part not in jobs and part.split("/")[0] in notebooks:
+                raise InputError(f"{job}: {name} names {part}, which isn't in the profile; {nearest(part, jobs)}")
+        if named and all(part in jobs for part in named):
+            found[name] = named
+    corpora = [name for name in jobs if name.startswith("01_")]
+    if jobs[job].get("corpus") == "" and corpora:
+        found["corpus"] = corpora[:1]
+    if jobs[job].get("models") == "":
+        mine = found.get("corpus")
+        found["models"] = [n for n in jobs if n.startswith("04_") and upstream(jobs, n).get("corpus") == mine]
+    return {name: runs for name, runs in found.items() if runs}

@@ -102,22 +102,50 @@ class Run:
     @cached_property
     def models(self) -> dict:
         """The models of the comma-separated folders in ``models``, by name; small ones where that is empty."""
-        from dnastudy.models import load
         from dnastudy.study.inputs import smoke_models
 
         if self.parameters["corpus"] and not self.parameters["models"]:
             raise InputError("models is empty: name the model folders that 04 made of your corpus, between commas")
-        folders = {folder.resolve().name: folder for folder in self.listed("models", Path) or smoke_models()}
-        if len(folders) < len(self.listed("models")):
-            raise InputError(f"models={self.parameters['models']!r}: two folders have the same name; rename one")
-        loaded = {name: load(folder, device=self.device) for name, folder in folders.items()}
-        self.data["models"] = {name: sha256(folder / "config.json") for name, folder in folders.items()}
+        loaded = self._load(self.folders("models") or {folder.name: folder for folder in smoke_models()})
         digests = self.corpus.info["files"]
         for name, model in loaded.items():
             if any(digests.get(file) != digest for file, digest in model.trained_on.items()):
                 self.note(
                     f"{name} was trained on another corpus: genes of this test split may be among those it has seen"
                 )
+        return loaded
+
+    def more_models(self, name: str) -> dict:
+        """The models of the comma-separated folders in another parameter, by name; none where that is empty."""
+        return self._load(self.folders(name))
+
+    def corpora(self, name: str) -> dict:
+        """The corpora of the comma-separated folders in a parameter, by name; the run's own where that is empty."""
+        from dnastudy.genes import Corpus
+
+        found = {short: Corpus.load(folder) for short, folder in self.folders(name).items()}
+        self.data |= {f"corpus {short}": corpus.info["files"] for short, corpus in found.items()}
+        return found or {"this corpus": self.corpus}
+
+    def folders(self, name: str) -> dict[str, Path]:
+        """The comma-separated folders of a parameter, by their last part.
+
+        Raises
+        ------
+        InputError
+            When two of them have the same name.
+        """
+        folders = {folder.resolve().name: folder for folder in self.listed(name, Path)}
+        if len(folders) < len(self.listed(name)):
+            raise InputError(f"{name}={self.parameters[name]!r}: two folders have the same name; rename one")
+        return folders
+
+    def _load(self, folders: dict[str, Path]) -> dict:
+        from dnastudy.models import load
+
+        loaded = {name: load(folder, device=self.device) for name, folder in folders.items()}
+        digests = {name: sha256(folder / "config.json") for name, folder in folders.items()}
+        self.data["models"] = self.data.get("models", {}) | digests
         return loaded
 
     @property

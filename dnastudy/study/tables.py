@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from dnastudy.files import InputError, nearest
 from dnastudy.study.statistics import Interval, mean_bootstrap, paired_difference, ratio_bootstrap
+from dnastudy.tasks.published import NEURAL, PUBLISHED_ACCURACY
 
+SEED = re.compile(r"_seed\d+$")  # at the end of the name of a run of a model
 DIFFERENCE = ["difference", "low", "high", "verdict", "interval"]
 
 
@@ -44,25 +49,98 @@ def score_table(scored: dict[str, pd.DataFrame], *, resamples: int, seed: int) -
     return pd.DataFrame(rows)
 
 
-def floors_not_beaten(scores: pd.DataFrame, *, models: list[str]) -> pd.DataFrame:
-    """Pairs of a model and a floor in a stratum where the model's interval reaches the floor's.
+def pool_seeds(scored: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Average the bits of models that differ in their seed alone, window by window.
 
-    Parameters
-    ----------
-    scores
-        As `score_table` returns them, floors included.
-    models
-        Those that aren't floors.
+    Runs of one model are named after it, with ``_seed`` and a number at the end but for the first: lstm,
+    lstm_seed1, lstm_seed2. The windows of all are the same.
 
     Returns
     -------
-    stratum, model, bits, high, floor, floor_bits, floor_low.
+    The tables by the names without seeds; a model with one seed is as it was.
     """
-    of_models = scores[scores["model"].isin(models)][["stratum", "model", "bits", "high"]]
-    floors = scores[~scores["model"].isin(models)][["stratum", "model", "bits", "low"]]
-    floors = floors.rename(columns={"model": "floor", "bits": "floor_bits", "low": "floor_low"})
-    pairs = of_models.merge(floors, on="stratum")
-    return pairs[pairs["high"] >= pairs["floor_low"]].reset_index(drop=True)
+    runs: dict[str, list[pd.DataFrame]] = {}
+    for name, table in scored.items():
+        runs.setdefault(SEED.sub("", name), []).append(table)
+    return {
+        name: tables[0].assign(bits=sum(table["bits"].to_numpy() for table in tables) / len(tables))
+        for name, tables in runs.items()
+    }
+
+
+def seed_table(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Bits per base on all windows of each run of the models that ran with several seeds.
+
+    Returns
+    -------
+    model, runs, mean, lowest, highest, sd (of the runs), one row a model.
+    """
+    values: dict[str, list[float]] = {}
+    for name, table in scored.items():
+        everything = table[table["stratum"] == "all"]
+        values.setdefault(SEED.sub("", name), []).append(everything["bits"].sum() / everything["bases"].sum())
+    rows = [
+        (name, len(runs), np.mean(runs), min(runs), max(runs), np.std(runs, ddof=1))
+        for name, runs in values.items()
+        if len(runs) > 1
+    ]
+    return pd.DataFrame(rows, columns=["model", "runs", "mean", "lowest", "highest", "sd"])
+
+
+def floors_not_beaten(
+    scored: dict[str, pd.DataFrame], floors: list[str], *, resamples: int, seed: int
+) -> pd.DataFrame:
+    """Pairs of a model and a floor in a stratum where the model isn't better on the same windows.
+
+    A model is better where the interval of the paired difference, resampled over loci, lies below zero.
+
+    Parameters
+    ----------
+    scored
+        As `score_table` takes them, floors included.
+    floors
+        The names of the floors.
+
+    Returns
+    -------
+    stratum, model, floor, difference (model minus floor, bits per base), low, high, verdict.
+    """
+    parts = [pd.DataFrame(columns=["stratum", "model", "floor", *DIFFERENCE])]
+    models = {name: table for name, table in scored.items() if name not in floors}
+    for floor in floors:
+        against = difference_table(models | {floor: scored[floor]}, against=floor, resamples=resamples, seed=seed)
+        parts.append(against[against["verdict"] != "better"].assign(floor=floor))
+    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return table[["stratum", "model", "floor", *DIFFERENCE[:-1]]]
+
+
+def protocol_table(
+    scored: dict[str, pd.DataFrame], paper: dict[str, float], *, resamples: int, seed: int
+) -> pd.DataFrame:
+    """Perplexity per scored symbol under the published protocol, beside the paper's own figures.
+
+    Parameters
+    ----------
+    scored
+        For each corpus the table of `dnastudy.tasks.score_protocol`: model, gene, locus, nats, symbols.
+    paper
+        The published perplexity of each model.
+
+    Returns
+    -------
+    model, corpus, perplexity, low, high, interval: first the paper's rows (corpus "paper", no interval), then each
+    corpus's. The interval of an infinite perplexity is missing, and a model that didn't run has no row.
+    """
+    rows = [{"model": name, "corpus": "paper", "perplexity": value} for name, value in paper.items()]
+    for corpus, table in scored.items():
+        for model, part in table.groupby("model", sort=False):
+            row = {"model": model, "corpus": corpus, "perplexity": math.inf}
+            if math.isfinite(part["nats"].sum()):
+                nats = ratio_bootstrap(part["nats"], part["symbols"], part["locus"], resamples=resamples, seed=seed)
+                interval = Interval(*(math.exp(value) for value in nats[:3]), nats.n)
+                row |= {"perplexity": interval.value, "low": interval.low, "high": interval.high, "interval": interval}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=["model", "corpus", "perplexity", "low", "high", "interval"])
 
 
 def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples: int, seed: int) -> pd.DataFrame:
@@ -152,6 +230,37 @@ def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed:
                 "high": interval.high,
                 "pairs": len(part),
                 "interval": interval,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def published_accuracy_table(accuracy: pd.DataFrame, models: Mapping[str, object]) -> pd.DataFrame:
+    """Accuracy in the published task beside that of the paper's model of the same name or kind.
+
+    Parameters
+    ----------
+    accuracy
+        As `accuracy_table` returns it, by score, model and most (edits).
+    models
+        The judged models by name; what matters is their kind.
+
+    Returns
+    -------
+    The rows of ``accuracy`` without interval, with published (mean of the paper's three seeds), published_low and
+    published_high (their range); missing where the paper has none.
+    """
+    names = {kind: name for name, kind in NEURAL.items()}
+    rows = []
+    for row in accuracy.drop(columns="interval").to_dict("records"):
+        name = names.get(models[row["model"]].kind, row["model"])
+        seeds = PUBLISHED_ACCURACY.get((row["score"], name, row["most"]), (math.nan,))
+        rows.append(
+            row
+            | {
+                "published": sum(seeds) / len(seeds),
+                "published_low": min(seeds),
+                "published_high": max(seeds),
             }
         )
     return pd.DataFrame(rows)

@@ -1,21 +1,56 @@
-"""How generated sequence differs from real: k-mer spectra, composition, runs, copies, a discriminator."""
+"""How generated sequence differs from held-out genes, measured by how much training genes differ from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import decode
-from dnastudy.tasks.copies import END, join, kmer_numbers, longest_copies
+from dnastudy.genes.corpus import windows
+from dnastudy.tasks.composition import (
+    dinucleotide_odds,
+    jensen_shannon,
+    longest_orfs,
+    longest_runs,
+    run_counts,
+    spectrum_divergence,
+    tabulate_odds,
+    tabulate_runs,
+)
+from dnastudy.tasks.copies import hide, longest_copies, repeat_shares
+from dnastudy.tasks.discriminator import tell_apart
+from dnastudy.tasks.splice_sites import SpliceSite, fit_splice_sites, site_density
 from dnastudy.tokens.tokenizer import as_codes
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dnastudy.genes import Corpus
+
 HELD_OUT, TRAIN = "held out", "train"
+SAMPLES = 5  # of training genes, whose mean distance is the measure of all others
+
+
+class Property(NamedTuple):
+    """What a column of `describe` or `compare` is called, and in what unit it is."""
+
+    label: str
+    unit: str
+
+
+PROPERTIES = {
+    "gc": Property("GC content", "share"),
+    "cpg": Property("CpG, observed/expected", "ratio"),
+    "longest_run": Property("longest run of one base", "bases"),
+    "longest_orf": Property("longest reading frame", "bases"),
+    "longest_orf_either": Property("the same on either strand", "bases"),
+    "donor_sites": Property("donor sites", "per kb"),
+    "acceptor_sites": Property("acceptor sites", "per kb"),
+    "repeat_share": Property("repeats", "share"),
+    "longest_copy": Property("longest copy from training", "bases"),
+}
 
 
 class Comparison(NamedTuple):
@@ -23,83 +58,119 @@ class Comparison(NamedTuple):
 
     sequences: pd.DataFrame
     spectra: pd.DataFrame
+    dinucleotides: pd.DataFrame
+    runs: pd.DataFrame
     discriminator: pd.DataFrame
+    distances: pd.DataFrame
 
 
 def compare(
     generated: Mapping[str, Sequence[str]],
-    held_out: Sequence[str],
-    train: Sequence[str | np.ndarray],
+    corpus: Corpus,
+    held_out: pd.DataFrame,
     *,
+    epochs: int = 20,
     seed: int = 0,
+    device: str | None = None,
 ) -> Comparison:
-    """Compare sets of generated sequences with held-out sequence of about the same number and length.
+    """Compare sets of generated sequences with windows of held-out genes.
 
-    Two sets are added for reference: pieces of training sequence as long as the held-out ones ("train"),
-    which show how far real sequence is from real; and the held-out sequences themselves ("held out"), whose
-    longest copies show how much real genes repeat of one another.
+    Two sets are added for reference: windows of training genes ("train"), which show how far real sequence is from
+    real, and the held-out ones themselves ("held out"). Every set is cut to the number and the lengths of the
+    held-out windows, since most measures depend on them. Windows of training genes are hidden where these are
+    searched: for copies, from themselves alone; for repeats, which recur, from every set.
 
     Parameters
     ----------
     generated
         Sequences by the name of their set (a model's; a short n-gram's as the floor).
+    corpus
+        The corpus of the training genes and of the held-out windows.
     held_out
-        Real sequences that no model was trained on.
-    train
-        Training sequences, strings or base codes (uint8, [length]).
+        Windows of genes that no model was trained on, as `dnastudy.genes.windows` chooses them.
+    epochs
+        Of the CNN among the discriminators; 0: without it.
     seed
-        Draws the training pieces, the discriminator's folds and its interval.
+        Draws the training windows, and what the discriminators draw.
+    device
+        Where the CNN is trained; None: CUDA if there is one, else the CPU.
 
     Returns
     -------
-    Comparison of `describe` (all sets), `spectrum_divergence` and `discriminate_sets`.
+    Comparison
+        `describe` with ``longest_copy`` and, where the corpus knows repeats, ``repeat_share`` (all sets);
+        `spectrum_divergence` with ``relative``; `tabulate_odds`; `tabulate_runs`; `tell_apart`; `distances`.
 
     Raises
     ------
     InputError
-        When a set is empty or carries the name of a reference.
+        When a set is empty, carries the name of a reference, or is too small for the discriminators.
     """
-    for name, sequences in {**generated, HELD_OUT: held_out, TRAIN: train}.items():
-        if not any(map(len, sequences)):
-            raise InputError(f"set {name!r}: no sequence; expected at least one base in every set")
+    import pandas as pd
+
     clash = {HELD_OUT, TRAIN} & set(generated)
     if clash:
         raise InputError(f"set {clash.pop()!r}: that name is a reference's; call the generated set otherwise")
-    pieces = cut_pieces(train, [len(sequence) for sequence in held_out], seed=seed)
-    against = {**generated, TRAIN: pieces}
-    everything = {**against, HELD_OUT: held_out}
+    lengths = (held_out["end"] - held_out["start"]).to_numpy()
+    longest = int(lengths.max(initial=1))
+    drawn = [windows(corpus, "train", length=longest, count=len(lengths), seed=seed + i) for i in range(SAMPLES)]
+    pieces = {f"{TRAIN} {i}": corpus.cut(chosen) for i, chosen in enumerate(drawn)}
+    real = corpus.cut(held_out)
+    everything = {
+        name: [sequence[:length] for sequence, length in zip(sequences, lengths, strict=False)]
+        for name, sequences in {**generated, **pieces, HELD_OUT: real}.items()
+    }
+    for name, sequences in everything.items():
+        if not any(map(len, sequences)):
+            raise InputError(f"set {name!r}: no sequence; expected at least one base in every set")
+
+    table = describe(everything, fit_splice_sites(corpus))
+    rest = hide(corpus, pd.concat(drawn, ignore_index=True))
+    flat = [sequence for sequences in everything.values() for sequence in sequences]
+    if "repeat" in set(corpus.intervals["kind"]):
+        table["repeat_share"] = repeat_shares(flat, corpus, rest)
+    ours = table["set"].isin(pieces).to_numpy()
+    for mask, codes in ((ours, rest), (~ours, corpus.all_codes)):
+        looked_up = [sequence for sequence, here in zip(flat, mask, strict=True) if here]
+        train = [codes[start:end] for start, end in corpus.spans("train")]
+        table.loc[mask, "longest_copy"] = longest_copies(looked_up, train)
+
+    against = {name: sequences for name, sequences in everything.items() if name != HELD_OUT}
+    spectra = _relative(spectrum_divergence(against, everything[HELD_OUT]), "k", "divergence")
+    shown = {name: against[name] for name in generated} | {TRAIN: against[f"{TRAIN} 0"]}
+    loci = {TRAIN: drawn[0]["locus"].to_numpy()[: len(shown[TRAIN])]}
+    told = {
+        name: tell_apart(
+            everything[HELD_OUT],
+            sequences,
+            groups=(held_out["locus"].to_numpy(), loci.get(name, np.arange(len(sequences)))),
+            epochs=epochs,
+            seed=seed,
+            device=device,
+        )
+        for name, sequences in shown.items()
+    }
+    shown |= {HELD_OUT: everything[HELD_OUT]}
+    apart = _relative(distances(everything, table), "property", "distance")
+    table["set"] = table["set"].replace(f"{TRAIN} 0", TRAIN)
     return Comparison(
-        describe(everything, train),
-        spectrum_divergence(against, held_out),
-        discriminate_sets(against, held_out, seed=seed),
+        table[table["set"].isin(shown)].reset_index(drop=True),
+        spectra,
+        tabulate_odds(shown),
+        tabulate_runs(shown),
+        pd.concat(told, names=["set"]).reset_index("set").reset_index(drop=True),
+        apart,
     )
 
 
-def cut_pieces(train: Sequence[str | np.ndarray], lengths: Iterable[int], *, seed: int = 0) -> list[str]:
-    """Cut a piece of each length out of ``train``, all places alike; or the longest sequence whole."""
-    rng = np.random.default_rng(seed)
-    sizes = np.array([len(sequence) for sequence in train])
-    pieces = []
-    for length in lengths:
-        places = np.cumsum(np.maximum(sizes - length + 1, 0))
-        if not places[-1]:
-            pieces.append(decode(as_codes(train[int(sizes.argmax())])))
-            continue
-        place = rng.integers(places[-1])
-        number = int(np.searchsorted(places, place, side="right"))
-        start = int(sizes[number] - length + 1 - (places[number] - place))
-        pieces.append(decode(as_codes(train[number][start : start + length])))
-    return pieces
-
-
-def describe(sets: Mapping[str, Sequence[str]], train: Sequence[str | np.ndarray]) -> pd.DataFrame:
-    """Composition, longest run and longest exact copy from ``train`` of each sequence.
+def describe(sets: Mapping[str, Sequence[str]], sites: Mapping[str, SpliceSite]) -> pd.DataFrame:
+    """Composition, runs, reading frames and splice sites of each sequence.
 
     Returns
     -------
     DataFrame, a row a sequence: set, sequence (its number in the set), bases (known ones), gc (share), cpg
-    (observed over expected, Gardiner-Garden & Frommer 1987; NaN without C or G), longest_run and longest_copy
-    (bases). The copies of the set "train" are left out (NaN), being copies whole.
+    (observed over expected, Gardiner-Garden & Frommer 1987; NaN without C or G), longest_run, longest_orf (strand as
+    given) and longest_orf_either (bases), and for each of ``sites`` its `site_density` (donor_sites, acceptor_sites).
     """
     import pandas as pd
 
@@ -111,146 +182,74 @@ def describe(sets: Mapping[str, Sequence[str]], train: Sequence[str | np.ndarray
         with np.errstate(divide="ignore", invalid="ignore"):
             gc = (counts[:, 1] + counts[:, 2]) / bases
             ratio = cpg / (counts[:, 1] * counts[:, 2] / bases)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "set": name,
-                    "sequence": np.arange(len(sequences)),
-                    "bases": bases,
-                    "gc": gc,
-                    "cpg": ratio,
-                    "longest_run": [run_lengths([sequence]).max(initial=0) for sequence in sequences],
-                }
-            )
-        )
-    table = pd.concat(tables, ignore_index=True)
-    # One pass over the training sequence serves all sets.
-    ours = (table["set"] != TRAIN).to_numpy()
-    looked_up = [sequence for name, sequences in sets.items() if name != TRAIN for sequence in sequences]
-    table["longest_copy"] = np.nan
-    table.loc[ours, "longest_copy"] = longest_copies(looked_up, train)
-    return table
+        columns = {
+            "set": name,
+            "sequence": np.arange(len(sequences)),
+            "bases": bases,
+            "gc": gc,
+            "cpg": ratio,
+            "longest_run": longest_runs(sequences),
+            "longest_orf": longest_orfs(sequences),
+            "longest_orf_either": longest_orfs(sequences, both_strands=True),
+        }
+        columns |= {f"{kind}_sites": site_density(sequences, site) for kind, site in sites.items()}
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
 
 
-def spectrum_divergence(
-    sets: Mapping[str, Sequence[str]], held_out: Sequence[str], ks: Iterable[int] = range(1, 9)
-) -> pd.DataFrame:
-    """Jensen-Shannon divergence of each set's k-mer spectrum from that of held-out sequence.
+def distances(sets: Mapping[str, Sequence[str]], table: pd.DataFrame) -> pd.DataFrame:
+    """How far each set is from the one named "held out", property by property.
 
-    It grows as a sample shrinks, the more the larger ``k``: compare sets of the same size only.
+    k-mers and the lengths of runs by base: Jensen-Shannon divergence (bits); dinucleotides: mean absolute difference
+    of their odds (Karlin & Burge 1995); what each sequence has a value of: the largest difference between the
+    cumulative distributions (Kolmogorov-Smirnov, 0 to 1).
 
-    Returns
-    -------
-    DataFrame, a row a set and k: set, k, divergence (bits, 0 to 1).
-    """
-    import pandas as pd
-
-    rows = []
-    for k in ks:
-        reference = kmer_counts(held_out, k)
-        for name, sequences in sets.items():
-            rows.append((name, k, jensen_shannon(kmer_counts(sequences, k), reference)))
-    return pd.DataFrame(rows, columns=["set", "k", "divergence"])
-
-
-def kmer_counts(sequences: Sequence[str], k: int) -> np.ndarray:
-    """Counts of all k-mers of known bases in alphabetical order, int64, [4^k]."""
-    numbers = kmer_numbers(join(sequences)[0], k)
-    return np.bincount(numbers[numbers >= 0], minlength=4**k)
-
-
-def jensen_shannon(first: np.ndarray, second: np.ndarray) -> float:
-    """Divergence in bits (Lin 1991) of two tables of counts, [m] each; NaN where one holds nothing."""
-    from scipy.spatial.distance import jensenshannon
-
-    if not (first.any() and second.any()):
-        return float("nan")
-    return float(jensenshannon(first, second, base=2) ** 2)
-
-
-def run_lengths(sequences: Sequence[str]) -> np.ndarray:
-    """Lengths of all runs of one known base, in order, int64, [runs]."""
-    text, _ = join(sequences)
-    starts = np.flatnonzero(np.diff(text, prepend=END))
-    lengths = np.diff(starts, append=len(text))
-    return lengths[text[starts] < 4]
-
-
-def discriminate_sets(
-    sets: Mapping[str, Sequence[str]],
-    held_out: Sequence[str],
-    *,
-    k: int = 5,
-    folds: int = 5,
-    seed: int = 0,
-    resamples: int = 1000,
-) -> pd.DataFrame:
-    """How well a logistic regression on k-mer shares tells each set from held-out sequence, cross-validated.
-
-    It sees no order beyond ``k`` bases, so 0.5 (no better than chance) doesn't say that the two are alike.
+    Parameters
+    ----------
+    sets
+        Sequences by name.
+    table
+        The columns of `PROPERTIES` that are known, a row a sequence, with its set.
 
     Returns
     -------
-    DataFrame, a row a set: set, auroc, low, high (95% percentile interval over sequences, with the
-    classifiers as they are).
-
-    Raises
-    ------
-    InputError
-        When a set has fewer sequences than there are folds.
+    DataFrame, a row a property and set: property, set, distance.
     """
     import pandas as pd
-    from scipy.stats import bootstrap
+    from scipy.stats import ks_2samp
 
-    rows = []
-    real = _kmer_shares(held_out, k)
-    for name, sequences in sets.items():
-        if min(len(sequences), len(held_out)) < folds:
-            raise InputError(
-                f"set {name!r}: {len(sequences)} sequences against {len(held_out)} held out; expected at "
-                f"least {folds} of both to tell them apart"
-            )
-        real_scores, other_scores = _cross_validated(real, _kmer_shares(sequences, k), folds, seed)
-        interval = bootstrap(
-            (real_scores, other_scores),
-            _auroc,
-            n_resamples=resamples,
-            vectorized=False,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        rows.append((name, _auroc(real_scores, other_scores), float(interval.low), float(interval.high)))
-    return pd.DataFrame(rows, columns=["set", "auroc", "low", "high"])
-
-
-def _kmer_shares(sequences: Sequence[str], k: int) -> np.ndarray:
-    """Share of each k-mer in each sequence, float64, [n, 4^k]."""
-    text, starts = join(sequences)
-    numbers = kmer_numbers(text, k)
-    row = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(text)))
-    counts = np.bincount((4**k * row + numbers)[numbers >= 0], minlength=len(starts) * 4**k)
-    counts = counts.reshape(len(starts), 4**k)
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    real = sets[HELD_OUT]
+    odds, runs = dinucleotide_odds(real), run_counts(real).ravel()
+    others = {name: sequences for name, sequences in sets.items() if name != HELD_OUT}
+    divergence = spectrum_divergence(others, real, (3, 6))
+    rows = [(f"{row.k}-mers", row.set, row.divergence) for row in divergence.itertuples()]
+    rows += [
+        ("dinucleotides", name, float(np.abs(dinucleotide_odds(sequences) - odds).mean()))
+        for name, sequences in others.items()
+    ]
+    rows += [
+        ("runs of one base", name, jensen_shannon(run_counts(sequences).ravel(), runs))
+        for name, sequences in others.items()
+    ]
+    for column in [column for column in PROPERTIES if column in table]:
+        values = {name: part.dropna().to_numpy() for name, part in table.groupby("set")[column]}
+        for name in others:
+            known = len(values[name]) and len(values[HELD_OUT])
+            statistic = ks_2samp(values[name], values[HELD_OUT], method="asymp").statistic if known else np.nan
+            rows.append((PROPERTIES[column].label, name, float(statistic)))
+    return pd.DataFrame(rows, columns=["property", "set", "distance"])
 
 
-def _cross_validated(real: np.ndarray, other: np.ndarray, folds: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of real and other sequences, each by a classifier that hasn't seen it: float, [n] and [m]."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+def _relative(table: pd.DataFrame, key: str, value: str) -> pd.DataFrame:
+    """Divide by the mean of the training samples; they become one row, with their extremes as low and high."""
+    import pandas as pd
 
-    # Many k-mers and few sequences: a strong penalty keeps the classifier from learning the sample by heart.
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-    is_real = np.repeat([1, 0], [len(real), len(other)])
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    scores = cross_val_predict(classifier, np.concatenate([real, other]), is_real, cv=split, method="decision_function")
-    return scores[is_real == 1], scores[is_real == 0]
-
-
-def _auroc(real: np.ndarray, other: np.ndarray) -> float:
-    """Chance that a real sequence scores above another (Mann-Whitney), ties counted half."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([real, other]))[: len(real)].sum()
-    return float((ranks - len(real) * (len(real) + 1) / 2) / (len(real) * len(other)))
+    sample = table["set"].str.fullmatch(rf"{TRAIN} \d+")
+    samples = table[sample].groupby(key, sort=False)[value].agg(["mean", "min", "max"])
+    scale = samples["mean"].where(samples["mean"] > 0)
+    train = pd.DataFrame({key: samples.index, "set": TRAIN, value: samples["mean"].to_numpy()})
+    train["low"], train["high"] = (samples[["min", "max"]].div(scale, axis=0)).to_numpy().T
+    result = pd.concat([table[~sample], train], ignore_index=True)
+    result["relative"] = result[value] / result[key].map(scale)
+    order = list(dict.fromkeys(table[key]))
+    return result.sort_values(key, key=lambda keys: keys.map(order.index), kind="stable", ignore_index=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from dnastudy.files import InputError
+from dnastudy.genes.fasta import reverse_complement
 from dnastudy.tokens.tokenizer import as_codes
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def score_windows(
     windows: pd.DataFrame,
     *,
     strata: Sequence[str] = ("shared", "repeat", "cds", "exon"),
+    strand: Literal["+", "-"] = "+",
 ) -> pd.DataFrame:
     """Score windows of a corpus, base by base, inside and outside each kind of interval.
 
@@ -70,6 +72,8 @@ def score_windows(
         ``start`` and ``end`` in corpus coordinates and ``locus``, a row a window.
     strata
         Kinds of interval; one that the corpus hasn't is left out.
+    strand
+        "-" scores each window's reverse complement: the gene read from its other end.
 
     Returns
     -------
@@ -80,7 +84,9 @@ def score_windows(
 
     spans = list(zip(windows["start"].to_numpy(), windows["end"].to_numpy(), strict=True))
     sequences = [np.asarray(corpus.all_codes[start:end]) for start, end in spans]
-    nats = np.concatenate([np.empty(0), *model.base_log_likelihoods(sequences)]).astype(np.float64)
+    read = sequences if strand == "+" else [reverse_complement(sequence) for sequence in sequences]
+    per_base = [values if strand == "+" else values[::-1] for values in model.base_log_likelihoods(read)]
+    nats = np.concatenate([np.empty(0), *per_base]).astype(np.float64)
     window = np.repeat(np.arange(len(spans)), [len(sequence) for sequence in sequences])
     scored = ~np.isnan(nats)  # a base of probability 0 is scored: at infinitely many bits
     if not scored.any():

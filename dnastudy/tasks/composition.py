@@ -1,0 +1,171 @@
+"""What sequence is made of: k-mer spectra, dinucleotide odds, runs of one base, open reading frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dnastudy.genes.fasta import reverse_complement
+from dnastudy.tasks.copies import END, join, kmer_numbers
+from dnastudy.tokens.tokenizer import BASES, as_codes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+START_CODON = 14  # ATG, as `kmer_numbers` counts codons
+STOP_CODONS = (48, 50, 56)  # TAA, TAG, TGA
+LONGEST_RUN = 20  # runs of more bases than this are counted with those of as many
+
+
+def spectrum_divergence(
+    sets: Mapping[str, Sequence[str]], reference: Sequence[str], ks: Iterable[int] = range(1, 9)
+) -> pd.DataFrame:
+    """Jensen-Shannon divergence of each set's k-mer spectrum from that of the reference.
+
+    It grows as a sample shrinks, the more the larger ``k``: compare sets of the same size only.
+
+    Returns
+    -------
+    DataFrame, a row a set and k: set, k, divergence (bits, 0 to 1).
+    """
+    import pandas as pd
+
+    rows = []
+    for k in ks:
+        expected = kmer_counts(reference, k)
+        for name, sequences in sets.items():
+            rows.append((name, k, jensen_shannon(kmer_counts(sequences, k), expected)))
+    return pd.DataFrame(rows, columns=["set", "k", "divergence"])
+
+
+def kmer_counts(sequences: Sequence[str], k: int) -> np.ndarray:
+    """Counts of all k-mers of known bases in alphabetical order, int64, [4^k]."""
+    numbers = kmer_numbers(join(sequences)[0], k)
+    return np.bincount(numbers[numbers >= 0], minlength=4**k)
+
+
+def jensen_shannon(first: np.ndarray, second: np.ndarray) -> float:
+    """Divergence in bits (Lin 1991) of two tables of counts, [m] each; NaN where one holds nothing."""
+    from scipy.spatial.distance import jensenshannon
+
+    if not (first.any() and second.any()):
+        return float("nan")
+    return float(jensenshannon(first, second, base=2) ** 2)
+
+
+def dinucleotide_odds(sequences: Sequence[str]) -> np.ndarray:
+    """Frequency of each dinucleotide over the product of its bases' frequencies, on the strand as given.
+
+    The rho of Burge, Campbell & Karlin 1992, who call one under 0.78 or over 1.23 clearly low or high.
+
+    Returns
+    -------
+    float64, [4, 4]: first base, second base; NaN where a base doesn't occur.
+    """
+    bases, pairs = kmer_counts(sequences, 1), kmer_counts(sequences, 2).reshape(4, 4)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = bases / bases.sum()
+        return pairs / pairs.sum() / np.outer(shares, shares)
+
+
+def tabulate_odds(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """`dinucleotide_odds` of each set; DataFrame, a row a set and dinucleotide: set, dinucleotide, odds."""
+    import pandas as pd
+
+    names = [first + second for first in BASES for second in BASES]
+    tables = [
+        pd.DataFrame({"set": name, "dinucleotide": names, "odds": dinucleotide_odds(sequences).ravel()})
+        for name, sequences in sets.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def run_counts(sequences: Sequence[str]) -> np.ndarray:
+    """How many runs of one base there are by base and length, int64, [4, 20]; the last column: 20 or longer."""
+    text, _ = join(sequences)
+    starts, lengths = _runs(text)
+    number = LONGEST_RUN * text[starts].astype(np.int64) + np.minimum(lengths, LONGEST_RUN) - 1
+    return np.bincount(number, minlength=4 * LONGEST_RUN).reshape(4, LONGEST_RUN)
+
+
+def tabulate_runs(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """How often each set has a base at least so many times in a row.
+
+    Returns
+    -------
+    DataFrame, a row a set, base and length: set, base, length (1 to 20), per_kb (runs of that length or longer in
+    a thousand known bases).
+    """
+    import pandas as pd
+
+    tables = []
+    for name, sequences in sets.items():
+        at_least = run_counts(sequences)[:, ::-1].cumsum(axis=1)[:, ::-1]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "set": name,
+                    "base": np.repeat(BASES, LONGEST_RUN),
+                    "length": np.tile(np.arange(1, LONGEST_RUN + 1), 4),
+                    "per_kb": 1000 * at_least.ravel() / max(kmer_counts(sequences, 1).sum(), 1),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def longest_runs(sequences: Sequence[str]) -> np.ndarray:
+    """Length of the longest run of one known base in each sequence, int64, [n]."""
+    text, begins = join(sequences)
+    return _largest(*_runs(text), begins)
+
+
+def longest_orfs(sequences: Sequence[str], *, both_strands: bool = False) -> np.ndarray:
+    """Length of the longest open reading frame of each sequence, from ATG to the stop codon, both included.
+
+    One that the end of the sequence or an unknown base cuts off isn't counted, nor one that begins before it.
+
+    Parameters
+    ----------
+    sequences
+        Strings or base codes (uint8, [length]).
+    both_strands
+        Look on the reverse complement too.
+
+    Returns
+    -------
+    Bases, int64, [n]; 0 where there is none.
+    """
+    text, begins = join(sequences)
+    codons = kmer_numbers(text, 3)
+    longest = np.zeros(len(begins), dtype=np.int64)
+    for frame in range(3):
+        inside = codons[frame::3]
+        starts = np.append(np.flatnonzero(inside == START_CODON), len(inside))
+        # A codon of unknown bases, as at each sequence's end, breaks a frame off.
+        ends = np.flatnonzero(np.isin(inside, STOP_CODONS) | (inside < 0))
+        first = starts[np.searchsorted(starts, np.append(-1, ends)[:-1])]
+        whole = (first < ends) & (inside[ends] >= 0)
+        lengths = 3 * (ends - first + 1)[whole]
+        longest = np.maximum(longest, _largest(frame + 3 * first[whole], lengths, begins))
+    if both_strands:
+        other = [reverse_complement(as_codes(sequence)) for sequence in sequences]
+        longest = np.maximum(longest, longest_orfs(other))
+    return longest
+
+
+def _runs(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where runs of one known base begin in ``text``, and their lengths: int64, [runs] each."""
+    starts = np.flatnonzero(np.diff(text, prepend=END))
+    lengths = np.diff(starts, append=len(text))
+    known = text[starts] < END
+    return starts[known], lengths[known]
+
+
+def _largest(places: np.ndarray, values: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """The largest of the values that stand in each sequence of a joined text, int64, [n]; 0 where none does."""
+    largest = np.zeros(len(begins), dtype=np.int64)
+    np.maximum.at(largest, np.searchsorted(begins, places, side="right") - 1, values)
+    return largest

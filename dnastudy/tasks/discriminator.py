@@ -1,0 +1,221 @@
+"""Whether sequence can be told from real sequence: a regression on k-mers and a small CNN, cross-validated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from dnastudy.files import InputError
+from dnastudy.tasks.copies import join, kmer_numbers
+from dnastudy.tokens.tokenizer import as_codes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POOL = 8  # bases over which the CNN's first layer keeps the strongest match
+
+
+def tell_apart(
+    real: Sequence[str],
+    other: Sequence[str],
+    *,
+    groups: tuple[Sequence, Sequence] | None = None,
+    folds: int = 5,
+    k: int = 5,
+    epochs: int = 20,
+    resamples: int = 1000,
+    seed: int = 0,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """How well two classifiers that haven't seen a sequence tell whether it is real.
+
+    A logistic regression on k-mer shares knows what sequence is made of, but no order beyond ``k`` bases; a small
+    convolutional network knows motifs and what stands near them, but needs more examples. So 0.5 (no better than
+    chance) doesn't say that the two are alike.
+
+    Parameters
+    ----------
+    real, other
+        The two sets.
+    groups
+        The group (merged locus) of each sequence in ``real`` and in ``other``; None: each is its own. A group is
+        never in two folds, and the bootstrap draws whole groups.
+    folds
+        Parts of the cross-validation.
+    k
+        Length of the k-mers.
+    epochs
+        How often the CNN sees each sequence; 0: no CNN.
+    resamples, seed
+        Bootstrap samples; the seed of folds, CNN and bootstrap.
+    device
+        Where the CNN is trained; None: CUDA if there is one, else the CPU.
+
+    Returns
+    -------
+    DataFrame, a row a classifier: classifier ("k-mers", "CNN"), auroc, low, high (95% percentile interval over
+    groups, with the classifiers as they are), n (groups).
+
+    Raises
+    ------
+    InputError
+        When a set has fewer groups than there are folds.
+    """
+    import pandas as pd
+
+    groups = groups or (np.arange(len(real)), np.arange(len(other)))
+    numbers = [np.unique(names, return_inverse=True)[1] for names in groups]
+    sizes = [len(np.unique(names)) for names in numbers]
+    if min(sizes) < folds:
+        raise InputError(
+            f"{sizes[1]} sequences of {len(other)} and {sizes[0]} real ones of {len(real)} are of loci of their own; "
+            f"expected at least {folds} of each to tell them apart. Take more sequences"
+        )
+    split = _assign_folds(*numbers, folds, seed)
+    everything = [*real, *other]
+    is_real = np.arange(len(everything)) < len(real)
+    scores = {"k-mers": _kmer_scores(everything, is_real, split, k)}
+    if epochs:
+        scores["CNN"] = _cnn_scores(everything, is_real, split, epochs, seed, device)
+    rows = []
+    for name, values in scores.items():
+        wins, pairs = _compare_within_folds(values, is_real, split)
+        rows.append((name, *_bootstrap(wins, pairs, numbers, resamples, seed), sum(sizes)))
+    return pd.DataFrame(rows, columns=["classifier", "auroc", "low", "high", "n"])
+
+
+def _assign_folds(real: np.ndarray, other: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """The fold of each sequence, real ones first, int64, [n]; a group stays together, both kinds are spread evenly."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    group = np.concatenate([real, other + real.max() + 1])
+    is_real = np.repeat([1, 0], [len(real), len(other)])
+    split = np.zeros(len(group), dtype=np.int64)
+    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(group, is_real, group)
+    for number, (_, held) in enumerate(parts):
+        split[held] = number
+    return split
+
+
+def _parts(split: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Sequences to learn from and sequences to judge, fold by fold."""
+    for fold in np.unique(split):
+        yield np.flatnonzero(split != fold), np.flatnonzero(split == fold)
+
+
+def _kmer_shares(sequences: Sequence[str], k: int) -> np.ndarray:
+    """Share of each k-mer in each sequence, float64, [n, 4^k]."""
+    text, starts = join(sequences)
+    numbers = kmer_numbers(text, k)
+    row = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(text)))
+    counts = np.bincount((4**k * row + numbers)[numbers >= 0], minlength=len(starts) * 4**k)
+    counts = counts.reshape(len(starts), 4**k)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def _kmer_scores(sequences: Sequence[str], is_real: np.ndarray, split: np.ndarray, k: int) -> np.ndarray:
+    """Log-odds of being real, by a regression that hasn't seen the sequence's fold: float64, [n]."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    shares = _kmer_shares(sequences, k)
+    scores = np.zeros(len(shares))
+    # Many k-mers and few sequences: a strong penalty keeps the classifier from learning the sample by heart.
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    for learn, judge in _parts(split):
+        scores[judge] = classifier.fit(shares[learn], is_real[learn]).decision_function(shares[judge])
+    return scores
+
+
+def _cnn_scores(
+    sequences: Sequence[str], is_real: np.ndarray, split: np.ndarray, epochs: int, seed: int, device: str | None
+) -> np.ndarray:
+    """Log-odds of being real, by a CNN that hasn't seen the sequence's fold: float32, [n]."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    inputs = _one_hot(sequences).to(device)
+    labels = torch.tensor(is_real, dtype=torch.float32, device=device)
+    scores = np.zeros(len(inputs), dtype=np.float32)
+    for learn, judge in _parts(split):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = _train_cnn(inputs, labels, torch.from_numpy(learn), epochs)
+        with torch.no_grad():
+            scores[judge] = network.eval()(inputs[torch.from_numpy(judge)])[:, 0].cpu().numpy()
+    return scores
+
+
+def _one_hot(sequences: Sequence[str]) -> torch.Tensor:
+    """A channel a base, float32, [n, 4, longest]; zeros past a sequence's end and where a base is unknown."""
+    inputs = torch.zeros(len(sequences), 4, max(POOL, *map(len, sequences)))
+    for row, sequence in zip(inputs, sequences, strict=True):
+        codes = torch.from_numpy(as_codes(sequence).astype(np.int64))
+        row[:, : len(codes)] = nn.functional.one_hot(codes, 5).T[:4]
+    return inputs
+
+
+def _cnn() -> nn.Module:
+    """Two layers of convolutions: motifs of 8 bases, then groups of them within some 40 bases."""
+    return nn.Sequential(
+        nn.Conv1d(4, 16, 8, padding=4),
+        nn.ReLU(),
+        nn.MaxPool1d(POOL),
+        nn.Conv1d(16, 32, 4, padding=2),
+        nn.ReLU(),
+        _PeakAndMean(),
+        nn.Dropout(0.3),
+        nn.Linear(64, 1),
+    )
+
+
+def _train_cnn(inputs: torch.Tensor, labels: torch.Tensor, chosen: torch.Tensor, epochs: int) -> nn.Module:
+    """Train on the rows ``chosen``, in random batches of 16."""
+    network = _cnn().to(inputs.device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    steps = epochs * -(-len(chosen) // 16)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
+    for _ in range(epochs):
+        for batch in chosen[torch.randperm(len(chosen))].split(16):
+            optimiser.zero_grad()
+            scores = network(inputs[batch])[:, 0]
+            nn.functional.binary_cross_entropy_with_logits(scores, labels[batch]).backward()
+            optimiser.step()
+            schedule.step()
+    return network
+
+
+def _compare_within_folds(scores: np.ndarray, is_real: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which real sequences score above which others, ties one half, and which pairs count: float64, [real, other].
+
+    Only pairs of one fold do: the scores of two folds are of two classifiers (Airola et al. 2011).
+    """
+    real, other = scores[is_real, None], scores[None, ~is_real]
+    pairs = (split[is_real, None] == split[None, ~is_real]).astype(np.float64)
+    return ((real > other) + 0.5 * (real == other)) * pairs, pairs
+
+
+def _bootstrap(
+    wins: np.ndarray, pairs: np.ndarray, groups: Sequence[np.ndarray], resamples: int, seed: int
+) -> tuple[float, float, float]:
+    """The AUROC (Mann-Whitney) and its interval over groups, drawn apart among real and other sequences."""
+    rng = np.random.default_rng(seed)
+    weights = []
+    for group in groups:
+        n = int(group.max()) + 1
+        weights.append(rng.multinomial(n, np.full(n, 1 / n), size=resamples)[:, group].astype(np.float64))
+    real, other = weights
+    totals = ((real @ pairs) * other).sum(axis=1)
+    drawn = totals > 0
+    low, high = np.quantile(((real @ wins) * other).sum(axis=1)[drawn] / totals[drawn], [0.025, 0.975])
+    return float(wins.sum() / pairs.sum()), float(low), float(high)
+
+
+class _PeakAndMean(nn.Module):
+    """Strongest and mean response along the sequence: [rows, channels, length] to [rows, 2 channels]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x.amax(dim=-1), x.mean(dim=-1)], dim=1)

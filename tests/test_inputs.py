@@ -1,0 +1,208 @@
+"""What a notebook's parameters are turned into: the corpus of whatever was given, and every refusal."""
+
+import gzip
+import hashlib
+
+import numpy as np
+import pytest
+import yaml
+from http_server import running_server
+
+from dnastudy.files import InputError
+from dnastudy.genes import decode, leakage, load_sequences
+from dnastudy.genes.manifest import MANIFESTS
+from dnastudy.study.inputs import (
+    build_corpus,
+    build_pairs,
+    build_published_pairs,
+    build_variant_pairs,
+    input_counts,
+)
+from dnastudy.study.parameters import declared_parameters
+from dnastudy.study.record import Run
+
+HEADER = "NCBIGeneID,Symbol,Description,GeneType,GeneGroupIdentifier,GeneGroupMethod,NucleotideSequence\n"
+
+
+@pytest.fixture
+def parameters():
+    """The defaults of the chapter with others on top."""
+    defaults = {name: p.default for name, p in declared_parameters("01_extract_genes").items()}
+
+    def changed(**others):
+        assert others.keys() <= defaults.keys()
+        return defaults | others
+
+    return changed
+
+
+def paper_tables():
+    """Tables of the published columns: three genes to train from, and one each for the rest and for both at once."""
+    random = np.random.default_rng(0)
+    genes = ["".join(random.choice(list("ACGT"), length)) for length in (60, 70, 80, 90, 100)]
+    rows = [f"{n},G{n},a gene,{'PSEUDO' if n % 2 else 'tRNA'},,,<{gene}>\n" for n, gene in enumerate(genes)]
+    parts = {"train": rows[:3], "validation": rows[3:4], "test": rows[4:], "train_validation": rows[:4]}
+    return {f"{name}.csv": (HEADER + "".join(part)).encode() for name, part in parts.items()}
+
+
+@pytest.fixture
+def paper(monkeypatch, tmp_path):
+    """The manifest of the paper's corpus, with small tables in the place of its own, at another address."""
+    monkeypatch.setenv("DNASTUDY_DATA", str(tmp_path / "data"))
+    manifest = yaml.safe_load((MANIFESTS / "human-genes-paper.yaml").read_text())
+    assert list(manifest["members"]) == ["train.csv", "validation.csv", "test.csv", "train_validation.csv"]
+    with running_server(monkeypatch) as server:
+        for name, content in paper_tables().items():
+            member = manifest["members"][name]
+            member["git_blob"] = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            member["sources"] = [{"url": server.url(f"/{name}")}]
+            server.serve(f"/{name}", content)
+        path = tmp_path / "paper.yaml"
+        path.write_text(yaml.safe_dump(manifest))
+        yield path, server
+
+
+def test_the_papers_corpus_from_its_manifest(paper, parameters, tmp_path):
+    path, server = paper
+    corpus = build_corpus(parameters(dataset=str(path)), tmp_path / "corpus")
+    assert [len(corpus.indices(name)) for name in ("train", "validation", "test")] == [3, 1, 1]
+    assert corpus.genes["symbol"].tolist() == ["G0", "G1", "G2", "G3", "G4"]
+    assert corpus.genes["type"].tolist() == ["tRNA", "PSEUDO", "tRNA", "PSEUDO", "tRNA"]
+    assert corpus.info["held_out"] == {"validation": "a file of its own", "test": "a file of its own"}
+    assert [each["file"] for each in corpus.info["inputs"]["test"]] == ["test.csv"]
+    assert server.asked == ["/train.csv", "/validation.csv", "/test.csv"]
+    assert set(input_counts(corpus)["unit"]) == {"bases", "lines", "files", "contigs"}
+
+
+def test_a_table_that_is_not_the_papers_is_refused(paper, parameters, tmp_path):
+    path, server = paper
+    server.serve("/test.csv", paper_tables()["train.csv"])
+    with pytest.raises(InputError, match=r"human-genes-paper: test.csv could not be had .* expected git_blob \w+"):
+        build_corpus(parameters(dataset=str(path)), tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_dataset_of_neither_kind_is_refused(parameters, tmp_path):
+    with pytest.raises(InputError, match=r"dataset='repeats-hg38': expected sequence and annotation, or tables"):
+        build_corpus(parameters(dataset="repeats-hg38"), tmp_path / "corpus")
+
+
+def test_ready_sequences_come_before_the_dataset_and_are_drawn_by_the_rule(parameters, tmp_path):
+    genes = paper_tables()["train_validation.csv"]
+    (tmp_path / "all.csv").write_bytes(genes)
+    given = parameters(train_sequences=str(tmp_path / "all.csv"), split="family", test_share=0.5, seed=2)
+    corpus = build_corpus(given, tmp_path / "corpus")
+    assert [len(corpus.indices(name)) for name in ("train", "validation", "test")] == [1, 1, 2]
+    assert corpus.info["held_out"]["test"] == "50% of the genes, drawn at random by seed 2"
+    assert corpus.genes["family"].nunique() == 4
+
+
+@pytest.mark.parametrize("biotypes", ["", "all"])
+def test_all_types_of_genes_up_to_a_length(parameters, tmp_path, biotypes):
+    given = parameters(biotypes=biotypes, max_length=1000, split="random", validation_share=0.2, test_share=0.2)
+    corpus = build_corpus(given, tmp_path / "corpus")
+    assert [len(corpus.indices(name)) for name in ("train", "validation", "test")] == [26, 8, 8]
+    assert corpus.genes["type"].value_counts().head(2).to_dict() == {"miRNA": 14, "misc_RNA": 8}
+    assert np.diff(corpus.offsets).max() <= 1000
+    assert set(leakage(corpus)["type"]) > {"all", "misc_RNA"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"train_sequences": "a.fa", "fasta": "b.fa"}, "train_sequences and fasta are both given"),
+        ({"test_sequences": "a.fa"}, "train_sequences is empty, but other sequences are given"),
+        ({"fasta": "a.fa,b.fa", "annotation": "a.gtf"}, "one annotation a FASTA: found 2 and 1 files"),
+        ({"split": "contigs"}, "split='contigs': no such rule"),
+        ({"split": "family", "family_method": "blast"}, "family_method='blast': no such method"),
+    ],
+)
+def test_parameters_that_do_not_go_together_are_refused(parameters, tmp_path, given, message):
+    with pytest.raises(InputError, match=message):
+        build_corpus(parameters(**given), tmp_path / "corpus")
+
+
+@pytest.fixture
+def detecting(tmp_path):
+    """A run of 08_detect_mutations on a corpus, with its defaults and others on top."""
+    defaults = {name: p.default for name, p in declared_parameters("08_detect_mutations").items()}
+
+    def on(corpus, **others):
+        run = Run("08_detect_mutations", defaults | {"out": str(tmp_path / "out")} | others)
+        run.corpus = corpus
+        return run
+
+    return on
+
+
+@pytest.fixture
+def short_genes(tmp_path):
+    """Forty ready sequences of 100 to 139 bases."""
+    random = np.random.default_rng(1)
+    lines = [f">g{n}\n{''.join(random.choice(list('ACGT'), 100 + n))}\n" for n in range(40)]
+    (tmp_path / "genes.fa").write_text("".join(lines))
+    return load_sequences(tmp_path / "short", train=tmp_path / "genes.fa")
+
+
+def test_pairs_of_stretches_know_the_place_of_a_lone_substitution(detecting, corpus):
+    pairs = build_pairs(detecting(corpus, genes=5, length=200, edits="1,2", indel_edits="3"))
+    assert pairs.groupby(["kind", "edits"], sort=False).size().to_dict() == {
+        ("substitution", 1): 5,
+        ("substitution", 2): 5,
+        ("insertion", 3): 5,
+        ("deletion", 3): 5,
+    }
+    assert pairs["place"].notna().tolist() == [True] * 5 + [False] * 15
+    for pair in pairs[:5].itertuples():
+        (at,) = [n for n, (a, b) in enumerate(zip(pair.real, pair.mutated, strict=True)) if a != b]
+        assert decode(corpus.all_codes[pair.place - at : pair.place - at + 200]) == pair.real
+        gene = np.searchsorted(corpus.offsets, pair.place, side="right") - 1
+        assert pair.group == corpus.genes["locus"][gene]
+
+
+def test_the_published_pairs_are_of_whole_genes_where_these_are_short(detecting, corpus, short_genes):
+    run = detecting(short_genes, published_draws=30, published_most="1,5")
+    pairs = build_published_pairs(run)
+    assert pairs["most"].value_counts().to_dict() == {1: 30, 5: 30}
+    assert set(pairs["real"]) <= set(short_genes.sequences("test")) and not run.notes
+    run = detecting(corpus, published_draws=4, published_most="1")
+    assert build_published_pairs(run)["real"].str.len().max() == run.length
+    assert run.notes == ["test genes are longer than 1,000 bases: the published protocol is run on the stretches"]
+
+
+def test_sections_are_left_out_when_nothing_is_asked_for(detecting, corpus):
+    for others in ({"published_draws": 0, "variants": 0}, {"pairs": "mine.tsv"}):
+        run = detecting(corpus, **others)
+        assert build_published_pairs(run).empty and build_variant_pairs(run).empty
+
+
+def test_variants_that_disagree_with_the_corpus_are_left_out_and_listed(detecting, corpus, sample, tmp_path):
+    lines = gzip.decompress(sample["snps.vcf.gz"].read_bytes()).decode().splitlines()
+    test = [line.split("\t") for line in lines if line.startswith("chr22")]
+    for fields in test[::5]:
+        fields[3] = next(base for base in "ACGT" if base not in (fields[3], fields[4]))
+    (tmp_path / "some.vcf").write_text("\n".join("\t".join(fields) for fields in test))
+    run = detecting(corpus, variants=1000, variants_dataset=str(tmp_path / "some.vcf"))
+    pairs = build_variant_pairs(run)
+    wrong = run.data["variants"]["not_the_reference_allele"]
+    assert wrong and set(wrong) <= {fields[2] for fields in test[::5]}
+    assert pairs["id"].nunique() == run.data["variants"]["in_test_genes"] - len(wrong) == 75 - len(wrong)
+    assert set(pairs["id"]).isdisjoint(wrong)
+    assert f"{len(wrong)} of which left out since the gene doesn't have the reference allele" in run.notes[0]
+
+    for fields in test:
+        fields[3], fields[4] = fields[4], fields[3]
+    (tmp_path / "other.vcf").write_text("\n".join("\t".join(fields) for fields in test))
+    with pytest.raises(InputError, match="check that both are of the same assembly"):
+        build_variant_pairs(detecting(corpus, variants_dataset=str(tmp_path / "other.vcf")))
+
+
+def test_a_dataset_without_variants_is_refused_and_genes_without_them_are_noted(detecting, corpus, short_genes):
+    with pytest.raises(InputError, match="chr19-chr22: the dataset holds no variants"):
+        build_variant_pairs(detecting(corpus, variants_dataset="chr19-chr22"))
+    run = detecting(short_genes)
+    assert build_variant_pairs(run).empty
+    assert run.notes == [
+        "snps.vcf.gz: 0 variants in test genes, 0 of which left out since the gene doesn't have the reference allele; "
+        "0 scored"
+    ]
