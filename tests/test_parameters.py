@@ -14,6 +14,7 @@ from dnastudy.study.parameters import (
     declared_parameters,
     language_model,
     load_profile,
+    upstream,
 )
 
 
@@ -92,8 +93,39 @@ def test_profiles_hold_only_what_the_notebooks_declare(name):
     assert {job.split("/")[0] for job in jobs} == {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
 
 
-def test_profiles_run_the_same_jobs():
-    assert list(load_profile("smoke")) == list(load_profile("laptop")) == list(load_profile("paper"))
+def test_a_larger_profile_runs_what_a_smaller_one_does_and_every_notebook_runs_in_each():
+    smoke, laptop, paper = (list(load_profile(name)) for name in ("smoke", "laptop", "paper"))
+    assert set(smoke) < set(laptop) < set(paper)
+    assert {job.split("/")[0] for job in smoke} == {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
+
+
+JOBS = {
+    "01_extract_genes": {},
+    "01_extract_genes/short": {},
+    "04_train_language_model/ngram": {"corpus": "", "model": "ngram"},
+    "04_train_language_model/lstm": {"corpus": "", "model": "lstm"},
+    "04_train_language_model/short_lstm": {"corpus": "01_extract_genes/short", "model": "lstm"},
+    "05_compare_models": {"corpus": "", "models": "", "published": "01_extract_genes/short, 01_extract_genes"},
+    "07_generate_genes": {"corpus": "", "models": "04_train_language_model/lstm"},
+}
+
+
+def test_what_a_job_reads_is_named_or_follows_from_the_corpus():
+    main, short = "01_extract_genes", "01_extract_genes/short"
+    assert upstream(JOBS, main) == {}
+    assert upstream(JOBS, "04_train_language_model/short_lstm") == {"corpus": [short]}
+    assert upstream(JOBS, "05_compare_models") == {
+        "corpus": [main],
+        "models": ["04_train_language_model/ngram", "04_train_language_model/lstm"],
+        "published": [short, main],
+    }
+    assert upstream(JOBS, "07_generate_genes") == {"corpus": [main], "models": ["04_train_language_model/lstm"]}
+
+
+def test_a_job_that_is_named_and_not_there_is_refused():
+    jobs = JOBS | {"07_generate_genes": {"models": "04_train_language_model/lstn"}}
+    with pytest.raises(InputError, match="models names 04_train_language_model/lstn, .* '04_train_language_model/lstm'"):
+        upstream(jobs, "07_generate_genes")
 
 
 @pytest.mark.parametrize(
