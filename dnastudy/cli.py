@@ -136,8 +136,10 @@ def _read_config(path: Path) -> dict:
     if path.suffix == ".json":
         config = read_json(path)
     else:
-        import yaml
-
+        try:
+            import yaml
+        except ImportError:
+            raise InputError(f"{path}: pyyaml, which reads YAML, is not installed; give the same as .json") from None
         try:
             config = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -95,8 +95,8 @@ def test_one_hot():
 
 
 def test_too_few_loci_are_refused():
-    message = "3 sequences of 3 and 9 real ones of 9 are of loci of their own; expected at least 5"
+    message = "9 real sequences from 9 loci and 3 others from 3; to tell them apart, expected at least 5"
     with pytest.raises(InputError, match=message):
         tell_apart(["ACGT"] * 9, ["ACGT"] * 3)
-    with pytest.raises(InputError, match="9 sequences of 9 and 2 real ones of 9"):
+    with pytest.raises(InputError, match="9 real sequences from 2 loci and 9 others from 9"):
         tell_apart(["ACGT"] * 9, ["ACGT"] * 9, groups=([0] * 8 + [1], range(9)))

@@ -119,7 +119,7 @@ def test_ready_sequences_have_no_splice_sites_or_repeats(tmp_path, corpus):
         ({"train": ["A"]}, "set 'train': that name is a reference's"),
         (
             {"made": ["ACGT"] * 3},
-            "3 sequences of 3 and .* real ones of 20 are of loci of their own; expected at least 5",
+            "20 real sequences from .* loci and 3 others from 3; .* expected at least 5",
         ),
     ],
 )

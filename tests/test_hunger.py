@@ -13,7 +13,7 @@ from dnastudy.tasks.text import SymbolNgram, fetch_text, read_text, spread
 
 NGRAM = {"kind": "ngram", "order": 4}
 LSTM = {"kind": "lstm", "layers": 1, "width": 16}
-GPT = {"kind": "gpt", "layers": 1, "width": 16, "heads": 2, "context": 256}
+GPT = {"kind": "gpt", "layers": 1, "width": 16, "heads": 2, "context": 256}  # the longest passage
 TRAINING = {"steps": 6, "batch": 4, "window": 32, "validate_every": 2, "validation_windows": 4, "patience": 4}
 
 
@@ -84,8 +84,9 @@ def test_an_unknown_word_is_paid_for(spoken, tmp_path):
 )
 def test_networks_learn_from_any_of_them(material, model, tmp_path, request):
     material = request.getfixturevalue(material)
-    runs = sweep(material, model, [300, 10**6], [0, 1], out=tmp_path, training=TRAINING, device="cpu")
-    assert sorted(set(runs["size"])) == [300]  # what 6 x 4 x 32 symbols can't cover isn't tried
+    training = TRAINING | {"window": model.get("context", 32)}
+    runs = sweep(material, model, [300, 10**6], [0, 1], out=tmp_path, training=training, device="cpu")
+    assert sorted(set(runs["size"])) == [300]  # what 6 x 4 windows can't cover isn't tried
     assert runs["limited"].all()  # six steps aren't enough to stop getting better
     assert set(runs.groupby("seed")["seen"].first() > 300) == {True}
     first, second = (part["bits"].to_numpy() for _, part in runs.groupby("seed"))
@@ -140,3 +141,8 @@ def test_nothing_to_sweep_is_refused(genes, tmp_path):
         sweep(genes, NGRAM, [1000], [], out=tmp_path)
     with pytest.raises(InputError, match=r"lstm of bases: 0 sizes and 1 seeds; .*steps x batch x window"):
         sweep(genes, LSTM, [10_000], [0], out=tmp_path, training=TRAINING)
+
+
+def test_a_transformer_is_not_judged_beyond_the_windows_it_learnt_from(genes, tmp_path):
+    with pytest.raises(InputError, match="judged on 256 positions at once, and trained on windows of 32; make these"):
+        sweep(genes, GPT, [300], [0], out=tmp_path, training=TRAINING)

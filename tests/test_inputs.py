@@ -170,6 +170,13 @@ def test_the_published_pairs_are_of_whole_genes_where_these_are_short(detecting,
     assert run.notes == ["test genes are longer than 1,000 bases: the published protocol is run on the stretches"]
 
 
+def test_letters_of_own_pairs_that_are_not_scored_are_counted(detecting, corpus, tmp_path):
+    (tmp_path / "mine.csv").write_text("id,real,mutated\na,ACGUN,ACGT\nb,ACGT,ACGA\n")
+    run = detecting(corpus, pairs=str(tmp_path / "mine.csv"))
+    assert build_pairs(run)["group"].tolist() == ["a", "b"]
+    assert run.notes == ["2 letters of the pairs aren't A, C, G or T; they are read as unknown and not scored"]
+
+
 def test_sections_are_left_out_when_nothing_is_asked_for(detecting, corpus):
     for others in ({"published_draws": 0, "variants": 0}, {"pairs": "mine.tsv"}):
         run = detecting(corpus, **others)

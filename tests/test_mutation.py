@@ -83,12 +83,6 @@ def test_bases_after_a_models_last_position_do_not_count():
     assert discriminate(model, ["ACGTA"], ["AC"])[["bases_real", "bases_mutated"]].to_numpy().tolist() == [[3, 2]]
 
 
-def test_an_end_symbol_may_be_scored_too():
-    judged = discriminate(Uniform(), ["AC"], ["ACG"], include_end=True)
-    assert judged["ll_real"].tolist() == pytest.approx([-3 * np.log(5)])
-    assert judged[["bases_real", "bases_mutated"]].to_numpy().tolist() == [[3, 4]]
-
-
 def test_by_probability_a_model_that_knows_nothing_wins_all_insertions_and_no_deletion():
     drawn = make_published_pairs([GENE, GENE[:50]], most=1, draws=300, seed=1)
     growth = drawn["mutated"].str.len() - drawn["real"].str.len()

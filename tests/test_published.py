@@ -5,7 +5,13 @@ import pytest
 
 from dnastudy.models import build
 from dnastudy.models.training import digests
-from dnastudy.tasks.published import PUBLISHED_ACCURACY, PUBLISHED_PERPLEXITY, fit_published, score_protocol
+from dnastudy.tasks.published import (
+    PUBLISHED_ACCURACY,
+    PUBLISHED_PERPLEXITY,
+    fit_published,
+    published_name,
+    score_protocol,
+)
 
 
 def test_published_figures():
@@ -50,5 +56,8 @@ def test_a_neural_column_is_filled_by_a_model_of_the_published_form_and_this_cor
     scored = score_protocol(corpus, {"a": tuned, "b": published}, orders=(2,))
     rows = scored[scored["model"] == "Transformer"]
     assert len(rows) == len(corpus.indices("test")) and rows["symbols"].max() == 1023
-    published.trained_on = {"codes.npy": "another"}
+    assert (published_name(published, corpus), published_name(tuned, corpus)) == ("Transformer", None)
+    for trained_on in ({"codes.npy": "another"}, {}):
+        published.trained_on = trained_on
+        assert published_name(published, corpus) is None
     assert "Transformer" not in set(score_protocol(corpus, {"b": published}, orders=(2,))["model"])

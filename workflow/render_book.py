@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import math
 import os
 import re
@@ -59,11 +60,14 @@ def render(jobs: Iterable[str], run: Path, output: Path = BOOK) -> Path:
 
 def contents(jobs: list[str]) -> str:
     """The table of contents: ``book/_toc.yml`` with a line for each run of a notebook that runs several times."""
-    runs = {job.split("/")[0]: [] for job in jobs}
-    for job in jobs:
-        runs[job.split("/")[0]].append(job)
     template = jinja2.Template((BOOK / "_toc.yml").read_text(encoding="utf-8"), trim_blocks=True, lstrip_blocks=True)
-    return template.render(runs=runs)
+    return template.render(runs=by_notebook(jobs))
+
+
+def by_notebook(jobs: Iterable[str]) -> dict[str, list[str]]:
+    """The jobs of each notebook, in order."""
+    jobs = list(jobs)
+    return {name: [job for job in jobs if job.split("/")[0] == name] for name in {job.split("/")[0] for job in jobs}}
 
 
 def chapters(toc: str) -> set[str]:
@@ -78,13 +82,16 @@ def assemble(run: Path, jobs: list[str], source: Path) -> None:
     for job in jobs:
         target = source / "chapters" / f"{job}.ipynb"
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run / f"{job}.ipynb", target)
+        target.write_text(chapter(run, job), encoding="utf-8")
         for figure in (run / job).glob("*.svg"):
             (source / "figures" / job).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(figure, source / "figures" / job / figure.name)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.globals |= Numbers(run, jobs).functions()
+    toc = contents(jobs)
     for page in BOOK.glob("*.md"):
+        if not re.search(rf"(root|file): {page.stem}$", toc, re.MULTILINE):
+            continue  # it tells of runs that this profile doesn't have
         try:
             text = environment.from_string(page.read_text(encoding="utf-8")).render()
         except jinja2.TemplateError as error:
@@ -92,10 +99,23 @@ def assemble(run: Path, jobs: list[str], source: Path) -> None:
         (source / page.name).write_text(text, encoding="utf-8")
     for name in ("_config.yml", "references.bib"):
         shutil.copyfile(BOOK / name, source / name)
-    (source / "_toc.yml").write_text(contents(jobs), encoding="utf-8")
+    (source / "_toc.yml").write_text(toc, encoding="utf-8")
     shutil.copytree(BOOK / "_static", source / "_static")
     (source / "extra").mkdir()
     shutil.copyfile(_mathjax(), source / "extra" / "tex-svg.js")
+
+
+def chapter(run: Path, job: str) -> str:
+    """An executed notebook; in one of several runs of a notebook, figures are labelled with the run's name too."""
+    text = (run / f"{job}.ipynb").read_text(encoding="utf-8")
+    if "/" not in job:
+        return text
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        figure = cell["metadata"].get("mystnb", {}).get("figure", {})
+        if "name" in figure:
+            figure["name"] += "-" + job.split("/")[1].replace("_", "-")
+    return json.dumps(notebook)
 
 
 def build(source: Path, output: Path) -> None:
@@ -111,17 +131,25 @@ def build(source: Path, output: Path) -> None:
         raise InputError("Jupyter Book stopped:\n" + "\n".join(told or lines[-20:]))
 
 
+class Records(dict):
+    """The records of a run by job; a page that asks for a job that isn't there is told so."""
+
+    def __missing__(self, job: str) -> dict:
+        raise jinja2.TemplateRuntimeError(f"the run has no {job}")
+
+
 class Numbers:
     """What a prose page may ask for: numbers, tables and figures of a run, never typed by hand."""
 
     def __init__(self, run: Path, jobs: list[str]):
         self.run = run
-        self.records = {job: load_record(run / job) for job in jobs}
+        self.records = Records({job: load_record(run / job) for job in jobs})
 
     def functions(self) -> dict:
         return {
             "number": self.number,
             "interval": self.interval,
+            "count": self.count,
             "parameter": lambda job, name: self.records[job]["parameters"][name],
             "data": lambda job: self.records[job]["data"],
             "table": self.table,
@@ -133,16 +161,22 @@ class Numbers:
             "archives": lambda name: ", ".join(f"`{file}`" for file in load_manifest(name).archives),
             "machine": self.machine,
             "profile": self.run.name,
+            "runs": by_notebook(self.records),
         }
 
     def number(self, job: str, metric: str, form: str = ".3f") -> str:
         """One metric of a record, in a format of Python's."""
         return format(self._metric(job, metric)["value"], form)
 
-    def interval(self, job: str, metric: str, form: str = ".3f") -> str:
-        """A metric with its 95% interval."""
+    def interval(self, job: str, metric: str, form: str = ".3f", *, ends: bool = False) -> str:
+        """A metric with its 95% interval, or the two ends alone."""
         value = self._metric(job, metric)
-        return f"{value['value']:{form}} ({value['low']:{form}} to {value['high']:{form}})"
+        between = f"{value['low']:{form}} {'and' if ends else 'to'} {value['high']:{form}}"
+        return between if ends else f"{value['value']:{form}} ({between})"
+
+    def count(self, job: str, metric: str) -> int:
+        """How many loci, pairs or runs a metric rests on."""
+        return self._metric(job, metric)["n"]
 
     def _metric(self, job: str, metric: str) -> dict:
         if metric not in self.records[job]["metrics"]:

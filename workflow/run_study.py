@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dnastudy.files import InputError
 from dnastudy.genes import fetch
-from dnastudy.study.parameters import PROJECT, load_profile
+from dnastudy.study.parameters import DATASETS, PROJECT, load_profile
 
 sys.path.insert(0, str(Path(__file__).parent))
 from render_book import render
@@ -46,13 +46,15 @@ def main() -> int:
 
 
 def fetch_data(jobs: dict) -> None:
-    """Fetch what the extraction will read, here rather than in its notebook, so that the progress bars are seen."""
+    """Fetch what the notebooks will read, here rather than in them, so that the progress bars are seen."""
+    readers: dict[str, str] = {}
     for job, parameters in jobs.items():
-        for field in ("dataset", "repeats"):
-            name = parameters.get(field)
-            if name and not Path(name).exists():
-                files = fetch(name)
-                print(f"data: {name}: {len(files)} files, verified ({job} reads them)", flush=True)
+        for field in DATASETS:
+            readers.setdefault(parameters.get(field, ""), job)
+    for name, job in readers.items():
+        if name and not Path(name).exists():
+            files = fetch(name)
+            print(f"data: {name}: {len(files)} files, verified ({job} reads them)", flush=True)
 
 
 def execute(profile: str, results: Path, cores: int, engine: list[str]) -> None:

@@ -121,7 +121,7 @@ class NgramModel(CausalModel):
 
     @property
     def size(self) -> int:
-        """How many numbers were learnt: n-grams that occur, those above order 13 as often as they do, and weights."""
+        """How many numbers were learnt: n-grams that occur, and weights; above order 13 each 12-gram as often as it does."""
         counts = self._counted()
         if isinstance(counts, PaddedCounts):
             return int(np.count_nonzero(counts.table)) + len(counts.keys)

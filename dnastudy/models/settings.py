@@ -27,7 +27,7 @@ class TrainingConfig:
     Attributes
     ----------
     steps, epochs
-        Optimiser steps; with ``sampling="genes"`` and ``epochs`` above 0, so many passes over the genes instead.
+        Optimiser steps; with ``epochs`` above 0, so many passes over the training genes instead.
     batch, accumulate
         Rows in a step, whatever the number of processes; pieces that a step's rows are computed in, one after
         the other, to need less memory.

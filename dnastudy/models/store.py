@@ -173,4 +173,5 @@ def check_value(what: str, value: object, default: object, *, least: int = 0) ->
     if not right:
         number = f"number, {least} or more"
         form = {int: f"a whole {number}", float: f"a {number}", str: "a word", bool: "true or false"}
-        raise InputError(f"{what} = {value!r}; expected {form[expected]}")
+        hint = " (without quotes; YAML wants the dot of 1.0e-3)" if expected is float and isinstance(value, str) else ""
+        raise InputError(f"{what} = {value!r}; expected {form[expected]}{hint}")

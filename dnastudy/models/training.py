@@ -78,6 +78,8 @@ def train_from_config(
             raise InputError(f"configuration: {name!r} is no part of it; {nearest(name, ('model', 'training'))}")
     if not isinstance(config.get("model"), dict):
         raise InputError("configuration: no 'model' in it; expected for example {'model': {'kind': 'lstm'}}")
+    if not isinstance(config.get("training") or {}, dict):
+        raise InputError("configuration: 'training' is no mapping; expected for example {'training': {'steps': 1000}}")
     settings = TrainingConfig.from_dict(config.get("training") or {})
     out = Path(out)
     corpus = Corpus.load(corpus)

@@ -38,7 +38,7 @@ class CorpusSource:
     """
 
     def __init__(self, corpus: Corpus, config: TrainingConfig):
-        _spans(corpus, "validation")
+        corpus.indices("validation")
         self.corpus, self.config = corpus, config
         self.spans = training_spans(corpus, config.train_bases, config.seed)
         self._codes = np.asarray(corpus.all_codes)
@@ -139,7 +139,7 @@ def training_spans(corpus: Corpus, bases: int = 0, seed: int = 0) -> np.ndarray:
     InputError
         When there are no training genes, or fewer bases than asked for.
     """
-    spans = _spans(corpus, "train")
+    spans = corpus.spans("train")
     if not bases:
         return spans
     spans = np.random.default_rng(seed).permutation(spans)
@@ -157,7 +157,7 @@ def validation_set(corpus: Corpus, config: TrainingConfig) -> tuple[Tensor, Tens
 
     Bases are the only targets. Shorter windows come last.
     """
-    spans, count = _spans(corpus, "validation"), config.validation_windows
+    spans, count = corpus.spans("validation"), config.validation_windows
     inputs, targets = cut_windows(corpus.all_codes, spans, count, config.window, [_VALIDATION_SEED])
     order = torch.argsort((inputs == PAD).sum(1), stable=True)
     return inputs[order], targets.masked_fill(targets == SEP, IGNORED)[order]
@@ -232,10 +232,3 @@ def _cut(
     inputs = np.full_like(targets, CLS)
     inputs[:, 1:] = _INPUTS[found[:, :-1]]
     return torch.from_numpy(inputs), torch.from_numpy(targets)
-
-
-def _spans(corpus: Corpus, split: str) -> np.ndarray:
-    spans = corpus.spans(split)
-    if not len(spans):
-        raise InputError(f"{corpus.folder}: no {split} genes; extract it with a {split} split")
-    return spans

@@ -63,7 +63,7 @@ def build_corpus(parameters: dict, out: Path):
         validation=parameters["validation_share"],
         test=parameters["test_share"],
         **rules,
-        repeats=_repeats(parameters["repeats"]) or repeats,
+        repeats=_member(parameters["repeats"], "intervals") if parameters["repeats"] else repeats,
     )
 
 
@@ -93,10 +93,15 @@ def build_pairs(run):
     import pandas as pd
 
     from dnastudy.tasks import make_pairs, read_pairs
+    from dnastudy.tasks.likelihood import known_bases
     from dnastudy.tasks.pairs import substituted_places
 
     if run.pairs:
-        return read_pairs(run.pairs).assign(group=lambda pairs: pairs["id"], place=pd.Series(dtype="Int64"))
+        pairs = read_pairs(run.pairs)
+        letters = pd.concat([pairs["real"], pairs["mutated"]])
+        if unknown := letters.str.len().sum() - known_bases(letters).sum():
+            run.note(f"{unknown:,} letters of the pairs aren't A, C, G or T; they are read as unknown and not scored")
+        return pairs.assign(group=pairs["id"], place=pd.Series(dtype="Int64"))
     stretches = _stretches(run)
     run.note_fewer("genes", len(stretches))
     design = [
@@ -267,18 +272,9 @@ def _member(value: str, kind: str) -> Path:
     from dnastudy.genes import fetch
     from dnastudy.genes.manifest import load_manifest
 
-    if Path(value).exists():
+    if Path(value).is_file():
         return Path(value).resolve()
     name = next((name for name, member in load_manifest(value).members.items() if member.kind == kind), None)
     if name is None:
         raise InputError(f"{value}: the dataset holds no {kind}; name another, or a file of your own")
     return fetch(value, members=[name])[name]
-
-
-def _repeats(value: str) -> Path | None:
-    """A BED or Parquet file of repeats, given by path or as the name of a manifest with one."""
-    from dnastudy.genes import fetch
-
-    if not value or Path(value).exists():
-        return Path(value).resolve() if value else None
-    return next(iter(fetch(value).values()))

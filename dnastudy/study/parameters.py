@@ -143,6 +143,8 @@ def load_profile(name: str | Path) -> dict[str, dict]:
     return jobs
 
 
+DATASETS = ("dataset", "repeats", "text", "variants_dataset")  # parameters that may name a manifest
+
 MODEL_FIELDS = {
     "ngram": ("order", "smoothing", "reverse_complement"),
     "lstm": ("form", "layers", "width", "embedding", "dropout"),

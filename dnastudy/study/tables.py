@@ -250,10 +250,9 @@ def published_accuracy_table(accuracy: pd.DataFrame, models: Mapping[str, object
     The rows of ``accuracy`` without interval, with published (mean of the paper's three seeds), published_low and
     published_high (their range); missing where the paper has none.
     """
-    names = {kind: name for name, kind in NEURAL.items()}
     rows = []
     for row in accuracy.drop(columns="interval").to_dict("records"):
-        name = names.get(models[row["model"]].kind, row["model"])
+        name = NEURAL.get(models[row["model"]].kind, row["model"])
         seeds = PUBLISHED_ACCURACY.get((row["score"], name, row["most"]), (math.nan,))
         rows.append(
             row

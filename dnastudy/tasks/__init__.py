@@ -31,6 +31,7 @@ __getattr__ = lazy(
         "PUBLISHED_PERPLEXITY": "published",
         "PUBLISHED_ACCURACY": "published",
         "fit_published": "published",
+        "published_name": "published",
         "score_protocol": "published",
     },
 )

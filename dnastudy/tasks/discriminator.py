@@ -72,8 +72,8 @@ def tell_apart(
     sizes = [len(np.unique(names)) for names in numbers]
     if min(sizes) < folds:
         raise InputError(
-            f"{sizes[1]} sequences of {len(other)} and {sizes[0]} real ones of {len(real)} are of loci of their own; "
-            f"expected at least {folds} of each to tell them apart. Take more sequences"
+            f"{len(real)} real sequences from {sizes[0]} loci and {len(other)} others from {sizes[1]}; to tell them "
+            f"apart, expected at least {folds} loci of each. Take more sequences"
         )
     split = _assign_folds(*numbers, folds, seed)
     everything = [*real, *other]

@@ -210,6 +210,11 @@ def sweep(
     sizes = sorted({min(size or material.total, material.total) for size in sizes})
     if model["kind"] != "ngram":
         config = TrainingConfig.from_dict(training or {})
+        if model.get("context", 0) > config.window:
+            raise InputError(
+                f"{model['kind']} of {material.unit}: judged on {model['context']} positions at once, and trained on "
+                f"windows of {config.window}; make these as long, or the held-out ones shorter"
+            )
         sizes = [size for size in sizes if size <= config.steps * config.batch * config.window]
     if not sizes or not seeds:
         raise InputError(

@@ -29,7 +29,6 @@ def discriminate(
     score: Literal["perplexity", "probability"] = "perplexity",
     ties: float = 0.5,
     both_strands: bool = False,
-    include_end: bool = False,
 ) -> pd.DataFrame:
     """Score pairs: the model is right where the real sequence scores better than the mutated one.
 
@@ -47,9 +46,6 @@ def discriminate(
         What an equal score counts: a half here, 0 in Ihtiyar & Ozgur 2024.
     both_strands
         Score the reverse complements too, and compare the means of both strands.
-    include_end
-        Score one end symbol a sequence too, as the n-grams of Ihtiyar & Ozgur 2024 do, and count it among the
-        bases.
 
     Returns
     -------
@@ -61,9 +57,9 @@ def discriminate(
     InputError
         When the lists differ in length, a score is unknown, or a sequence has no known base.
     """
-    scored = _score(model, real, mutated, include_end)
+    scored = _score(model, real, mutated)
     if both_strands:
-        scored[OPPOSITE] = _score(model, _reversed(real), _reversed(mutated), include_end)[GIVEN]
+        scored[OPPOSITE] = _score(model, _reversed(real), _reversed(mutated))[GIVEN]
     return scored.assign(correct=judge(scored, score=score, ties=ties, both_strands=both_strands))
 
 
@@ -119,7 +115,8 @@ def score_pairs(
     both_strands
         Kinds of pairs that are scored on the opposite strand too.
     include_end
-        Names of models that score an end symbol too.
+        Names of models that score one end symbol a sequence too, as the n-grams of Ihtiyar & Ozgur 2024 do, and
+        count it among the bases.
 
     Returns
     -------
@@ -198,7 +195,7 @@ def strata_of_places(
     return pd.concat(parts, ignore_index=True)
 
 
-def _score(model, real: Sequence[str], mutated: Sequence[str], include_end: bool) -> pd.DataFrame:
+def _score(model, real: Sequence[str], mutated: Sequence[str], include_end: bool = False) -> pd.DataFrame:
     """Nats and known bases of pairs, each distinct sequence scored once."""
     import pandas as pd
 

@@ -59,7 +59,7 @@ PUBLISHED_ACCURACY = {
 
 MLE_ORDERS = range(1, 7)
 LAPLACE_ORDERS = range(6, 9)
-NEURAL = {"Transformer": "gpt", "LSTM": "lstm"}
+NEURAL = {"gpt": "Transformer", "lstm": "LSTM"}  # the paper's names of our kinds
 
 
 def fit_published(corpus: Corpus, names: Collection[str] | None = None) -> dict[str, NgramModel]:
@@ -77,6 +77,12 @@ def fit_published(corpus: Corpus, names: Collection[str] | None = None) -> dict[
         for name, (order, smoothing) in kinds.items()
         if names is None or name in names
     }
+
+
+def published_name(model: CausalModel, corpus: Corpus) -> str | None:
+    """What the paper calls a model, if that is of the published form and was trained on this very corpus."""
+    same = bool(model.trained_on) and all(corpus.info["files"].get(file) == digest for file, digest in model.trained_on.items())
+    return NEURAL.get(model.kind) if same and model.config.get("form") == "as_published" else None
 
 
 def score_protocol(
@@ -111,13 +117,11 @@ def score_protocol(
     for name, model in fit_published(corpus).items():
         # NLTK pads no unigrams, so that a 1-gram has no end to score.
         rows[name] = (-model.log_likelihood(codes, include_end=model.order > 1), bases + (model.order > 1))
-    for name, kind in NEURAL.items():
-        for model in (models or {}).values():
-            as_published = model.kind == kind and model.config.get("form") == "as_published"
-            if as_published and all(corpus.info["files"][file] == digest for file, digest in model.trained_on.items()):
-                values = model.base_log_likelihoods(codes)
-                scored = np.array([np.count_nonzero(~np.isnan(one)) for one in values])
-                rows[name] = (-np.array([np.nansum(one, dtype=np.float64) for one in values]), scored)
+    for model in (models or {}).values():
+        if name := published_name(model, corpus):
+            values = model.base_log_likelihoods(codes)
+            scored = np.array([np.count_nonzero(~np.isnan(one)) for one in values])
+            rows[name] = (-np.array([np.nansum(one, dtype=np.float64) for one in values]), scored)
     for name, model in fit_floors(corpus, orders, copy=True).items():
         rows[name if name == "copy" else f"interpolated {name}"] = (-model.log_likelihood(codes), bases)
     locus = corpus.genes["locus"].to_numpy()[genes]

@@ -14,7 +14,7 @@ from dnastudy.study import load_profile, load_record
 from dnastudy.study.parameters import PROJECT
 
 sys.path.insert(0, str(PROJECT / "workflow"))
-from render_book import chapters, render
+from render_book import chapters, contents, render
 
 ARCHIVE = PROJECT / "book" / "archive" / "laptop"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -23,15 +23,23 @@ KNOWN_MESSAGES = ("Got invalid theme mode",)
 FIGURES = {
     "index": 1,
     "chapters/01_extract_genes": 2,
+    "chapters/01_extract_genes/short": 2,
+    "chapters/01_extract_genes/short_family": 2,
     "chapters/02_train_tokenizers": 2,
     "chapters/04_train_language_model/ngram": 1,
+    "chapters/04_train_language_model/ngram_rc": 1,
     "chapters/04_train_language_model/lstm": 1,
+    "chapters/04_train_language_model/lstm_seed1": 1,
+    "chapters/04_train_language_model/lstm_seed2": 1,
+    "chapters/04_train_language_model/lstm_rc": 1,
     "chapters/04_train_language_model/gpt": 1,
-    "chapters/05_compare_models": 2,
-    "chapters/07_generate_genes": 3,
-    "chapters/08_detect_mutations": 2,
+    "chapters/04_train_language_model/gpt_published": 1,
+    "chapters/05_compare_models": 3,
+    "chapters/06_measure_data_hunger": 3,
+    "chapters/07_generate_genes": 8,
+    "chapters/08_detect_mutations": 5,
 }
-PROSE = ("train", "methods", "data", "rerun", "runs", "references")
+PROSE = ("train", "claims", "methods", "data", "rerun", "runs", "references")
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +100,10 @@ def written(html):
 
 
 def test_the_table_of_contents_names_every_job_of_the_study():
-    assert chapters() == set(load_profile("laptop"))
+    for profile in ("smoke", "laptop", "paper"):
+        jobs = list(load_profile(profile))
+        assert chapters(contents(jobs)) == set(jobs)
+    assert "file: claims" in contents(jobs) and "file: claims" not in contents(list(load_profile("smoke")))
 
 
 def test_every_page_is_there_and_no_other(html):
