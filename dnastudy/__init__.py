@@ -1,8 +1,33 @@
 """A reproducible study of DNA language models: genes > tokens > models > tasks > study."""
 
+import hashlib
+import os
 from importlib import import_module
+from pathlib import Path
 
 __version__ = "0.1.0"
+
+
+def _keep_compiled_code_apart() -> None:
+    """Give numba a cache of its own for each state of the package.
+
+    A compiled function is compiled again when its file changes, but not when a function that it calls in another
+    file does: after an update, old code would go on computing under a new version's name.
+    """
+    state = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        state.update(path.read_bytes())
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = caches / "dnastudy" / "numba" / state.hexdigest()[:12]
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return  # numba finds a place of its own
+        os.environ["NUMBA_CACHE_DIR"] = str(folder)
+
+
+_keep_compiled_code_apart()
 
 
 def lazy(package: str, where: dict[str, str]):

@@ -22,9 +22,9 @@ from the index that pip is configured for.
 """
 
 _TRAIN = """
-Train one model on a corpus folder. It needs no more than torch, numpy and safetensors (and pyyaml, if the
-configuration is YAML), so that it also runs on a bare GPU node. Interrupted, the same command goes on from
-the last checkpoint.
+Train one model on a corpus folder. It needs no more than torch, numpy and safetensors (an n-gram numba and
+scipy too, and a configuration in YAML pyyaml), so that it also runs on a bare GPU node. Interrupted, the same
+command goes on from the last checkpoint.
 
   dnastudy train --config lstm.yaml --corpus results/laptop/01_extract_genes --out my_lstm
   torchrun --nproc-per-node 4 -m dnastudy train ...    the same on four GPUs, or four processes

@@ -139,6 +139,14 @@ def test_train_refuses_a_configuration_that_is_none(tmp_path, trained, capsys, n
     assert trained == []
 
 
+def test_yaml_without_its_reader(tmp_path, trained, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "c.yaml").write_text("model: {kind: lstm}")
+    assert cli.main(["train", "--config", str(tmp_path / "c.yaml"), "--corpus", "c", "--out", "m"]) == 1
+    assert "c.yaml: pyyaml, which reads YAML, is not installed; give the same as .json" in capsys.readouterr().err
+    assert trained == []
+
+
 @pytest.mark.parametrize(
     "raised, code, line",
     [

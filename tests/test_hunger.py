@@ -139,6 +139,8 @@ def test_an_interrupted_sweep_goes_on(genes, tmp_path, monkeypatch):
 def test_nothing_to_sweep_is_refused(genes, tmp_path):
     with pytest.raises(InputError, match="ngram of bases: 1 sizes and 0 seeds; give one or more of each"):
         sweep(genes, NGRAM, [1000], [], out=tmp_path)
+    with pytest.raises(InputError, match="ngram of bases: size -5; expected 1 or more, or 0 for all"):
+        sweep(genes, NGRAM, [1000, -5], [0], out=tmp_path)
     with pytest.raises(InputError, match=r"lstm of bases: 0 sizes and 1 seeds; .*steps x batch x window"):
         sweep(genes, LSTM, [10_000], [0], out=tmp_path, training=TRAINING)
 

@@ -160,6 +160,20 @@ def test_pairs_of_stretches_know_the_place_of_a_lone_substitution(detecting, cor
         assert pair.group == corpus.genes["locus"][gene]
 
 
+def test_genes_too_short_for_the_edits_are_left_out(detecting, short_genes):
+    run = detecting(short_genes, genes=8, length=150, edits="110", kinds="substitution")
+    pairs = build_pairs(run)
+    assert pairs["real"].str.len().min() > 110 and pairs["place"].isna().all() and pairs["group"].notna().all()
+    assert run.notes[-1].endswith("test genes hold no more than 110 known bases, too few to edit: left out")
+    with pytest.raises(InputError, match=r"500 edits in a sequence of 1.. known bases"):
+        build_pairs(detecting(short_genes, genes=8, edits="500"))
+
+
+def test_pairs_of_no_kind_are_refused(detecting, corpus):
+    with pytest.raises(InputError, match="no pair to make: name one or more kinds"):
+        build_pairs(detecting(corpus, kinds=""))
+
+
 def test_the_published_pairs_are_of_whole_genes_where_these_are_short(detecting, corpus, short_genes):
     run = detecting(short_genes, published_draws=30, published_most="1,5")
     pairs = build_published_pairs(run)
@@ -178,7 +192,11 @@ def test_letters_of_own_pairs_that_are_not_scored_are_counted(detecting, corpus,
 
 
 def test_sections_are_left_out_when_nothing_is_asked_for(detecting, corpus):
-    for others in ({"published_draws": 0, "variants": 0}, {"pairs": "mine.tsv"}):
+    for others in (
+        {"published_draws": 0, "variants": 0},
+        {"published_most": "", "variants": -1},
+        {"pairs": "mine.tsv"},
+    ):
         run = detecting(corpus, **others)
         assert build_published_pairs(run).empty and build_variant_pairs(run).empty
 

@@ -15,7 +15,7 @@ from dnastudy.files import InputError
 from dnastudy.genes import encode
 from dnastudy.models import load
 from dnastudy.models.counts import flat
-from dnastudy.models.ngram import NgramModel
+from dnastudy.models.ngram import NgramModel, stretches
 
 SEQUENCES = st.lists(st.text("ACGTN", max_size=40), min_size=1, max_size=6)
 
@@ -268,3 +268,16 @@ def test_empty_input_and_empty_sequence():
     assert model.log_likelihood([]).shape == (0,)
     assert model.base_log_likelihoods(["", "A"])[0].shape == (0,)
     assert model.log_likelihood([""]).tolist() == [0.0]
+
+
+def test_a_long_sequence_is_summed_in_stretches_that_overlap_by_the_context(monkeypatch):
+    assert [piece.tolist() for piece in stretches(np.array([[0, 5], [5, 6]]), 2, size=3)] == [
+        [[0, 0, 3, 0]],
+        [[0, 1, 5, 3]],
+        [[1, 5, 6, 5]],
+    ]
+    text = "".join(np.random.default_rng(0).choice(list("ACGTN"), 500, p=[0.3, 0.2, 0.2, 0.25, 0.05]))
+    model = NgramModel(4).fit([text])
+    whole = model.log_likelihood([text, "", "ACG"], include_end=True)
+    monkeypatch.setattr(stretches, "__defaults__", (7,))
+    np.testing.assert_allclose(model.log_likelihood([text, "", "ACG"], include_end=True), whole, rtol=1e-7)

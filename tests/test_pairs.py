@@ -112,6 +112,15 @@ def test_in_turn_a_base_may_be_edited_twice_and_the_real_sequence_come_back():
     assert all(mutate("CC", edits=2, kinds=["substitution"], seed=s).count("C") == 0 for s in range(50))
 
 
+def test_in_turn_a_gene_shorter_than_its_edits_may_grow_and_never_runs_out():
+    mutated = [mutate("ACG", edits=8, seed=seed, in_turn=True) for seed in range(300)]
+    assert min(map(len, mutated)) >= 1 and max(map(len, mutated)) > 6
+    with pytest.raises(InputError, match="8 edits in a sequence of 3 known bases"):
+        mutate("ACG", edits=8, kinds=["deletion"], seed=0, in_turn=True)
+    with pytest.raises(InputError, match="1 edits in a sequence of 0 known bases"):
+        mutate("NN", edits=1, seed=0, in_turn=True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -113,7 +113,7 @@ def test_an_error_ends_both_processes(corpus, tmp_path):
     process = start(config, corpus, tmp_path / "out")
     _, said = process.communicate(timeout=100)
     assert process.returncode == 1
-    assert "dnastudy: error: step 2: loss nan" in said
+    assert "dnastudy: error: step 1: validation nan bits/base at learning rate 1e+30" in said
     assert not (tmp_path / "out" / "config.json").exists()
 
 

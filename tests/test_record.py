@@ -95,6 +95,11 @@ def test_lists_come_between_commas():
         run.listed("floors", int)
 
 
+def test_intervals_need_a_resample():
+    with pytest.raises(InputError, match="resamples=0: expected at least 1"):
+        start("05_compare_models", parameters(resamples=0)).bootstrap  # noqa: B018 -- the look-up is the test
+
+
 def test_models_need_distinct_names(tmp_path):
     run = start("05_compare_models", parameters(models="a/lstm, b/lstm", corpus="c"))
     with pytest.raises(InputError, match="two folders have the same name"):

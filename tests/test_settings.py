@@ -14,7 +14,7 @@ from dnastudy.models.settings import TrainingConfig, learning_rate
         ({"lerning_rate": 1}, r"'lerning_rate' is no setting of it; did you mean 'learning_rate'\?"),
         ({"steps": 0}, "steps = 0; expected a whole number, 1 or more"),
         ({"steps": 1.5}, "steps = 1.5; expected a whole number"),
-        ({"learning_rate": "1e-3"}, "learning_rate = '1e-3'; expected a number"),
+        ({"learning_rate": "1e-3"}, r"learning_rate = '1e-3'; expected a number, 0 or more \(.* the dot of 1.0e-3"),
         ({"accumulate": True}, "accumulate = True; expected a whole number"),
         ({"compile": 1}, "compile = 1; expected true or false"),
         ({"patience": -1}, "patience = -1; expected a whole number, 0 or more"),

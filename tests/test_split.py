@@ -156,7 +156,9 @@ def test_leakage_by_type_and_length_of_match(small):
 
 
 def test_coverage_is_a_histogram_of_shares(small):
-    table = coverage(small, bins=4).query("split == 'test'")
+    by_type = coverage(small, bins=4).query("split == 'test'")
+    assert by_type.groupby("type")["genes"].sum().drop("all").sum() == 3
+    table = by_type[by_type["type"] == "all"]
     assert table["genes"].tolist() == [1, 1, 0, 1]
     assert table["high"].tolist() == [0.25, 0.5, 0.75, 1]
     assert table["share_genes"].sum() == 1

@@ -137,6 +137,12 @@ def test_an_n_gram_counts_by_hand():
     assert found == pytest.approx([first[0], after_0[2], first[1], first[1]])  # nothing was seen after 2
 
 
+def test_a_size_below_one_word_is_refused(texts):
+    text = texts["words"]
+    with pytest.raises(InputError, match="no symbol in the training text; take a larger part"):
+        SymbolNgram(2, 501).fit(text.symbols, text.subset(1, 0), text.spans["validation"])
+
+
 def test_a_source_draws_windows_of_its_subset_by_the_step(texts):
     text = texts["characters"]
     config = SimpleNamespace(batch=6, window=50, validation_windows=4, seed=3)

@@ -14,6 +14,8 @@ from periodic_corpus import periodic_corpus
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes import Corpus
 from dnastudy.models import build, load
+from dnastudy.models.checkpoint import locked
+from dnastudy.models.neural import IGNORED
 from dnastudy.models.training import (
     TrainingConfig,
     bits_per_symbol,
@@ -22,6 +24,7 @@ from dnastudy.models.training import (
     use_bf16,
 )
 from dnastudy.models.windows import CorpusSource, validation_set
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE
 
 LSTM = {"kind": "lstm", "layers": 2, "width": 16, "embedding": 8, "dropout": 0.1}
 SMALL = {
@@ -362,6 +365,13 @@ def test_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(corpus, tmp_
     assert [row["step"] for row in history] == [5, 10, 12]
 
 
+def test_validation_that_is_no_number_stops_too(corpus, tmp_path):
+    model = build(LSTM, device="cpu")
+    model.register_forward_hook(lambda model, _, output: output if model.training else (output[0] * math.nan, None))
+    with pytest.raises(InputError, match=r"step 5: validation nan bits/base at learning rate 0.00\d+; the last good"):
+        fit(model, corpus, tmp_path)
+
+
 def test_log_lines(corpus, tmp_path, capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     fit(build(LSTM), corpus, tmp_path, progress=True)
@@ -376,6 +386,8 @@ def test_log_lines(corpus, tmp_path, capsys, monkeypatch):
 def test_bad_configuration(corpus, tmp_path):
     with pytest.raises(InputError, match="'modle' is no part of it; did you mean 'model'"):
         train_from_config({"modle": {}}, corpus, tmp_path)
+    with pytest.raises(InputError, match="'training' is no mapping"):
+        train_from_config({"model": LSTM, "training": ["steps"]}, corpus, tmp_path)
     with pytest.raises(InputError, match="no 'model' in it"):
         train_from_config({"training": {}}, corpus, tmp_path)
 
@@ -420,3 +432,18 @@ def test_training_needs_torch_numpy_and_safetensors_alone(corpus, tmp_path):
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert len(found.stdout.strip()) == len("['ACGTA']")
+
+
+def test_two_n_grams_into_one_folder_at_once_are_refused(corpus, tmp_path):
+    with locked(tmp_path / "model" / "checkpoint"), pytest.raises(InputError, match="another run is training there"):
+        train_from_config({"model": {"kind": "ngram", "order": 2}}, corpus, tmp_path / "model")
+
+
+def test_whole_genes_are_validated_once_each(corpus):
+    config = TrainingConfig(sampling="genes", window=1000, validation_windows=3)
+    corpus = Corpus.load(corpus)
+    inputs, targets = CorpusSource(corpus, config).validation()
+    spans = corpus.spans("validation")
+    lengths = np.minimum(spans[:, 1] - spans[:, 0], 1000)
+    assert (targets != IGNORED).sum(1).tolist() == sorted(lengths.tolist(), reverse=True)
+    assert (inputs[:, 0] == CLS).all() and int(targets.max()) < FIRST_BASE + 4

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from dnastudy.files import InputError
-from dnastudy.study.parameters import PROJECT
+from dnastudy.study.parameters import PROJECT, load_profile
 
 sys.path.insert(0, str(PROJECT / "workflow"))
 import archive_run
 import render_book
 import run_notebook
+import run_study
 from clean_notebook import clean
 
 
@@ -78,12 +79,19 @@ def test_the_graph_follows_the_parameters():
     for block in done.stdout.split("\nrule ")[1:]:
         rule, rest = block.split(":", 1)
         rules[rule] = rest
-    assert len(rules) == 9  # eight jobs and `all`
+    assert len(rules) == 10  # nine jobs and `all`
     assert "results/never/01_extract_genes/record.json" in rules["02_train_tokenizers"]
     comparison = rules["05_compare_models"].split("output:")[0]
     assert [m for m in ("ngram", "lstm", "gpt") if f"04_train_language_model/{m}/record.json" in comparison] == [
         "ngram", "lstm", "gpt",
     ]  # fmt: skip
+
+
+def test_each_dataset_that_a_notebook_reads_is_fetched_once_and_beforehand(monkeypatch):
+    asked = []
+    monkeypatch.setattr(run_study, "fetch", lambda name: asked.append(name) or {})
+    run_study.fetch_data(load_profile("laptop"))
+    assert asked == ["chr19-chr22", "repeats-hg38", "king-james"]
 
 
 def test_an_unfinished_run_is_neither_archived_nor_rendered(tmp_path):

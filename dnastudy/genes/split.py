@@ -220,15 +220,18 @@ def coverage(corpus: Corpus, k: int = 31, *, bins: int = 10) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        split, low, high (share of bases; the last bin takes in its end), genes, share_genes (of the split's).
+        For each held-out split first of type "all", then of each gene type: split, type, low, high (share of
+        bases; the last bin takes in its end), genes, share_genes (of those of the split and type).
     """
     table = _held_out(corpus, k)
     edges = np.linspace(0, 1, bins + 1)
     parts = []
-    for split, part in table.groupby("split", observed=True):
+    for (split, kind), part in pd.concat([table.assign(type="all"), table]).groupby(
+        ["split", "type"], observed=True, sort=False
+    ):
         genes = np.histogram(part["shared"] / part["bases"], edges)[0]
-        row = {"split": split, "low": edges[:-1], "high": edges[1:], "genes": genes, "share_genes": genes / len(part)}
-        parts.append(pd.DataFrame(row))
+        row = {"split": split, "type": kind, "low": edges[:-1], "high": edges[1:]}
+        parts.append(pd.DataFrame(row | {"genes": genes, "share_genes": genes / len(part)}))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from dnastudy.models.counts import Sequences, both_strands, extended, flat, next_bases
-from dnastudy.models.ngram import NgramModel, total_log_likelihood
+from dnastudy.models.ngram import NgramModel
 
 LONG, SHORT = 20, 16  # bases that must match for a pointer to be taken; SHORT only where there is none
 ORDER = 12  # of the n-gram model beside it
@@ -88,9 +88,12 @@ class CopyModel:
 
     def log_likelihood(self, sequences: Sequences, *, include_end: bool = False) -> np.ndarray:
         """Log-probability of whole sequences, float64 [n], nats; ``include_end`` adds the end symbol."""
-        return total_log_likelihood(
-            self.base_log_likelihoods(sequences), self.ngram.end_probability if include_end else None
-        )
+        per_base = self.base_log_likelihoods(sequences)
+        totals = np.array([np.nansum(values, dtype=np.float64) for values in per_base], dtype=np.float64)
+        if include_end:
+            end, known = self.ngram.end_probability, np.array([np.count_nonzero(~np.isnan(v)) for v in per_base])
+            totals += known * np.log1p(-end) + np.log(end)
+        return totals
 
     def _guess(self, codes: np.ndarray) -> tuple[np.ndarray, ...]:
         """What is guessed and expected at each base.

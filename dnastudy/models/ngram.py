@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numba
@@ -33,6 +34,7 @@ from dnastudy.models.padded import PaddedCounts, count_padded, next_padded, scor
 SMOOTHINGS = ("interpolated", "mle", "laplace")
 
 _TOGETHER = 64  # bases that are scored at once
+_STRETCH = 1 << 22  # bases whose scores are held at once where only their sum is wanted
 
 
 class NgramModel(CausalModel):
@@ -121,7 +123,7 @@ class NgramModel(CausalModel):
 
     @property
     def size(self) -> int:
-        """How many numbers were learnt: n-grams that occur, and weights; above order 13 each 12-gram as often as it does."""
+        """How many numbers were learnt: n-grams that occur and weights; above order 13, 12-grams count every time."""
         counts = self._counted()
         if isinstance(counts, PaddedCounts):
             return int(np.count_nonzero(counts.table)) + len(counts.keys)
@@ -148,8 +150,15 @@ class NgramModel(CausalModel):
         """Log-probability of whole sequences, float64 [n], nats; ``include_end`` adds the end symbol."""
         codes, spans = flat(sequences)
         if self.smoothing == "interpolated":
-            per_base = self.base_log_likelihoods((codes, spans))
-            return total_log_likelihood(per_base, self.end_probability if include_end else None)
+            totals, known = np.zeros(len(spans)), np.zeros(len(spans), dtype=np.int64)
+            for pieces in stretches(spans, self.order - 1):
+                per_base = self.base_log_likelihoods((codes, pieces[:, 1:3]))
+                for (number, begin, _, new), values in zip(pieces, per_base, strict=True):
+                    totals[number] += np.nansum(values[new - begin :], dtype=np.float64)
+                    known[number] += np.count_nonzero(~np.isnan(values[new - begin :]))
+            if include_end:
+                totals += known * np.log1p(-self.end_probability) + np.log(self.end_probability)
+            return totals
         symbols = self._score_symbols(codes, spans)
         known = [codes[start:end] < 4 for start, end in spans]
         totals = [values[:-1][bases].sum() for values, bases in zip(symbols, known, strict=True)]
@@ -298,13 +307,24 @@ class NgramModel(CausalModel):
         return torch.from_numpy(probabilities).log(), recent
 
 
-def total_log_likelihood(per_base: list[np.ndarray], end_probability: float | None = None) -> np.ndarray:
-    """Sums, float64 [n], of the bases' log-probabilities; with the end symbol's too, if its probability is given."""
-    totals = np.array([np.nansum(values, dtype=np.float64) for values in per_base], dtype=np.float64)
-    if end_probability is None:
-        return totals
-    bases = np.array([np.count_nonzero(~np.isnan(values)) for values in per_base])
-    return totals + bases * np.log1p(-end_probability) + np.log(end_probability)
+def stretches(spans: np.ndarray, context: int, size: int = _STRETCH) -> Iterator[np.ndarray]:
+    """Cut spans into pieces to be scored together, about ``size`` bases at a time, whatever their lengths.
+
+    Yields
+    ------
+    int64 [pieces, 4]: the span's number, where the piece begins and ends, and its first new base. Those before are
+    the ``context`` that the new ones need, and belong to the piece before.
+    """
+    pieces, held = [], 0
+    for number, (start, end) in enumerate(spans):
+        for new in range(start, end, size):
+            pieces.append((number, max(start, new - context), min(new + size, end), new))
+            held += pieces[-1][2] - pieces[-1][1]
+            if held >= size:
+                yield np.array(pieces)
+                pieces, held = [], 0
+    if pieces:
+        yield np.array(pieces)
 
 
 def split_at(values: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:

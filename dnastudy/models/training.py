@@ -84,16 +84,8 @@ def train_from_config(
     out = Path(out)
     corpus = Corpus.load(corpus)
     if config["model"].get("kind") == "ngram":
-        model = build(config["model"])
-        spans = training_spans(corpus, settings.train_bases, settings.seed)
-        held_out = corpus.all_codes, corpus.spans("validation")
-        history = model.fit((corpus.all_codes, spans), validation=held_out).history
-        if history:
-            model.validation_bits_per_base = history[-1]["validation_bits_per_base"]
-        if config.get("training"):
-            _, targets = validation_set(corpus, settings)
-            codes = torch.where(targets >= FIRST_BASE, targets - FIRST_BASE, 4).numpy().astype(np.uint8)
-            model.validation_bits_per_base = math.log2(model.perplexity(list(codes)))
+        with locked(out / "checkpoint"):
+            model, history = _fit_ngram(config, corpus, settings)
     else:
         device = own_device(device)
         with torch.random.fork_rng(devices=[]):
@@ -199,11 +191,8 @@ def train(
             norm = torch.nn.utils.clip_grad_norm_(learnt, config.clip or math.inf)
             loss, stopping = summed.tolist()
             if not math.isfinite(norm):
-                raise InputError(
-                    f"step {run.step + 1}: loss {loss:.4g}, gradient norm {norm.item():.4g} at "
-                    f"learning rate {rate:.3g}; the last good checkpoint is kept in {folder}: lower "
-                    "learning_rate or raise warmup, and train into another folder"
-                )
+                found = f"loss {loss:.4g}, gradient norm {norm.item():.4g}"
+                raise InputError(_diverged(run.step + 1, found, rate, folder))
             optimizer.step()
             optimizer.zero_grad()
             run.count(loss, seen)
@@ -212,7 +201,9 @@ def train(
                 speed = (run.bases - bases) / (time.perf_counter() - seconds)
                 with autocast:
                     cost = bits_per_symbol(model, *held_out, rows) if rank() == 0 else math.nan
-                run.note(told_by_first(cost, device), rate, speed)
+                if not math.isfinite(cost := told_by_first(cost, device)):
+                    raise InputError(_diverged(run.step, f"validation {cost:.4g} bits/base", rate, folder))
+                run.note(cost, rate, speed)
                 seconds, bases = time.perf_counter(), run.bases
             stop = stopping > 0
             if rank() == 0 and (stop or finished(run, config) or run.step % config.checkpoint_every == 0):
@@ -224,6 +215,28 @@ def train(
         model.load_state_dict(run.best)
     model.eval()
     return run.history
+
+
+def _fit_ngram(config: dict, corpus: Corpus, settings: TrainingConfig) -> tuple[CausalModel, list[dict]]:
+    """An n-gram model counted on the training genes, and its history."""
+    model = build(config["model"])
+    spans = training_spans(corpus, settings.train_bases, settings.seed)
+    held_out = corpus.all_codes, corpus.spans("validation")
+    history = model.fit((corpus.all_codes, spans), validation=held_out).history
+    if history:
+        model.validation_bits_per_base = history[-1]["validation_bits_per_base"]
+    if config.get("training"):
+        _, targets = validation_set(corpus, settings)
+        codes = torch.where(targets >= FIRST_BASE, targets - FIRST_BASE, 4).numpy().astype(np.uint8)
+        model.validation_bits_per_base = math.log2(model.perplexity(list(codes)))
+    return model, history
+
+
+def _diverged(step: int, found: str, rate: float, folder: Path) -> str:
+    return (
+        f"step {step}: {found} at learning rate {rate:.3g}; the last good checkpoint, if there is one, is kept in "
+        f"{folder}: lower learning_rate or raise warmup, and train into another folder"
+    )
 
 
 def finished(run: Run, config: TrainingConfig) -> bool:

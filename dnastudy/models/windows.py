@@ -66,8 +66,16 @@ class CorpusSource:
         return _cut(self._codes, spans, np.zeros_like(sizes), sizes, config.window, random, **options)
 
     def validation(self) -> tuple[Tensor, Tensor]:
-        """The validation windows: see :func:`validation_set`."""
-        return validation_set(self.corpus, self.config)
+        """The validation windows (see :func:`validation_set`), or with whole genes each validation gene once."""
+        if self.config.sampling == "windows":
+            return validation_set(self.corpus, self.config)
+        spans = self.corpus.spans("validation")
+        sizes = np.minimum(spans[:, 1] - spans[:, 0], self.config.window)
+        longest_first = np.argsort(-sizes, kind="stable")
+        spans, sizes = spans[longest_first], sizes[longest_first]
+        nothing = np.random.default_rng(0)  # neither strand nor place is drawn
+        options = {"end": False, "reverse_complement": False}
+        return _cut(self._codes, spans, np.zeros_like(sizes), sizes, self.config.window, nothing, **options)
 
     def identity(self) -> dict[str, str]:
         """SHA-256 of the corpus: see :func:`digests`."""

@@ -16,6 +16,8 @@ COLOURS = {
     "lstm": "#d55e00",
     "gpt": "#029e73",
     "gru": "#cc78bc",
+    "ngram_rc": "#6db6e8",
+    "lstm_rc": "#f2a07b",
     "train": "#56b4e9",
     "validation": "#de8f05",
     "test": "#7b4fa3",
@@ -160,10 +162,11 @@ def draw_strata(
     """One value by stratum, models side by side. Columns: stratum, model, the value's, low, high."""
     strata = list(dict.fromkeys(scores["stratum"]))
     models = list(dict.fromkeys(scores["model"]))
+    apart = min(0.18, 0.72 / len(models))
     axes = plt.subplots(figsize=(7.2, 4))[1]
     for number, model in enumerate(models):
         part = scores[scores["model"] == model].set_index("stratum").loc[strata]
-        x = np.arange(len(strata)) + (number - (len(models) - 1) / 2) * 0.18
+        x = np.arange(len(strata)) + (number - (len(models) - 1) / 2) * apart
         low, high = part[value] - part["low"], part["high"] - part[value]
         axes.errorbar(x, part[value], yerr=[low, high], fmt="o", color=colour(model), label=model, lw=2)
     axes.set_xticks(range(len(strata)), [s.replace(" ", "\n", 1) for s in strata])

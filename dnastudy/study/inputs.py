@@ -109,6 +109,13 @@ def build_pairs(run):
         for kind in run.listed("kinds")
         for edits in run.listed("edits" if kind == "substitution" else "indel_edits", int)
     ]
+    if not design:
+        raise InputError("no pair to make: name one or more kinds, and a number of edits for each")
+    most = max(edits for _, edits in design)
+    enough = known_bases(stretches["real"]) > most
+    if 0 < enough.sum() < len(enough):
+        run.note(f"{(~enough).sum()} test genes hold no more than {most} known bases, too few to edit: left out")
+        stretches = stretches[enough].reset_index(drop=True)
     parts = [
         make_pairs(stretches["real"], edits=edits, kinds=[kind], seed=run.seed + number, ids=stretches["id"]).assign(
             group=stretches["locus"], place=lambda pairs: stretches["start"] + substituted_places(pairs)
@@ -132,7 +139,7 @@ def build_published_pairs(run):
     from dnastudy.tasks import make_published_pairs
     from dnastudy.tasks.pairs import LONGEST_GENE
 
-    if run.pairs or not run.published_draws:
+    if run.pairs or run.published_draws < 1 or not run.listed("published_most"):
         return pd.DataFrame()
     chosen = _named(run.corpus, whole_genes(run.corpus, "test"))
     if chosen["real"].str.len().max() > LONGEST_GENE:
@@ -166,7 +173,7 @@ def build_variant_pairs(run):
     from dnastudy.genes import place_variants, read_variants
     from dnastudy.tasks import make_variant_pairs
 
-    if run.pairs or not run.variants:
+    if run.pairs or run.variants < 1:
         return pd.DataFrame()
     path = _member(run.variants_dataset, "variants")
     test = run.corpus.genes["contig"].iloc[run.corpus.indices("test")]

@@ -151,6 +151,8 @@ class Run:
     @property
     def bootstrap(self) -> dict:
         """How intervals are drawn, as keyword arguments: resamples and seed."""
+        if self.parameters["resamples"] < 1:
+            raise InputError(f"resamples={self.parameters['resamples']}: expected at least 1")
         return {"resamples": self.parameters["resamples"], "seed": self.parameters["seed"]}
 
     def listed(self, name: str, kind: type = str) -> list:

@@ -87,9 +87,7 @@ def seed_table(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "runs", "mean", "lowest", "highest", "sd"])
 
 
-def floors_not_beaten(
-    scored: dict[str, pd.DataFrame], floors: list[str], *, resamples: int, seed: int
-) -> pd.DataFrame:
+def floors_not_beaten(scored: dict[str, pd.DataFrame], floors: list[str], *, resamples: int, seed: int) -> pd.DataFrame:
     """Pairs of a model and a floor in a stratum where the model isn't better on the same windows.
 
     A model is better where the interval of the paired difference, resampled over loci, lies below zero.

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
@@ -26,8 +26,8 @@ KINDS = ("ngram", "lstm", "gru", "gpt")
 UNITS = ("bases", *english.UNITS)
 
 
-class Material(Protocol):
-    """What a curve is measured on: `Genes` or `English`.
+class Genes:
+    """The training genes of a corpus, and windows of its test genes.
 
     Attributes
     ----------
@@ -45,29 +45,6 @@ class Material(Protocol):
         Bits per base or character when every symbol is equally likely (and an unknown word spelt out).
     """
 
-    unit: str
-    total: int
-    alphabet: int
-    amounts: np.ndarray
-    groups: np.ndarray
-    uniform: float
-
-    def identity(self) -> dict:
-        """What decides the outcome beside the settings, as plain values."""
-
-    def count(self, order: int, size: int, seed: int) -> np.ndarray:
-        """Bits of each window under an n-gram of ``size`` bases or characters, drawn by ``seed``; float64."""
-
-    def source(self, size: int, config: TrainingConfig) -> object:
-        """Windows of a subset for `dnastudy.models.train`."""
-
-    def judge(self, model: NeuralModel) -> np.ndarray:
-        """Bits of each window under a neural model; float64."""
-
-
-class Genes:
-    """The training genes of a corpus, and windows of its test genes: a `Material`."""
-
     unit, alphabet, uniform = "bases", 4, 2.0
 
     def __init__(self, corpus: Corpus, windows: pd.DataFrame):
@@ -77,10 +54,12 @@ class Genes:
         self.amounts = known_bases(corpus.cut(windows)).astype(np.float64)
 
     def identity(self) -> dict:
+        """What decides the outcome beside the settings, as plain values."""
         places = self.windows[["start", "end"]].to_numpy(dtype=np.int64)
         return {"corpus": self.corpus.info["files"], "windows": hashlib.sha256(places.tobytes()).hexdigest()}
 
     def count(self, order: int, size: int, seed: int) -> np.ndarray:
+        """Bits of each window under an n-gram of ``size`` bases or characters, drawn by ``seed``; float64."""
         from dnastudy.models import NgramModel
         from dnastudy.models.windows import training_spans
 
@@ -88,17 +67,19 @@ class Genes:
         return self.judge(NgramModel(order).fit((codes, spans), validation=(codes, self.corpus.spans("validation"))))
 
     def source(self, size: int, config: TrainingConfig) -> object:
+        """Windows of a subset for `dnastudy.models.train`."""
         from dnastudy.models.windows import CorpusSource
 
         return CorpusSource(self.corpus, config)
 
     def judge(self, model) -> np.ndarray:
+        """Bits of each window under a model; float64."""
         scored = score_windows(model, self.corpus, self.windows, strata=())
         return np.bincount(scored["window"], weights=scored["bits"], minlength=len(self.windows))
 
 
 class English:
-    """The training chapters of a text, and passages of its test chapters: a `Material`.
+    """The training chapters of a text, and passages of its test chapters; it has what `Genes` has.
 
     Parameters
     ----------
@@ -160,7 +141,7 @@ def read_curves(curves: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def sweep(
-    material: Material,
+    material: Genes | English,
     model: dict,
     sizes: Sequence[int],
     seeds: Sequence[int],
@@ -207,6 +188,8 @@ def sweep(
 
     from dnastudy.models import TrainingConfig
 
+    if (least := min(sizes, default=0)) < 0:
+        raise InputError(f"{model['kind']} of {material.unit}: size {least}; expected 1 or more, or 0 for all there is")
     sizes = sorted({min(size or material.total, material.total) for size in sizes})
     if model["kind"] != "ngram":
         config = TrainingConfig.from_dict(training or {})
@@ -254,7 +237,7 @@ def _finished(path: Path, identity: dict) -> dict | None:
 
 
 def _run(
-    material: Material,
+    material: Genes | English,
     model: dict,
     size: int,
     seed: int,

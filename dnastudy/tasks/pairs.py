@@ -55,7 +55,7 @@ def mutate(
         The seed, or a sequence of integers that make one.
     in_turn
         Each edit goes into what the one before it left, as in the paper: a base may be edited twice, and the
-        real sequence may come back.
+        real sequence may come back. A short one may grow or shrink; should no base be left, all is drawn anew.
 
     Raises
     ------
@@ -67,7 +67,8 @@ def mutate(
         raise InputError(f"edit kinds {tuple(kinds)}; expected one or more of {', '.join(KINDS)}")
     known = np.count_nonzero(as_codes(sequence) < 4)
     room = known - ("deletion" in kinds)
-    if edits < 0 or (set(kinds) != {"insertion"} and edits > room):
+    grows = set(kinds) == {"insertion"} or (in_turn and "insertion" in kinds and known > 0)
+    if edits < 0 or (edits > room and not grows):
         raise InputError(
             f"{edits} edits in a sequence of {known} known bases; expected 0 to {max(room, 0)}: "
             "ask for fewer edits, or leave out the shortest sequences"
@@ -79,8 +80,11 @@ def mutate(
         mutated = real
         for together in drawn[:, None] if in_turn else [drawn]:
             mutated = _edited(mutated, together, rng)
-        if edits == 0 or in_turn or mutated != real:
-            return mutated
+            if in_turn and not (as_codes(mutated) < 4).any():
+                break  # nothing is left to edit, or to score: all is drawn anew
+        else:
+            if edits == 0 or in_turn or mutated != real:
+                return mutated
 
 
 def make_pairs(

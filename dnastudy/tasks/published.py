@@ -81,8 +81,10 @@ def fit_published(corpus: Corpus, names: Collection[str] | None = None) -> dict[
 
 def published_name(model: CausalModel, corpus: Corpus) -> str | None:
     """What the paper calls a model, if that is of the published form and was trained on this very corpus."""
-    same = bool(model.trained_on) and all(corpus.info["files"].get(file) == digest for file, digest in model.trained_on.items())
-    return NEURAL.get(model.kind) if same and model.config.get("form") == "as_published" else None
+    if not model.trained_on or model.config.get("form") != "as_published":
+        return None
+    same = all(corpus.info["files"].get(file) == digest for file, digest in model.trained_on.items())
+    return NEURAL.get(model.kind) if same else None
 
 
 def score_protocol(

@@ -217,6 +217,8 @@ class SymbolNgram:
         from scipy.optimize import minimize_scalar
 
         coded, first = _joined(symbols, spans)
+        if not len(coded):
+            raise InputError("n-gram: no symbol in the training text; take a larger part of it")
         context = np.zeros(len(coded), dtype=np.int64)
         contexts, known = 1, np.arange(len(coded))  # known: the symbols that have a long enough context
         for _ in range(self.order):
