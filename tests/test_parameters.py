@@ -126,6 +126,9 @@ def test_a_job_that_is_named_and_not_there_is_refused():
     jobs = JOBS | {"07_generate_genes": {"models": "04_train_language_model/lstn"}}
     with pytest.raises(InputError, match=r"models names 04_train_language_model/lstn, .*did you mean"):
         upstream(jobs, "07_generate_genes")
+    jobs = JOBS | {"07_generate_genes": {"models": "04_train_language_model/lstm,my_model"}}
+    with pytest.raises(InputError, match="names jobs and other folders"):
+        upstream(jobs, "07_generate_genes")
 
 
 @pytest.mark.parametrize(

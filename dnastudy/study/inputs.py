@@ -148,7 +148,7 @@ def build_published_pairs(run):
     locus = dict(zip(chosen["id"], chosen["locus"], strict=True))
     parts = [
         make_published_pairs(
-            chosen["real"], most=most, draws=run.published_draws, seed=run.seed, ids=chosen["id"]
+            chosen["real"], most=most, draws=run.published_draws, seed=run.seed + most, ids=chosen["id"]
         ).assign(most=most, group=lambda pairs: pairs["id"].map(locus))
         for most in run.listed("published_most", int)
     ]

@@ -203,7 +203,10 @@ def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
         for part in named:
             if part not in jobs and part.split("/")[0] in notebooks:
                 raise InputError(f"{job}: {name} names {part}, which isn't in the profile; {nearest(part, jobs)}")
-        if named and all(part in jobs for part in named):
+        inside = [part in jobs for part in named]
+        if any(inside) and not all(inside):
+            raise InputError(f"{job}: {name} names jobs and other folders ({value}); name either, not both")
+        if any(inside):
             found[name] = named
     corpora = [name for name in jobs if name.startswith("01_")]
     if jobs[job].get("corpus") == "" and corpora:

@@ -101,7 +101,8 @@ def score_protocol(
     corpus
         Short genes, split as the paper did or otherwise.
     models
-        Trained models; those of the published form that were trained on this corpus stand for the paper's.
+        Trained models; those of the published form that were trained on this corpus stand for the paper's. The
+        log-likelihoods of several runs of one are averaged.
     orders
         Of the interpolated n-grams that are added.
 
@@ -119,11 +120,11 @@ def score_protocol(
     for name, model in fit_published(corpus).items():
         # NLTK pads no unigrams, so that a 1-gram has no end to score.
         rows[name] = (-model.log_likelihood(codes, include_end=model.order > 1), bases + (model.order > 1))
-    for model in (models or {}).values():
-        if name := published_name(model, corpus):
-            values = model.base_log_likelihoods(codes)
-            scored = np.array([np.count_nonzero(~np.isnan(one)) for one in values])
-            rows[name] = (-np.array([np.nansum(one, dtype=np.float64) for one in values]), scored)
+    named = [(published_name(model, corpus), model) for model in (models or {}).values()]
+    for name in dict.fromkeys(name for name, _ in named if name):
+        of_runs = [model for other, model in named if other == name]
+        nats = -np.mean([model.log_likelihood(codes) for model in of_runs], axis=0)
+        rows[name] = (nats, np.minimum(bases, known_bases([one[: of_runs[0].limit] for one in codes])))
     for name, model in fit_floors(corpus, orders, copy=True).items():
         rows[name if name == "copy" else f"interpolated {name}"] = (-model.log_likelihood(codes), bases)
     locus = corpus.genes["locus"].to_numpy()[genes]
