@@ -52,8 +52,8 @@ def transformers_models(config: dict, device: torch.device) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sequences", type=int, default=64, help="sampled side by side")
-    parser.add_argument("--length", type=int, default=500, help="bases in each")
+    parser.add_argument("--sequences", type=int, default=32, help="sampled side by side")
+    parser.add_argument("--length", type=int, default=250, help="bases in each")
     parser.add_argument("--context", type=int, default=1024, help="of the GPT")
     parser.add_argument("--repeat", type=int, default=1, help="times that each is timed; the median counts")
     arguments = parser.parse_args()

@@ -188,7 +188,7 @@ def compared(what: str, one: Callable[[], float], other: Callable[[], float], go
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="corpus folder (default: the embedded sample's)")
-    parser.add_argument("--steps", type=int, default=100, help="steps timed in each run (default 100)")
+    parser.add_argument("--steps", type=int, default=30, help="steps timed in each run (default 30)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each, taking turns (default 3)")
     parser.add_argument("--precision", default="auto", help="of the comparisons but bf16/fp32 (default auto)")
     parser.add_argument("--only", default="", help="only the comparisons with this in their name")
