@@ -28,7 +28,8 @@ from dnastudy.models.windows import CorpusSource
 
 LSTM = {"kind": "lstm", "layers": 2, "width": 256}
 GPT = {"kind": "gpt", "layers": 4, "width": 256, "heads": 4, "context": 256}
-BATCHES = {"lstm": 16, "gpt": 8}  # those of the laptop profile
+BATCHES = {"lstm": 16, "gpt": 8}  # small, since on two cores many updates are worth more than many windows
+PUBLISHED_BATCH = 64
 WINDOW = 256
 
 
@@ -74,11 +75,18 @@ class PlainBlock(nn.Module):
         return hidden + self.down(functional.gelu(self.up(self.second(hidden))))
 
 
-def ours(model: dict, corpus: Corpus, steps: int, device: str, **settings: object) -> Callable[[], float]:
+def ours(
+    model: dict, corpus: Corpus, steps: int, device: str, batch: int | None = None, **settings: object
+) -> Callable[[], float]:
     """A run of `train` that returns its rate: validated once half-way, which is not counted, and at the end."""
-    batch = BATCHES[model["kind"]]
     config = TrainingConfig(
-        steps=2 * steps, batch=batch, window=WINDOW, warmup=0, validate_every=steps, validation_windows=8, **settings
+        steps=2 * steps,
+        batch=batch or BATCHES[model["kind"]],
+        window=WINDOW,
+        warmup=0,
+        validate_every=steps,
+        validation_windows=8,
+        **settings,
     )
 
     def run() -> float:
@@ -198,15 +206,19 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     steps, precision = arguments.steps, arguments.precision
 
-    def loop(model: dict, precision: str = precision, compile: bool = False) -> Callable[[], float]:
-        return ours(model, corpus, steps, device, precision=precision, compile=compile)
+    def loop(model: dict, precision: str = precision, **settings: object) -> Callable[[], float]:
+        return ours(model, corpus, steps, device, precision=precision, **settings)
 
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus.load(arguments.corpus) if arguments.corpus else sample_corpus(Path(folder))
+        in_both = [
+            ours(LSTM, corpus, max(1, steps // 3), device, PUBLISHED_BATCH, precision=p) for p in ("bf16", "fp32")
+        ]
         pairs = [
             ("LSTM 2x256: train / bare loop", loop(LSTM), bare(LSTM, corpus, steps, device, precision), 0.95),
             ("GPT 4x256: train / bare loop", loop(GPT), bare(GPT, corpus, steps, device, precision), 0.95),
             ("LSTM 2x256: bf16 / fp32", loop(LSTM, "bf16"), loop(LSTM, "fp32"), 1.8),
+            (f"LSTM 2x256, batch {PUBLISHED_BATCH}: bf16 / fp32", *in_both, 1.8),
             ("GPT 4x256: bf16 / fp32", loop(GPT, "bf16"), loop(GPT, "fp32"), math.nan),
             ("GPT 4x256: train / nanoGPT's loop", loop(GPT), plain_gpt(corpus, steps, device, precision), 1.0),
         ]
