@@ -158,6 +158,7 @@ class Numbers:
             "executions": self.executions,
             "not_beaten": self.not_beaten,
             "protocol": self.protocol,
+            "unbeaten": self.unbeaten,
             "archives": lambda name: ", ".join(f"`{file}`" for file in load_manifest(name).archives),
             "machine": self.machine,
             "profile": self.run.name,
@@ -201,6 +202,11 @@ class Numbers:
             f"in the stratum *{row.stratum}* the {row.model} is no better than guessing" for row in strata.itertuples()
         ]
         return "**Floors not beaten:** " + ("; ".join(told) if told else "none") + "."
+
+    def unbeaten(self, model: str, floor: str) -> bool:
+        """Whether a model isn't shown to be better than a floor on all test windows."""
+        frame = pd.read_csv(self.run / "05_compare_models" / "floors_not_beaten.tsv", sep="\t")
+        return bool(len(frame.query("stratum == 'all' and model == @model and floor == @floor")))
 
     def protocol(self) -> str:
         """Perplexity under the published protocol: a row a model, a column a corpus, the paper's first."""
