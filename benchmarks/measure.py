@@ -22,11 +22,12 @@ def timed(call: Callable[[], object], repeat: int = 3) -> float:
     return statistics.median(seconds)
 
 
-def peak_memory_mb_of(target: Callable, *arguments: object) -> tuple[float, float]:
-    """Run a module's function once in a fresh process: its seconds, and the process's peak memory in MB.
+def in_fresh_process(target: Callable, *arguments: object) -> tuple[object, float, float]:
+    """Run a module's function once in a process of its own: its result, its seconds, and the peak memory in MB.
 
-    The peak counts everything that the process holds, imports too. ``target`` and its arguments are pickled
-    on the way. Linux alone tells the peak of a process apart from that of the one that started it.
+    Nothing that an earlier call set or left in memory is there. The peak counts everything that the process
+    holds, imports too. ``target``, its arguments and its result are pickled on the way. Linux alone tells the
+    peak of a process apart from that of the one that started it.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -36,18 +37,18 @@ def peak_memory_mb_of(target: Callable, *arguments: object) -> tuple[float, floa
     try:
         return receiver.recv()
     except EOFError:
-        raise RuntimeError(f"{target.__name__}: its process ended without a result; see above") from None
+        raise RuntimeError("a measured process ended without a result; see above") from None
     finally:
         process.join()
 
 
 def _measure(sender, target: Callable, arguments: tuple) -> None:
     start = time.perf_counter()
-    target(*arguments)
+    result = target(*arguments)
     seconds = time.perf_counter() - start
     status = Path("/proc/self/status").read_text()
     (kilobytes,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-    sender.send((seconds, kilobytes / 1024))
+    sender.send((result, seconds, kilobytes / 1024))
 
 
 def machine() -> str:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measure import machine, peak_memory_mb_of, print_table, timed
+from measure import in_fresh_process, machine, print_table, timed
 
 from dnastudy.genes import Corpus, decode, extract_genes, fetch
 from dnastudy.models import CopyModel, NgramModel
@@ -74,7 +74,7 @@ def rows(corpus: Corpus, nltk_bases: int, repeat: int) -> list[dict]:
     genes = spans(corpus, "train", nltk_bases)
     add("count: NLTK Laplace(8)", bases(genes), nltk_seconds(genes, 8))
     for name in MODELS:
-        _, peak = peak_memory_mb_of(fit_and_score, name, str(corpus.folder))
+        _, _, peak = in_fresh_process(fit_and_score, name, str(corpus.folder))
         count = bases(spans(corpus, "train"))
         if name != "copy model":
             add(f"count: {name}", count, timed(lambda name=name: fit(name, corpus, validation=False), repeat), peak)

@@ -1,6 +1,7 @@
 """How fast models train: the loop against a bare one, bf16 against fp32, nanoGPT's shape, and torch.compile.
 
-Rates are bases a second, validation apart. Compared loops take turns, so that a busy machine slows both.
+Rates are bases a second, validation apart. Compared loops take turns, so that a busy machine slows both, each
+run in a process of its own, so that no setting of one reaches the other.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from measure import machine, print_table
+from measure import in_fresh_process, machine, print_table
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dnastudy.genes import Corpus, extract_genes, fetch
 from dnastudy.models import TrainingConfig, build, train
+from dnastudy.models.memory import keep_freed_memory
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.training import parameter_groups, use_bf16
 from dnastudy.models.windows import CorpusSource
@@ -76,9 +79,9 @@ class PlainBlock(nn.Module):
 
 
 def ours(
-    model: dict, corpus: Corpus, steps: int, device: str, batch: int | None = None, **settings: object
-) -> Callable[[], float]:
-    """A run of `train` that returns its rate: validated once half-way, which is not counted, and at the end."""
+    model: dict, corpus: Path, steps: int, device: str, precision: str, batch: int = 0, compile: bool = False
+) -> float:
+    """The rate of `train`: validated once half-way, which is not counted, and at the end."""
     config = TrainingConfig(
         steps=2 * steps,
         batch=batch or BATCHES[model["kind"]],
@@ -86,51 +89,51 @@ def ours(
         warmup=0,
         validate_every=steps,
         validation_windows=8,
-        **settings,
+        precision=precision,
+        compile=compile,
     )
-
-    def run() -> float:
-        torch.manual_seed(0)
-        with tempfile.TemporaryDirectory() as out:
-            network = build(model, device=device)
-            history = train(network, CorpusSource(corpus, config), out, config, device=device, progress=False)
-        return history[-1]["bases_per_second"]  # of the second half: compiled, warm
-
-    return run
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as out:
+        network = build(model, device=device)
+        history = train(network, CorpusSource(Corpus.load(corpus), config), out, config, device=device, progress=False)
+    return history[-1]["bases_per_second"]  # of the second half: compiled, warm
 
 
-def bare(model: dict, corpus: Corpus, steps: int, device: str, precision: str) -> Callable[[], float]:
-    """The same model, batch and optimiser with nothing else in the loop, the batches drawn beforehand."""
-    config = TrainingConfig(batch=BATCHES[model["kind"]], window=WINDOW)
-    source = CorpusSource(corpus, config)
+def bare(
+    model: dict, corpus: Path, steps: int, device: str, precision: str, batch: int = 0, *, allocator: bool = True
+) -> float:
+    """The rate of the same model, batch and optimiser with nothing else in the loop, the batches drawn beforehand.
+
+    Without ``allocator`` freed memory goes back to the system, as by default.
+    """
+    if allocator:
+        keep_freed_memory()
+    config = TrainingConfig(batch=batch or BATCHES[model["kind"]], window=WINDOW)
+    source = CorpusSource(Corpus.load(corpus), config)
     batches = [tuple(part.to(device) for part in source.draw(step)) for step in range(steps)]
+    torch.manual_seed(0)
+    network = build(model, device=device).train()
+    autocast = autocast_of(device, precision)
+    groups = parameter_groups(list(network.parameters()), config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=device == "cuda")
 
-    def run() -> float:
-        torch.manual_seed(0)
-        network = build(model, device=device).train()
-        autocast = autocast_of(device, precision)
-        groups = parameter_groups(list(network.parameters()), config.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=device == "cuda")
+    def step(inputs: Tensor, targets: Tensor) -> None:
+        with autocast:
+            logits, _ = network(inputs)
+        loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
 
-        def step(inputs: Tensor, targets: Tensor) -> None:
-            with autocast:
-                logits, _ = network(inputs)
-            loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-            optimizer.step()
-            optimizer.zero_grad()
-            loss.item()
-
-        seconds = timed_steps(step, batches)
-        return sum(source.bases(targets) for _, targets in batches) / seconds
-
-    return run
+    seconds = timed_steps(step, batches)
+    return sum(source.bases(targets) for _, targets in batches) / seconds
 
 
-def plain_gpt(corpus: Corpus, steps: int, device: str, precision: str) -> Callable[[], float]:
-    """nanoGPT's published loop: a batch from a memory map, autocast, forward, backward, clip, AdamW."""
-    stream = np.asarray(corpus.all_codes)
+def plain_gpt(corpus: Path, steps: int, device: str, precision: str) -> float:
+    """The rate of nanoGPT's published loop: a batch from a memory map, autocast, forward, backward, clip, AdamW."""
+    stream = np.asarray(Corpus.load(corpus).all_codes)
     batch = BATCHES["gpt"]
 
     def draw() -> tuple[Tensor, Tensor]:
@@ -139,27 +142,24 @@ def plain_gpt(corpus: Corpus, steps: int, device: str, precision: str) -> Callab
         rows = torch.stack(rows).to(device)
         return rows[:, :-1], rows[:, 1:]
 
-    def run() -> float:
-        torch.manual_seed(0)
-        model = PlainGPT(GPT["layers"], GPT["width"], GPT["heads"], GPT["context"]).to(device)
-        autocast = autocast_of(device, precision)
-        groups = parameter_groups(list(model.parameters()), 0.1)
-        optimizer = torch.optim.AdamW(groups, lr=6e-4, betas=(0.9, 0.95), fused=device == "cuda")
+    torch.manual_seed(0)
+    model = PlainGPT(GPT["layers"], GPT["width"], GPT["heads"], GPT["context"]).to(device)
+    autocast = autocast_of(device, precision)
+    groups = parameter_groups(list(model.parameters()), 0.1)
+    optimizer = torch.optim.AdamW(groups, lr=6e-4, betas=(0.9, 0.95), fused=device == "cuda")
+    inputs, targets = draw()
+
+    def step() -> None:
+        nonlocal inputs, targets
+        with autocast:
+            loss = model(inputs, targets)
         inputs, targets = draw()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
-        def step() -> None:
-            nonlocal inputs, targets
-            with autocast:
-                loss = model(inputs, targets)
-            inputs, targets = draw()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-        return steps * batch * WINDOW / timed_steps(step, [()] * steps)
-
-    return run
+    return steps * batch * WINDOW / timed_steps(step, [()] * steps)
 
 
 def autocast_of(device: str, precision: str) -> torch.autocast:
@@ -181,8 +181,8 @@ def timed_steps(step: Callable[..., None], batches: list[tuple]) -> float:
 
 
 def compared(what: str, one: Callable[[], float], other: Callable[[], float], goal: float, repeat: int) -> dict:
-    """Both rates, taking turns, and the median of their ratios."""
-    rates = [(one(), other()) for _ in range(repeat)]
+    """Both rates, taking turns, each in a process of its own, and the median of their ratios."""
+    rates = [(in_fresh_process(one)[0], in_fresh_process(other)[0]) for _ in range(repeat)]
     ratio = statistics.median(first / second for first, second in rates)
     return {
         "comparison": what,
@@ -204,40 +204,59 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the table there too")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    steps, precision = arguments.steps, arguments.precision
-
-    def loop(model: dict, precision: str = precision, **settings: object) -> Callable[[], float]:
-        return ours(model, corpus, steps, device, precision=precision, **settings)
+    precision = arguments.precision
 
     with tempfile.TemporaryDirectory() as folder:
-        corpus = Corpus.load(arguments.corpus) if arguments.corpus else sample_corpus(Path(folder))
-        in_both = [
-            ours(LSTM, corpus, max(1, steps // 3), device, PUBLISHED_BATCH, precision=p) for p in ("bf16", "fp32")
-        ]
+        corpus = arguments.corpus or sample_corpus(Path(folder))
+        common = {"corpus": corpus, "steps": arguments.steps, "device": device}
+        lstm, gpt = ({"model": model, "precision": precision} | common for model in (LSTM, GPT))
+        many = {"batch": PUBLISHED_BATCH, "steps": max(1, arguments.steps // 3)}
+        bf16, fp32 = {"precision": "bf16"}, {"precision": "fp32"}
         pairs = [
-            ("LSTM 2x256: train / bare loop", loop(LSTM), bare(LSTM, corpus, steps, device, precision), 0.95),
-            ("GPT 4x256: train / bare loop", loop(GPT), bare(GPT, corpus, steps, device, precision), 0.95),
-            ("LSTM 2x256: bf16 / fp32", loop(LSTM, "bf16"), loop(LSTM, "fp32"), 1.8),
-            (f"LSTM 2x256, batch {PUBLISHED_BATCH}: bf16 / fp32", *in_both, 1.8),
-            ("GPT 4x256: bf16 / fp32", loop(GPT, "bf16"), loop(GPT, "fp32"), math.nan),
-            ("GPT 4x256: train / nanoGPT's loop", loop(GPT), plain_gpt(corpus, steps, device, precision), 1.0),
+            ("LSTM 2x256: train / bare loop", partial(ours, **lstm), partial(bare, **lstm), 0.95),
+            ("GPT 4x256: train / bare loop", partial(ours, **gpt), partial(bare, **gpt), 0.95),
+            *(
+                row
+                for size, settings in ((BATCHES["lstm"], {}), (PUBLISHED_BATCH, many))
+                for row in (
+                    (
+                        f"LSTM 2x256, batch {size}: bf16 / torch's fp32 loop",
+                        partial(ours, **lstm | settings | bf16),
+                        partial(bare, **lstm | settings | fp32, allocator=False),
+                        1.8,
+                    ),
+                    (
+                        f"LSTM 2x256, batch {size}: bf16 / fp32",
+                        partial(ours, **lstm | settings | bf16),
+                        partial(ours, **lstm | settings | fp32),
+                        math.nan,
+                    ),
+                )
+            ),
+            ("GPT 4x256: bf16 / fp32", partial(ours, **gpt | bf16), partial(ours, **gpt | fp32), math.nan),
+            (
+                "GPT 4x256: train / nanoGPT's loop",
+                partial(ours, **gpt),
+                partial(plain_gpt, **common, precision=precision),
+                1.0,
+            ),
         ]
         if arguments.compile:
             pairs += [
-                ("LSTM 2x256: compiled / not", loop(LSTM, compile=True), loop(LSTM), math.nan),
-                ("GPT 4x256: compiled / not", loop(GPT, compile=True), loop(GPT), math.nan),
+                ("LSTM 2x256: compiled / not", partial(ours, **lstm, compile=True), partial(ours, **lstm), math.nan),
+                ("GPT 4x256: compiled / not", partial(ours, **gpt, compile=True), partial(ours, **gpt), math.nan),
             ]
         rows = [compared(*pair, arguments.repeat) for pair in pairs if arguments.only in pair[0]]
-    print(f"{machine()}; {torch.get_num_threads()} threads, {steps} steps, {arguments.repeat} runs of each")
+    print(f"{machine()}; {torch.get_num_threads()} threads, {arguments.steps} steps, {arguments.repeat} runs of each")
     print_table(rows)
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
 
 
-def sample_corpus(folder: Path) -> Corpus:
+def sample_corpus(folder: Path) -> Path:
     files = fetch("sample", dest=folder / "sample")
     genomes = [files["chr19.fa.gz"], files["chr22.fa.gz"]]
-    return extract_genes(genomes, [files["chr19.gff3.gz"], files["chr22.gtf.gz"]], folder / "corpus")
+    return extract_genes(genomes, [files["chr19.gff3.gz"], files["chr22.gtf.gz"]], folder / "corpus").folder
 
 
 if __name__ == "__main__":

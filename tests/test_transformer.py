@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from dnastudy.files import InputError
 from dnastudy.genes import encode
 from dnastudy.models.neural import POSSIBLE, VOCABULARY
-from dnastudy.models.transformer import Transformer, rotate, rotation
+from dnastudy.models.transformer import Rotate, Transformer, attend, rotate, rotation
 
 
 @pytest.fixture
@@ -25,9 +26,9 @@ def sequence(length, seed=0):
 
 
 def test_parameter_count():
-    # 4 blocks of 12 w^2 + 13 w at w = 256; embedding, last norm and head.
+    # 4 blocks of 12 w^2 and two norms of w = 256; embedding, last norm and head.
     model = Transformer()
-    expected = 4 * (12 * 256**2 + 13 * 256) + 9 * 256 + 2 * 256 + 9 * 257
+    expected = 4 * (12 * 256**2 + 2 * 256) + 9 * 256 + 256 + 9 * 257
     assert sum(one.numel() for one in model.parameters()) == expected
 
 
@@ -51,18 +52,33 @@ def test_rotation_turns_by_relative_position():
     turned = rotation(8, 4)
     queries, keys = torch.randn(2, 1, 1, 1, 1, 4)
     at = [
-        (rotate(queries, turned[:, place : place + 1]) * rotate(keys, turned[:, place + 2 : place + 3])).sum()
+        (rotate(queries, *turned[:, place : place + 1]) * rotate(keys, *turned[:, place + 2 : place + 3])).sum()
         for place in (0, 5)
     ]
     assert at[0].item() == pytest.approx(at[1].item(), abs=1e-5)
-    assert turned[:, 1].tolist() == [
-        pytest.approx([0.5403023, 0.99995, 0.5403023, 0.99995]),
-        pytest.approx([-0.8414710, -0.00999983, 0.8414710, 0.00999983]),
-    ]
+    assert turned[:, 1].tolist() == [pytest.approx([0.5403023, 0.99995]), pytest.approx([0.8414710, 0.00999983])]
     # A quarter turn of the first pair, the first value and the third.
-    quarter = torch.tensor([[[0.0, 1.0, 0.0, 1.0]], [[-1.0, 0.0, 1.0, 0.0]]])
     values = torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 1, 1, 1, 4)
-    assert rotate(values, quarter).flatten().tolist() == [-3, 2, 1, 4]
+    assert rotate(values, torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 0.0]])).flatten().tolist() == [-3, 2, 1, 4]
+
+
+def test_rotation_has_the_gradient_of_its_formula():
+    values = torch.randn(2, 3, 2, 2, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(Rotate.apply, (values, rotation(3, 4).double()))
+
+
+@pytest.mark.parametrize("positions", [1, 256, 600])
+def test_bf16_attention_is_torchs_own_but_for_rounding(positions):
+    torch.manual_seed(0)
+    whole = torch.randn(3, 2, 2, positions, 16, requires_grad=True)
+    half = whole.detach().bfloat16().requires_grad_()
+    expected = functional.scaled_dot_product_attention(*whole, is_causal=True)
+    found = attend(*half)
+    wanted = torch.randn_like(expected)
+    expected.backward(wanted)
+    found.backward(wanted.bfloat16())
+    torch.testing.assert_close(found.float(), expected, atol=0.03, rtol=0.03)
+    torch.testing.assert_close(half.grad.float(), whole.grad, atol=0.05, rtol=0.05)
 
 
 def test_published_parameter_count():

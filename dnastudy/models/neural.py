@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from dnastudy.files import InputError, nearest
 from dnastudy.models.base import CausalModel
-from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, PAD, SEP, as_codes, single_base_ids
+from dnastudy.models.memory import keep_freed_memory
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, PAD, SEP, coded, single_base_ids
 
 VOCABULARY = FIRST_BASE + 4
 IGNORED = -100  # the target that no loss counts: padding, and bases that aren't A C G T
@@ -27,7 +28,7 @@ FORMS = ("tuned", "as_published")
 
 _CHUNK = 256  # positions after which a recurrent model's state is carried on
 # Positions scored side by side on a CPU, whose caches hold no more, and how many times as many on a GPU.
-_POSITIONS, _RECURRENT_POSITIONS, _ON_GPU = 4096, 16_384, 16
+_POSITIONS, _RECURRENT_POSITIONS, _ON_GPU = 2048, 16_384, 32
 # MKL multiplies fp32 matrices with AVX-512 on Intel's CPUs alone, oneDNN on any (AMD EPYC: 2.2 times the rate).
 _ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 _ONEDNN_ROWS = 128  # with fewer it gains nothing
@@ -130,7 +131,7 @@ class NeuralModel(CausalModel, nn.Module):
         base is given the start symbol; one that isn't A C G T is unknown to the model and is not scored. The
         memory taken doesn't grow with a sequence's length.
         """
-        codes = [as_codes(sequence) for sequence in sequences]
+        codes = coded(sequences)
         totals = np.zeros(len(codes))
         with self.evaluating():
             for number, _, values in scored_stretches(self, codes, include_end=include_end):
@@ -140,6 +141,7 @@ class NeuralModel(CausalModel, nn.Module):
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """No dropout, no gradients, and full fp32 in cuDNN's recurrent kernels, which else round to TF32."""
+        keep_freed_memory()
         training = self.training
         self.eval()
         try:
@@ -234,7 +236,7 @@ def score(model: NeuralModel, sequences: Sequence[str | np.ndarray], *, include_
     One float32 array for each sequence: [bases], or [bases + 1]; NaN where the base isn't A C G T, or isn't
     scored.
     """
-    codes = [as_codes(sequence) for sequence in sequences]
+    codes = coded(sequences)
     scored = [np.full(len(one) + include_end, np.nan, dtype=np.float32) for one in codes]
     with model.evaluating():
         for number, first, values in scored_stretches(model, codes, include_end=include_end):

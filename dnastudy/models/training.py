@@ -18,6 +18,7 @@ from dnastudy.files import InputError, nearest, write_json
 from dnastudy.genes.corpus import Corpus
 from dnastudy.models.base import CausalModel
 from dnastudy.models.checkpoint import Run, locked
+from dnastudy.models.memory import keep_freed_memory
 from dnastudy.models.neural import IGNORED, NeuralModel
 from dnastudy.models.parallel import add_up, joined, own_device, pieces, processes, rank, told_by_first
 from dnastudy.models.progress import deferred_interrupt, explained, progress_line, repeatable, utilisation
@@ -137,6 +138,7 @@ def train(
             f"training: window {config.window} is longer than the model's context of {model.context}; "
             "shorten the one or lengthen the other"
         )
+    keep_freed_memory()
     held_out = source.validation()
     model.to(device).train()
     learnt = [one for one in model.parameters() if one.requires_grad]
