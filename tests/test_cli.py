@@ -1,6 +1,8 @@
 """The command line: what it prints, where, and with which exit code."""
 
+import inspect
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -12,7 +14,8 @@ import yaml
 
 from dnastudy import cli
 from dnastudy.files import DiskFull, InputError
-from dnastudy.models import TrainingConfig, build, load
+from dnastudy.models import NgramModel, RecurrentModel, TrainingConfig, Transformer, build, load
+from dnastudy.models.store import KINDS
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def manifest(tmp_path):
 def trained(monkeypatch):
     """The calls that reached training, which isn't run."""
     calls = []
-    training = SimpleNamespace(train_from_config=lambda *arguments: calls.append(arguments))
+    training = SimpleNamespace(train_from_config=lambda *arguments, **options: calls.append((*arguments, options)))
     monkeypatch.setitem(sys.modules, "dnastudy.models.training", training)
     return calls
 
@@ -82,7 +85,8 @@ def test_train_passes_the_configuration_on(tmp_path, trained, name, text):
         "cpu",
     ]
     assert cli.main(command) == 0
-    assert trained == [({"model": {"kind": "lstm"}, "training": {"steps": 10}}, Path("corpus"), Path("model"), "cpu")]
+    config = {"model": {"kind": "lstm"}, "training": {"steps": 10}}
+    assert trained == [(config, Path("corpus"), Path("model"), "cpu", {"overwrite": False})]
 
 
 def test_train_trains(tmp_path, corpus, capsys, monkeypatch):
@@ -94,6 +98,23 @@ def test_train_trains(tmp_path, corpus, capsys, monkeypatch):
     assert cli.main(["train", "--config", str(tmp_path / "c.yaml"), *folders, "--device", "cpu"]) == 0
     assert capsys.readouterr().err.startswith("step 2/2  train ")
     assert len(load(tmp_path / "my_lstm").generate(1, 20)[0]) == 20
+    command = ["train", "--config", str(tmp_path / "c.yaml"), *folders, "--device", "cpu"]
+    assert cli.main(command) == 1
+    assert capsys.readouterr().err == (
+        f"dnastudy: error: {tmp_path}/my_lstm: a finished lstm model stands there; give another folder, or overwrite "
+        "it (--overwrite, in Python overwrite=True)\n"
+    )
+    assert cli.main([*command, "--overwrite"]) == 0
+
+
+def test_train_without_a_corpus(tmp_path, capsys):
+    (tmp_path / "c.json").write_text('{"model": {"kind": "lstm"}}')
+    for folder in (tmp_path / "nowhere", tmp_path):
+        command = ["train", "--config", str(tmp_path / "c.json"), "--corpus", str(folder), "--out", str(tmp_path / "m")]
+        assert cli.main(command) == 1
+        assert capsys.readouterr().err == (
+            f"dnastudy: error: {folder}: no corpus there; expected a folder as notebook 01_extract_genes makes one\n"
+        )
 
 
 def test_train_help_shows_a_configuration_that_trains(tmp_path, capsys):
@@ -113,10 +134,25 @@ def test_train_help_lists_every_setting_with_its_default(capsys):
     assert yaml.safe_load("\n".join(f"{name} {value}" for name, value in settings.items())) == asdict(TrainingConfig())
 
 
+def test_train_help_lists_every_setting_of_each_kind_of_model(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    shown = capsys.readouterr().out.partition("Every setting of a model")[2].partition("Every setting of training")[0]
+    listed = {}
+    for kinds, lines in re.findall(r"^  kind: (.*)\n((?:    .*\n)+)", shown, re.MULTILINE):
+        settings = yaml.safe_load("\n".join(" ".join(line.split()[:2]) for line in lines.splitlines()))
+        listed |= dict.fromkeys(kinds.split(", "), settings)
+    models = {"ngram": NgramModel, "lstm": RecurrentModel, "gru": RecurrentModel, "gpt": Transformer}
+    assert listed.keys() == set(KINDS)
+    for kind, model in models.items():
+        parameters = inspect.signature(model).parameters.values()
+        assert listed[kind] == {one.name: one.default for one in parameters if one.name != "kind"}
+
+
 def test_train_leaves_the_choice_of_device_open(tmp_path, trained):
     (tmp_path / "c.json").write_text("{}")
     assert cli.main(["train", "--config", str(tmp_path / "c.json"), "--corpus", "c", "--out", "m"]) == 0
-    assert trained == [({}, Path("c"), Path("m"), None)]
+    assert trained == [({}, Path("c"), Path("m"), None, {"overwrite": False})]
 
 
 @pytest.mark.parametrize(
@@ -124,14 +160,20 @@ def test_train_leaves_the_choice_of_device_open(tmp_path, trained):
     [
         ("c.yaml", "- lstm\n", 'expected names with values, such as model: {kind: lstm}, found ["lstm"]'),
         ("c.yaml", "kind: [", "not readable as YAML"),
-        ("c.json", "{", "not readable as JSON"),
+        ("c.yaml", "model:\n  kind: [lstm\n", "line 3, column 1"),
+        (
+            "c.json",
+            '{"model":\n  {kind: 3}}',
+            "JSON: line 2, column 4: Expecting property name",
+        ),
+        ("c.json", b"\xff", "no text in UTF-8"),
         ("c.yaml", None, "no such file"),
         ("c.json", None, "no such file"),
     ],
 )
 def test_train_refuses_a_configuration_that_is_none(tmp_path, trained, capsys, name, text, complaint):
     if text is not None:
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     assert cli.main(["train", "--config", str(tmp_path / name), "--corpus", "c", "--out", "m"]) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"dnastudy: error: {tmp_path / name}: ") and complaint in error
@@ -157,7 +199,7 @@ def test_yaml_without_its_reader(tmp_path, trained, capsys, monkeypatch):
     ],
 )
 def test_every_stop_is_one_line_and_an_exit_code(tmp_path, monkeypatch, capsys, raised, code, line):
-    def stop(*arguments):
+    def stop(*arguments, **options):
         raise raised
 
     monkeypatch.setitem(sys.modules, "dnastudy.models.training", SimpleNamespace(train_from_config=stop))

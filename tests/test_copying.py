@@ -1,5 +1,7 @@
 """The longest-match predictor: what it finds, what that is worth, and that it never costs much."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from dnastudy.files import InputError
 from dnastudy.genes import decode, encode
 from dnastudy.genes.fasta import reverse_complement
-from dnastudy.models import CopyModel
+from dnastudy.models import CopyModel, copying
 from dnastudy.models.counts import flat
 
 
@@ -110,6 +112,37 @@ def test_a_copy_never_runs_from_one_sequence_into_the_next():
     assert bits(model, text)[199] < 0.3
     expected = model.ngram.base_log_likelihoods([text])[0][-1]
     assert model.base_log_likelihoods([text])[0][-1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("stretch", [1, 17, 1000])
+def test_stretches_change_nothing(model, stretch, monkeypatch):
+    texts = ["", TRAIN[0][500:900] + "N" + mutated(TRAIN[1][:800], 30) + drawn(200, 10), "ACG"]
+    validation = [TRAIN[0][2_000:4_000] + drawn(500, 11)]
+    whole, total = model.base_log_likelihoods(texts), model.log_likelihood(texts, include_end=True)
+    fitted = CopyModel().fit(TRAIN, validation=validation).rates
+    monkeypatch.setattr(copying, "_STRETCH", stretch)
+    assert [one.tobytes() for one in model.base_log_likelihoods(texts)] == [one.tobytes() for one in whole]
+    assert model.log_likelihood(texts, include_end=True) == pytest.approx(total, rel=1e-13)
+    assert np.array_equal(CopyModel().fit(TRAIN, validation=validation).rates, fitted)
+
+
+def test_long_sequence_is_scored_in_bounded_memory(model, monkeypatch):
+    monkeypatch.setattr(copying, "_STRETCH", 1 << 14)
+    codes = np.random.default_rng(0).integers(0, 4, 3_000_000).astype(np.uint8)
+    spans = np.array([[0, len(codes)]])
+    model.log_likelihood((codes, spans // 100))  # compiled
+    tracemalloc.start()
+    total = model.log_likelihood((codes, spans))[0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3_000_000  # less than a byte a base
+    assert 2 < -total / np.log(2) / len(codes) < 2.2
+
+
+def test_one_sequence_is_no_list_of_them(model):
+    for method in (model.log_likelihood, model.base_log_likelihoods):
+        with pytest.raises(InputError, match="expected a list of sequences, found one string; put it in a list"):
+            method("ACGT")
 
 
 def test_nothing_to_learn_from():

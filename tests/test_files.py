@@ -111,6 +111,11 @@ def test_json_goes_out_and_in(tmp_path):
     assert (tmp_path / "a.json").read_text().endswith("}\n")
 
 
+def test_numbers_that_json_has_no_word_for_are_null(tmp_path):
+    write_json(tmp_path / "a.json", {"a": float("inf"), "b": [(-float("inf"), 1.5), {"c": float("nan")}]})
+    assert read_json(tmp_path / "a.json") == {"a": None, "b": [[None, 1.5], {"c": None}]}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

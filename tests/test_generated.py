@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from dnastudy.files import InputError
-from dnastudy.genes import load_sequences, windows
+from dnastudy.genes import load_sequences, whole_genes, windows
 from dnastudy.genes.fasta import write_fasta
 from dnastudy.tasks.generated import compare, describe, distances
 from dnastudy.tasks.splice_sites import SpliceSite
@@ -97,6 +97,26 @@ def test_sets_are_cut_to_the_held_out_windows(corpus, held_out):
     tables = compare({"made": draw(40, 500, 1)}, corpus, short, epochs=0)
     sizes = tables.sequences.groupby("set", sort=False)["bases"].agg(list)
     assert sizes["made"] == sizes["train"] == sizes["held out"] == (100 + np.arange(20)).tolist()
+
+
+def test_training_windows_are_as_long_as_the_held_out_ones(tmp_path):
+    """Half of the training genes are too short to be cut to half of the held-out windows."""
+    lengths = {"train": [60, 200] * 40, "test": [100, 40] * 10}
+    for name, each in lengths.items():
+        genes = {f"{name}{n}": draw(1, length, 100 * len(name) + n)[0] for n, length in enumerate(each)}
+        write_fasta(tmp_path / f"{name}.fa", genes)
+    files = {name: tmp_path / f"{name}.fa" for name in lengths}
+    corpus = load_sequences(tmp_path / "corpus", **files)
+    made = {"made": draw(20, 100, 1)}
+    chosen = whole_genes(corpus, "test")
+    table = compare(made, corpus, chosen, epochs=0).sequences
+    assert table.groupby("set")["bases"].agg(list).to_dict() == dict.fromkeys(
+        ["made", "train", "held out"], [100, 40] * 10
+    )
+    beyond = chosen.assign(end=chosen["end"].where(chosen["gene"] != chosen["gene"][0], corpus.offsets[-1]))
+    assert (beyond["end"] - beyond["start"]).iloc[0] == 1400
+    table = compare(made, corpus, beyond, epochs=0).sequences
+    assert table["bases"][table["set"] == "train"].tolist() == ([100, 40] * 10)[1:]  # no gene is as long as the first
 
 
 def test_ready_sequences_have_no_splice_sites_or_repeats(tmp_path, corpus):

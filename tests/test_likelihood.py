@@ -68,6 +68,8 @@ def test_nothing_to_score_is_refused():
         bits_per_base(Uniform(), ["NN"])
     with pytest.raises(InputError, match="no A, C, G or T in 0 sequences"):
         bits_per_base(Uniform(), [])
+    with pytest.raises(InputError, match="expected a list of sequences, found one string; put it in a list"):
+        bits_per_base(Uniform(), "ACGT")
 
 
 def test_windows_are_scored_inside_and_outside_each_kind(small):

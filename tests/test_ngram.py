@@ -1,6 +1,7 @@
 """The n-gram models against a slow count by hand, against NLTK, and at their edges."""
 
 import math
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -59,6 +60,12 @@ def test_probabilities_follow_the_formula(sequences, order):
             assert scored[place] == pytest.approx(math.log(expected), rel=1e-5)
 
 
+def test_one_sequence_is_no_list_of_them():
+    for options in ({}, {"validation": "ACGT"}):
+        with pytest.raises(InputError, match="expected a list of sequences, found one string; put it in a list"):
+            NgramModel(2).fit(["ACGT"] if options else "ACGT", **options)
+
+
 def test_literal_probability():
     model = NgramModel(2).fit(["ACAC"])
     model.weights = np.array([4.0, 1.0])
@@ -108,6 +115,11 @@ def test_perplexity():
     assert model.perplexity(["ACGNT"]) == pytest.approx(4.0)
     with pytest.raises(InputError, match="no A, C, G or T"):
         model.perplexity([])
+    # One end in five symbols: four times 1/4 * 4/5, then 1/5.
+    assert model.perplexity(["ACGT"], include_end=True) == pytest.approx((5**4 * 5) ** (1 / 5))
+    assert NgramModel(1, "mle").fit(["ACGT"]).perplexity(["ACGT"], include_end=True) == pytest.approx(4)
+    with pytest.raises(InputError, match="no symbol to score"):
+        NgramModel(2, "mle").fit(["ACGT"]).perplexity([], "nltk")
     with pytest.raises(InputError, match="'nltk' with smoothing 'interpolated'; expected 'per_base'"):
         model.perplexity(["ACGT"], "nltk")
 
@@ -245,7 +257,10 @@ def test_generation_follows_the_counts():
     [
         ({"order": 25}, "order 25; expected 1 to 24"),
         ({"order": 14, "smoothing": "mle"}, "order 14; expected 1 to 13 with smoothing 'mle'"),
-        ({"order": 0}, "order 0; expected 1 to 24"),
+        ({"order": 0}, "ngram: order = 0; expected a whole number, 1 or more"),
+        ({"order": "6"}, "ngram: order = '6'; expected a whole number, 1 or more"),
+        ({"order": 6.0}, "ngram: order = 6.0; expected a whole number, 1 or more"),
+        ({"reverse_complement": 1}, "ngram: reverse_complement = 1; expected true or false"),
         ({"smoothing": "katz"}, "smoothing 'katz'; expected one of interpolated, mle, laplace"),
     ],
 )
@@ -281,3 +296,42 @@ def test_a_long_sequence_is_summed_in_stretches_that_overlap_by_the_context(monk
     whole = model.log_likelihood([text, "", "ACG"], include_end=True)
     monkeypatch.setattr(stretches, "__defaults__", (7,))
     np.testing.assert_allclose(model.log_likelihood([text, "", "ACG"], include_end=True), whole, rtol=1e-7)
+
+
+@pytest.mark.parametrize("order", [1, 4])
+@pytest.mark.parametrize("smoothing", ["mle", "laplace"])
+def test_stretches_change_nothing_without_interpolation(smoothing, order, monkeypatch):
+    text = "".join(np.random.default_rng(0).choice(list("ACGTN"), 500, p=[0.3, 0.2, 0.2, 0.25, 0.05]))
+    model = NgramModel(order, smoothing).fit([text, "", "ACG"])
+
+    def scores():
+        some = [text, "", "ACG"]
+        ends = [model.log_likelihood(some, include_end=end) for end in (False, True)]
+        return [*np.concatenate(ends), model.perplexity(some), model.perplexity(some, "nltk")]
+
+    whole = scores()
+    assert np.isfinite(whole).all()
+    monkeypatch.setattr(stretches, "__defaults__", (7,))
+    np.testing.assert_allclose(scores(), whole, rtol=1e-13)
+
+
+@pytest.mark.parametrize("smoothing", ["mle", "laplace"])
+def test_long_sequence_is_scored_in_bounded_memory_without_interpolation(smoothing, monkeypatch):
+    monkeypatch.setattr(stretches, "__defaults__", (1 << 15,))
+    codes = np.random.default_rng(0).integers(0, 4, 3_000_000).astype(np.uint8)
+    long = codes, np.array([[0, len(codes)]])
+    model = NgramModel(6, smoothing).fit(long)
+    model.log_likelihood((codes, long[1] // 100))  # compiled
+    tracemalloc.start()
+    total, perplexity = model.log_likelihood(long)[0], model.perplexity(long, "nltk")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3_000_000  # less than a byte a base
+    per_base = model.base_log_likelihoods(long)[0]
+    assert total == pytest.approx(np.sum(per_base, dtype=float), rel=1e-7)
+    assert perplexity == pytest.approx(4, rel=0.01)
+
+
+def test_history_of_what_was_never_seen():
+    model = NgramModel(3, "mle").fit(["ACGACG"], validation=["ACT"])
+    assert model.history == [{"order": 3, "weight": 0.0, "validation_bits_per_base": math.inf}]

@@ -76,6 +76,14 @@ def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path):
         start("05_compare_models", parameters(out=str(tmp_path / "file" / "out")))
 
 
+def test_a_folder_that_holds_another_chapters_results_is_refused(tmp_path):
+    start("05_compare_models", parameters(out=str(tmp_path))).finish()
+    start("05_compare_models", parameters(out=str(tmp_path))).finish()
+    others = {name: p.default for name, p in declared_parameters("07_generate_genes").items()}
+    with pytest.raises(InputError, match="the results of 05_compare_models stand there; give another folder"):
+        start("07_generate_genes", others | {"out": str(tmp_path)})
+
+
 def test_a_note_is_said_and_recorded(tmp_path, capsys):
     run = start("05_compare_models", parameters(out=str(tmp_path / "run"), windows=1000))
     run.note_fewer("windows", 1000)

@@ -78,6 +78,68 @@ def test_families_are_drawn_whole(tmp_path):
     assert "family" not in at_random.genes and leakage(at_random)["genes_shared"].all()
 
 
+@pytest.fixture
+def related(tmp_path):
+    """A train, a validation and a test file; two test sequences have relatives in them, one on the other strand."""
+    one, two, three, four = ("".join(np.random.default_rng(n).choice(list("ACGT"), 60)) for n in range(4))
+    other_strand = two[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    genes = {
+        "train": {"a": one[:50], "b": other_strand[5:], "c": three, "d": "AC" * 30, "e": "AG" * 30, "f": "AAC" * 20},
+        "validation": {"g": one[5:], "h": three[5:], "i": "AAG" * 20},
+        "test": {"j": one, "k": two, "l": four},
+    }
+    for name, rows in genes.items():
+        (tmp_path / f"{name}.fa").write_text("".join(f">{i}\n{sequence}\n" for i, sequence in rows.items()))
+    return {name: tmp_path / f"{name}.fa" for name in genes}
+
+
+def ids(corpus):
+    return ["".join(corpus.genes["id"][corpus.split == number]) for number in range(3)]
+
+
+def test_relatives_of_a_test_file_are_counted_and_by_family_dropped(related, tmp_path):
+    kept = load_sequences(tmp_path / "kept", **related)
+    assert ids(kept) == ["abcdef", "ghi", "jkl"]
+    assert (kept.info["test_relatives"], kept.info["dropped"]) == (2, {})
+    apart = load_sequences(tmp_path / "apart", **related, split="family")
+    assert ids(apart) == ["def", "hi", "jkl"]  # c is a relative of h
+    assert apart.info["dropped"] == {"a relative of a gene in the test or validation file": 4}
+    assert apart.info["test_relatives"] == 0 and not leakage(apart)["genes_shared"].any()
+
+
+def test_what_is_drawn_beside_a_file_is_drawn_after_its_relatives_are_dropped(related, tmp_path):
+    del related["validation"]
+    corpus = load_sequences(tmp_path / "test", **related, split="family", validation_share=0.25)
+    train, validation, test = ids(corpus)
+    assert (sorted(train + validation), len(validation), test) == (list("cdef"), 1, "jkl")
+    assert corpus.info["dropped"] == {"a relative of a gene in the test or validation file": 2}
+
+
+def test_by_family_a_copy_of_a_test_sequence_is_dropped_from_train(related, tmp_path):
+    related["train"].write_text(f">x\n{related['test'].read_text().split()[1]}\n>y\n{'AC' * 30}\n")
+    with pytest.raises(InputError, match=r"found 1 that do"):
+        load_sequences(tmp_path / "corpus", **related)
+    corpus = load_sequences(tmp_path / "corpus", **related, split="family")
+    assert (ids(corpus)[0], ids(corpus)[2], corpus.info["test_copies"]) == ("y", "jkl", 0)
+    related["train"].write_text(related["test"].read_text())
+    with pytest.raises(InputError, match=r"the train split holds none .* was dropped: give other files, or a larger"):
+        load_sequences(tmp_path / "none", **related, split="family")
+
+
+def test_the_rule_that_is_kept_is_what_happened(related, tmp_path):
+    def rule(**options):
+        return load_sequences(tmp_path / "corpus", **options).info["parameters"]
+
+    families = {"family_method": "kmers", "family_share": 0.1}
+    assert rule(**related, seed=3) == {"split": "given"} | families
+    assert rule(**related, split="family", seed=3) == {"split": "family"} | families
+    del related["validation"]
+    assert rule(**related, split="chromosome", seed=3) == {"split": "random", "seed": 3} | families
+    del related["test"]
+    drawn = {"validation_share": 0.2, "test_share": 0.2, "seed": 3}
+    assert rule(**related, **drawn, split="chromosome") == {"split": "random", "seed": 3}
+
+
 def test_at_a_share_of_0_no_kmer_is_shared(tmp_path):
     core = "".join(np.random.default_rng(0).choice(list("ACGT"), 31))
     pairs = [(f"{core}{'ACCT' * 200}", f"{'GGA' * 200}{core}"), ("ACG" * 200, "TAA" * 200)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dnastudy.files import InputError
 from dnastudy.genes import coverage, encode, leakage, load_sequences
-from dnastudy.genes.split import CROSSING, assign_splits, draw_splits, find_copies, shared_bases
+from dnastudy.genes.split import CROSSING, RELATED, assign_splits, draw_splits, find_copies, hold_out, shared_bases
 
 
 def table(*genes):
@@ -105,6 +105,17 @@ def test_a_family_too_large_for_a_share_is_trained_on():
         assert not split[:16].any() and sorted([split[16], split[18]]) == [1, 2]
     with pytest.raises(InputError, match=r"the test split holds none .* The largest family has 18 genes"):
         draw_splits(np.array([0] * 18 + [1, 1]), {"test": 0.01})
+
+
+def test_a_held_out_file_outranks_what_is_drawn():
+    genes = [encode(s) for s in ("ACCT", "AGGT", "GG", "AAAAA", "TT", "ACCT")]
+    split = np.array([0, 0, 0, 0, 0, 1])  # the first two equal the last, on either strand
+    held = hold_out(genes, split, {"test": 0.3}, by_family=True)
+    assert held.split[[0, 1, 5]].tolist() == [RELATED, RELATED, 1]
+    assert sorted(held.split[2:5]) == [0, 0, 2] and held.families.tolist() == [0, 0, 1, 2, 3, 0]
+    assert list(held.words) == ["validation", "test"] and held.rule["split"] == "family"
+    at_random = hold_out(genes, split, {"test": 0.2}, by_family=False)
+    assert sorted(at_random.split) == [0, 0, 0, 0, 1, 2] and at_random.families is None
 
 
 def test_copies_are_found_on_both_strands():

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer as Library
 
 from dnastudy.files import InputError
 from dnastudy.genes.fasta import encode
-from dnastudy.tokens.tokenizer import Tokenizer, as_codes, single_base
+from dnastudy.tokens.tokenizer import Tokenizer, as_codes, coded, single_base
 
 MERGES = [("A", "C"), ("AC", "AC"), ("A", "A"), ("AA", "A"), ("A", "AA"), ("T", "G")]
 
@@ -125,6 +125,19 @@ def test_what_is_neither_letters_nor_codes_is_refused():
         as_codes(np.array([0, 1]))
     with pytest.raises(InputError, match="a sequence is list"):
         as_codes(["A"])
+
+
+def test_a_list_of_sequences_or_codes_and_spans():
+    spans = np.array([[2, 4], [0, 0], [1, 2]])
+    for sequences in (["GT", "", "C"], [encode("gt"), "", "c"], (encode("ACGT"), spans), ("GT", "", "C")):
+        assert [one.tolist() for one in coded(sequences)] == [[2, 3], [], [1]]
+    assert [one.tolist() for one in coded(("A", "C"))] == [[0], [1]]  # two sequences, no pair
+
+
+@pytest.mark.parametrize(("one", "found"), [("ACGT", "string"), (encode("ACGT"), "array of base codes")])
+def test_one_sequence_is_no_list_of_them(one, found):
+    with pytest.raises(InputError, match=f"expected a list of sequences, found one {found}; put it in a list"):
+        coded(one)
 
 
 def test_single_bases_need_no_library(tmp_path):

@@ -1,5 +1,6 @@
 """Training: what is learnt from, exact resumption after a kill or Ctrl-C, and what is refused."""
 
+import io
 import json
 import math
 import signal
@@ -329,6 +330,81 @@ def test_ctrl_c_writes_a_checkpoint_and_the_same_call_goes_on(corpus, tmp_path):
     assert (tmp_path / "stopped" / "checkpoint" / "state.safetensors").exists()
     resumed = train_from_config(config, corpus, tmp_path / "stopped", "cpu", progress=False)
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+class Breaking(io.StringIO):
+    """A log that breaks off training when it reaches a step."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.line = f"step {step}/"
+
+    def write(self, text):
+        if text.startswith(self.line):
+            raise BrokenPipeError
+        return super().write(text)
+
+
+def test_a_run_that_goes_on_says_from_where(corpus, tmp_path):
+    with pytest.raises(BrokenPipeError):
+        fit(build(LSTM), corpus, tmp_path, progress=Breaking(10))
+    log = io.StringIO()
+    fit(build(LSTM), corpus, tmp_path, progress=log)
+    lines = log.getvalue().splitlines()
+    assert lines[0] == "going on from step 10 of 12"
+    assert [line.split("  ")[0] for line in lines[1:]] == ["step 12/12"]
+
+
+@pytest.mark.parametrize("model", [LSTM, {"kind": "ngram", "order": 2}], ids=["lstm", "ngram"])
+def test_a_finished_model_is_replaced_only_when_asked_to(model, corpus, tmp_path):
+    config, out = {"model": model, "training": SMALL}, tmp_path / "out"
+    train_from_config(config, corpus, out, "cpu", progress=False)
+    before = {path.name: sha256(path) for path in out.iterdir()}
+    kind = model["kind"]
+    with pytest.raises(InputError, match=f"out: a finished {kind} model stands there; give another folder, or over"):
+        train_from_config(config, tmp_path / "nowhere", out, "cpu")  # before any work, such as reading a corpus
+    assert {path.name: sha256(path) for path in out.iterdir()} == before
+    again = config | {"training": SMALL | {"seed": 1, "train_bases": 100}}
+    train_from_config(again, corpus, out, "cpu", overwrite=True, progress=False)
+    assert sha256(out / "config.json") != before["config.json"]
+    assert before.keys() == {path.name for path in out.iterdir()}
+
+
+def test_an_overwriting_run_that_was_interrupted_goes_on(corpus, tmp_path):
+    config = {"model": LSTM, "training": SMALL}
+    whole = train_from_config(config, corpus, tmp_path / "whole", "cpu", progress=False)
+    train_from_config({"model": {"kind": "ngram", "order": 2}}, corpus, tmp_path / "out")
+    with pytest.raises(BrokenPipeError):
+        train_from_config(config, corpus, tmp_path / "out", "cpu", overwrite=True, progress=Breaking(10))
+    assert load(tmp_path / "out").kind == "ngram"
+    with pytest.raises(InputError, match="a finished ngram model stands there"):
+        train_from_config(config, corpus, tmp_path / "out", "cpu")
+    log = io.StringIO()
+    resumed = train_from_config(config, corpus, tmp_path / "out", "cpu", overwrite=True, progress=log)
+    assert log.getvalue().startswith("going on from step 10 of 12\n")
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
+    assert load(tmp_path / "out").kind == "lstm"
+
+
+def test_no_model_is_written_into_a_corpus(corpus):
+    with pytest.raises(InputError, match="a corpus stands there"):
+        train_from_config({"model": LSTM, "training": SMALL}, corpus, corpus, "cpu", overwrite=True)
+
+
+def test_ngram_is_counted_by_one_process(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("dnastudy.models.training.processes", lambda: 2)
+    with pytest.raises(InputError, match="ngram: counted by one process; give the same command without torchrun"):
+        train_from_config({"model": {"kind": "ngram", "order": 2}}, corpus, tmp_path / "out")
+
+
+def test_history_of_a_model_to_which_something_is_impossible(tmp_path):
+    # No training gene begins with a C.
+    corpus = periodic_corpus(tmp_path / "corpus", split=[1, 0, 0, 0, 0, 0, 0, 2], first_base=1).folder
+    model = train_from_config({"model": {"kind": "ngram", "order": 2, "smoothing": "mle"}}, corpus, tmp_path / "out")
+    assert model.validation_bits_per_base == math.inf
+    assert read_json(tmp_path / "out" / "history.json") == [
+        {"order": 2, "weight": 0.0, "validation_bits_per_base": None}
+    ]
 
 
 def test_checkpoint_of_another_configuration_is_refused(corpus, tmp_path):

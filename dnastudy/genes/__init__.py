@@ -17,6 +17,7 @@ __getattr__ = lazy(
         "find_families": "families",
         "leakage": "split",
         "list_manifests": "manifest",
+        "load_manifest": "manifest",
         "load_sequences": "sequences",
         "m5": "fasta",
         "place_variants": "variants",

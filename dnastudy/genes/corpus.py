@@ -55,8 +55,8 @@ class Corpus:
             When the folder is no corpus, or one of its files is missing or was changed.
         """
         folder = Path(folder)
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; expected a corpus, as notebook 01_extract_genes makes one")
+        if not (folder / "corpus.json").is_file():
+            raise InputError(f"{folder}: no corpus there; expected a folder as notebook 01_extract_genes makes one")
         expected = read_json(folder / "corpus.json").get("files", {})
         for name in FILES:
             if not (folder / name).is_file():
@@ -73,7 +73,7 @@ class Corpus:
 
     @cached_property
     def genes(self) -> pd.DataFrame:
-        """One row a gene: id, symbol, type, contig, start, end, strand, locus, tss; family if split by it.
+        """One row a gene: id, symbol, type, contig, start, end, strand, locus, tss; family where families were found.
 
         ``start`` and ``end`` are genomic, 0-based and half-open; ``locus`` numbers the merged overlapping
         spans of either strand in one split; ``tss`` lists genomic positions at which complete coding transcripts

@@ -14,18 +14,18 @@ import pandas as pd
 from dnastudy.files import InputError, sha256
 from dnastudy.genes.annotation import Annotation, check_ends, read_annotation
 from dnastudy.genes.corpus import Corpus, contig_line, write_corpus
-from dnastudy.genes.families import find_families
 from dnastudy.genes.fasta import UNKNOWN, canonical_contig, read_fasta, reverse_complement
 from dnastudy.genes.intervals import label_loci, lift, merge, orient, read_track
 from dnastudy.genes.split import (
     COPY,
     CROSSING,
     EMPTIED,
+    TRAIN,
     assign_splits,
     check_filled,
     check_rule,
-    draw_splits,
     find_copies,
+    hold_out,
 )
 
 Paths = str | Path | Sequence[str | Path]
@@ -87,7 +87,7 @@ def extract_genes(
         Largest share of bases other than A, C, G and T.
     test_contigs, split, validation, test, seed
         What is held out: by place (``"chromosome"``, see `dnastudy.genes.split.assign_splits`), in whole homology
-        families (``"family"``), or gene by gene (``"random"``; see `draw_splits` there for both).
+        families (``"family"``), or gene by gene (``"random"``; see `hold_out` there for both).
     family_method, family_share
         How families are found (see `dnastudy.genes.families.find_families`).
     allow_duplicates
@@ -101,7 +101,7 @@ def extract_genes(
         When an input cannot be read (see there), the two files of a pair have no contig in common, no gene is
         left, or a split is empty or of no known rule.
     """
-    rule = check_rule(split, family_method, family_share, seed)
+    check_rule(split)
     filters = _Filters(biotypes, min_length, max_length, max_n)
     pairs = _paired(fasta, annotation)
     contigs: dict[str, dict] = {}
@@ -115,14 +115,22 @@ def extract_genes(
     if genes.empty:
         raise InputError(_nothing_left(pairs, dropped, biotypes))
     if split == "chromosome":
+        rule = {"split": split}
         place, held_out = assign_splits(
             genes, list(contigs), test_contigs=test_contigs, validation=validation, test=test
         )
     else:
-        families = np.arange(len(genes))
-        if split == "family":
-            genes["family"] = families = find_families(codes, method=family_method, share=family_share)
-        place, held_out = draw_splits(families, {"test": test, "validation": validation}, seed=seed)
+        place, held_out, rule, families = hold_out(
+            codes,
+            np.full(len(genes), TRAIN),
+            {"test": test, "validation": validation},
+            by_family=split == "family",
+            method=family_method,
+            share=family_share,
+            seed=seed,
+        )
+        if families is not None:
+            genes["family"] = families
     crossing, copies = place == CROSSING, find_copies(codes, place)
     dropped["across a cut between splits"] = int(crossing.sum())
     leaves = crossing

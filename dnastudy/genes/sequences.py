@@ -10,9 +10,18 @@ import pandas as pd
 
 from dnastudy.files import InputError, sha256
 from dnastudy.genes.corpus import SPLITS, Corpus, write_corpus
-from dnastudy.genes.families import find_families
 from dnastudy.genes.fasta import DAMAGED_GZIP, IUPAC, count_changes, damaged_gzip, encode, read_fasta
-from dnastudy.genes.split import COPY, EMPTIED, TRAIN, check_filled, check_rule, draw_splits, find_copies
+from dnastudy.genes.split import (
+    COPY,
+    EMPTIED,
+    RELATED,
+    RELATIVE,
+    TEST,
+    check_filled,
+    check_rule,
+    find_copies,
+    hold_out,
+)
 
 COLUMN = "NucleotideSequence"
 
@@ -38,6 +47,11 @@ def load_sequences(
     (Ihtiyar and Ozgur 2024). What isn't given is drawn from the training sequences, a tenth each unless told
     otherwise.
 
+    A file is kept whole, save that by family the sequences of train and validation that have a relative in the test
+    file, and those of train with one in the validation file, are dropped and counted. By any other rule a test file
+    keeps its relatives; ``corpus.json`` says, as ``test_relatives``, how many test sequences have one in train or
+    validation.
+
     Parameters
     ----------
     out
@@ -46,8 +60,7 @@ def load_sequences(
         The files.
     split, validation_share, test_share, seed
         How to draw what isn't given: sequence by sequence (``"random"``, and ``"chromosome"``, since ready
-        sequences name none), or in whole homology families (``"family"``; see
-        `dnastudy.genes.split.draw_splits`).
+        sequences name none), or in whole homology families (``"family"``; see `dnastudy.genes.split.hold_out`).
     family_method, family_share
         How families are found (see `dnastudy.genes.families.find_families`).
     allow_duplicates
@@ -58,36 +71,41 @@ def load_sequences(
     InputError
         When a file cannot be read, has no such column or no sequences, names two of them alike, or holds a
         character that is no nucleotide code; when too few sequences are there to draw from; or when one of a
-        test file equals one of train or validation (where the test set is drawn, it is dropped and counted).
+        test file equals one of train or validation (where the test set is drawn, it is dropped and counted; by
+        family, the one in train or validation is).
     """
-    rule = check_rule(split, family_method, family_share, seed)
+    check_rule(split)
     given = dict(zip(SPLITS, (train, validation, test), strict=True))
     tables = {name: _read(Path(file)) for name, file in given.items() if file is not None}
-    place = np.repeat([SPLITS.index(name) for name in tables], [len(table) for table in tables.values()])
-    genes = pd.concat(tables.values(), ignore_index=True)
-    families = np.arange(len(genes))
-    if split == "family":
-        genes["family"] = families = find_families(list(genes["codes"]), method=family_method, share=family_share)
     shares = {"test": test_share, "validation": validation_share}
     shares = {name: share for name, share in shares.items() if name not in tables}
-    held_out = dict.fromkeys(SPLITS[1:], "a file of its own")
-    if shares:
-        pool = np.flatnonzero(place == TRAIN)
-        if len(pool) <= len(shares):
-            raise InputError(
-                f"{train}: {len(pool)} sequences are too few to draw {' and '.join(shares)} from; "
-                "expected more, or a file of its own for each"
-            )
-        place[pool], drawn = draw_splits(families[pool], shares, seed=seed)
-        held_out |= drawn
-    copies = find_copies(genes["codes"], place)
-    dropped = {}
+    if len(tables["train"]) <= len(shares):
+        raise InputError(
+            f"{train}: {len(tables['train'])} sequences are too few to draw {' and '.join(shares)} from; "
+            "expected more, or a file of its own for each"
+        )
+    place = np.repeat([SPLITS.index(name) for name in tables], [len(table) for table in tables.values()])
+    genes = pd.concat(tables.values(), ignore_index=True)
+    place, held_out, rule, families = hold_out(
+        list(genes["codes"]),
+        place,
+        shares,
+        by_family=split == "family",
+        method=family_method,
+        share=family_share,
+        seed=seed,
+    )
+    if families is not None:
+        genes["family"] = families
+    copies, leaves = find_copies(genes["codes"], place), place == RELATED
+    dropped = {RELATIVE: int(leaves.sum())} if leaves.any() else {}
     if copies.any() and not allow_duplicates:
         if test is not None:
             raise InputError(_refuse_copies(given, genes["id"][copies]))
         dropped[COPY] = int(copies.sum())
-        genes, place, copies = genes[~copies], place[~copies], copies[:0]
-        check_filled(place, held_out, EMPTIED)
+        leaves = leaves | copies
+    genes, place, copies = genes[~leaves], place[~leaves], copies[~leaves]
+    check_filled(place, held_out, EMPTIED)
     order = np.argsort(place, kind="stable")
     genes, place = genes.iloc[order].reset_index(drop=True), place[order]
     info = {
@@ -99,6 +117,9 @@ def load_sequences(
         "dropped": dropped,
         "test_copies": int(copies.sum()),
     }
+    if families is not None:
+        seen = genes["family"][place < TEST]
+        info["test_relatives"] = int(genes["family"][place == TEST].isin(seen).sum())
     codes = list(genes.pop("codes"))
     genes = genes.assign(contig="", start=0, end=list(map(len, codes)), strand="+", locus=np.arange(len(genes)))
     genes["tss"] = [[] for _ in codes]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dnastudy.files import InputError, nearest
 from dnastudy.genes.corpus import SPLITS, contig_line
+from dnastudy.genes.families import find_families
 from dnastudy.genes.fasta import canonical_contig
 from dnastudy.genes.intervals import merge, runs
 from dnastudy.genes.kmers import either_strand, shared_mask
@@ -18,24 +19,26 @@ if TYPE_CHECKING:
     from dnastudy.genes.corpus import Corpus
 
 TRAIN, VALIDATION, TEST = range(3)
-CROSSING = 255
+CROSSING, RELATED = 255, 254
 EMPTIED = "Test genes equal to one of train were dropped: hold out others, or set allow_duplicates"
 RULES = ("chromosome", "family", "random")
 COPY = "a test gene equal to one of train or validation"
+RELATIVE = "a relative of a gene in the test or validation file"
 
 
-def check_rule(split: str, family_method: str, family_share: float, seed: int) -> dict[str, object]:
-    """Return, as a corpus keeps it, the rule of splitting and what it depends on.
+class HeldOut(NamedTuple):
+    """Of each gene its split (uint8) and its family (int64), if they were found; the rule, in words and to be kept."""
 
-    Raises
-    ------
-    InputError
-        For a rule that there isn't, with the nearest right name.
-    """
+    split: np.ndarray
+    words: dict[str, str]
+    rule: dict[str, object]
+    families: np.ndarray | None
+
+
+def check_rule(split: str) -> None:
+    """Refuse a rule of splitting that there isn't, with the nearest right name."""
     if split not in RULES:
         raise InputError(f"split={split!r}: no such rule; {nearest(split, RULES)}")
-    families = {"family_method": family_method, "family_share": family_share} if split == "family" else {}
-    return {"split": split} | families | ({} if split == "chromosome" else {"seed": seed})
 
 
 def assign_splits(
@@ -134,6 +137,61 @@ def draw_splits(families: np.ndarray, shares: dict[str, float], *, seed: int = 0
     split = drawn[family]
     check_filled(split, rule, f"The largest family has {sizes.max():,} genes; take other shares")
     return split, rule
+
+
+def hold_out(
+    genes: Sequence[np.ndarray],
+    split: np.ndarray,
+    shares: dict[str, float],
+    *,
+    by_family: bool,
+    method: str = "kmers",
+    share: float = 0.1,
+    seed: int = 0,
+) -> HeldOut:
+    """Hold genes out by file, by family or at random: files stay whole, and what none holds is drawn from train.
+
+    By family, relatives of a gene in the test file leave train and validation (they are `RELATED`), and those of one
+    in the validation file leave train, before anything is drawn. Families are found where the split is by them or
+    the test set is a file, so that a corpus can say how many of its test genes have relatives elsewhere.
+
+    Parameters
+    ----------
+    genes
+        Base codes of each gene, uint8.
+    split
+        uint8, shape ``(genes,)``: 0 train, 1 validation, 2 test, by file.
+    shares
+        What to draw (see `draw_splits`); every other split is a file.
+    by_family, seed
+        Whether whole families are drawn, or single genes; and by which seed.
+    method, share
+        How families are found (see `dnastudy.genes.families.find_families`).
+
+    Raises
+    ------
+    InputError
+        When a split is left empty, or as `draw_splits` and `find_families` say.
+    """
+    split = split.astype(np.uint8)
+    words = {name: "a file of its own" for name in SPLITS[1:] if name not in shares}
+    rule: dict[str, object] = {"split": "family" if by_family else "random" if shares else "given"}
+    families, units = None, np.arange(len(genes))
+    if by_family or "test" in words:
+        families = find_families(genes, method=method, share=share)
+        rule |= {"family_method": method, "family_share": share}
+    if by_family:
+        units = families
+        farthest = np.zeros(len(genes), dtype=np.uint8)
+        np.maximum.at(farthest, families, split)
+        split[split < farthest[families]] = RELATED
+        check_filled(split, words, f"Each {RELATIVE} was dropped: give other files, or a larger family_share")
+    if shares:
+        pool = np.flatnonzero(split == TRAIN)
+        split[pool], drawn = draw_splits(units[pool], shares, seed=seed)
+        words |= drawn
+        rule["seed"] = seed
+    return HeldOut(split, words, rule, families)
 
 
 def find_copies(genes: Sequence[np.ndarray], split: np.ndarray) -> np.ndarray:

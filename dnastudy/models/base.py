@@ -1,4 +1,4 @@
-"""What every causal model offers beside its likelihoods: generation, saving, and where it comes from."""
+"""What every causal model offers beside its likelihoods: perplexity, generation, saving, and where it comes from."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from dnastudy.files import InputError
+from dnastudy.tokens.tokenizer import Sequences, coded
+
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 
@@ -37,6 +41,28 @@ class CausalModel:
     precision: str | None = None
     validation_bits_per_base: float | None = None
     limit: int | None = None
+
+    def log_likelihood(self, sequences: Sequences, *, include_end: bool = False) -> np.ndarray:
+        """Log-probability of whole sequences, float64 [n], nats; ``include_end`` adds the end symbol."""
+        raise NotImplementedError
+
+    def perplexity(self, sequences: Sequences, *, include_end: bool = False) -> float:
+        """Exponential of the mean of minus the log-probabilities of all that is scored.
+
+        That is every A C G T, as far as the model reads; with ``include_end`` the end of each sequence too.
+
+        Raises
+        ------
+        InputError
+            When there is nothing to score.
+        """
+        codes = [one[: self.limit] for one in coded(sequences)]
+        scored = sum(np.count_nonzero(one < 4) for one in codes)
+        if include_end:
+            scored += sum(self.limit is None or len(one) < self.limit for one in codes)
+        if not scored:
+            raise InputError("perplexity: no A, C, G or T to score; give at least one")
+        return float(np.exp(-self.log_likelihood(sequences, include_end=include_end).sum() / scored))
 
     def begin(self, rows: int, prompt: np.ndarray) -> tuple[Tensor, object]:
         """Logits [rows, 4] of the base that follows ``prompt`` (base codes), and the state."""

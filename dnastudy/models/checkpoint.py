@@ -7,7 +7,7 @@ import fcntl
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import safetensors.torch
@@ -15,8 +15,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dnastudy.files import InputError, atomic_path
+from dnastudy.files import InputError, atomic_path, read_json
 from dnastudy.models.neural import NeuralModel
+from dnastudy.models.parallel import rank
 
 FILE = "state.safetensors"
 
@@ -144,6 +145,27 @@ def differences(old: dict, new: dict, within: str = "") -> list[str]:
         elif before != now:
             found.append(f"{within}{key}: {before!r} there, {now!r} here")
     return found
+
+
+def check_out(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds a corpus, or a finished model that isn't to be overwritten.
+
+    Raises
+    ------
+    InputError
+        When it does. A run that is overwriting that model just then is told of first.
+    """
+    if (out / "corpus.json").exists():
+        raise InputError(f"{out}: a corpus stands there; give another folder for the model")
+    if overwrite or not (out / "config.json").exists():
+        return
+    checkpoint = out / "checkpoint"
+    with locked(checkpoint) if rank() == 0 and checkpoint.exists() else nullcontext():
+        kind = read_json(out / "config.json").get("kind")
+        raise InputError(
+            f"{out}: a finished {kind} model stands there; give another folder, or overwrite it "
+            "(--overwrite, in Python overwrite=True)"
+        )
 
 
 @contextmanager

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numba
 import numpy as np
 
-from dnastudy.models.counts import Sequences, both_strands, extended, flat, next_bases
+from dnastudy.models.counts import both_strands, extended, flat, next_bases
 from dnastudy.models.ngram import NgramModel
+from dnastudy.tokens.tokenizer import Sequences
 
 LONG, SHORT = 20, 16  # bases that must match for a pointer to be taken; SHORT only where there is none
 ORDER = 12  # of the n-gram model beside it
@@ -19,6 +22,7 @@ _SHARES = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8])
 _CELLS = (_HISTORY + 1, len(_RUNS) + 1, len(_SHARES) + 1)
 _PRIOR = 16.0  # guesses that what a wider cell says is worth in a narrower one
 _TOGETHER = 64  # bases that are scored at once
+_STRETCH = 1 << 20  # bases that are held at once, at some 70 bytes each
 
 
 class CopyModel:
@@ -63,10 +67,10 @@ class CopyModel:
         right, seen = np.zeros(_CELLS), np.zeros(_CELLS)
         codes, spans = flat(validation)
         for start, end in spans:
-            one = codes[start:end]
-            guesses, cells, _, _ = self._guess(one)
-            for counts, counted in ((seen, (guesses < 4) & (one < 4)), (right, (guesses < 4) & (guesses == one))):
-                counts += np.bincount(cells[counted], minlength=counts.size).reshape(_CELLS)
+            for bases, guesses, cells, _, _ in self._guess(codes[start:end]):
+                counted = (guesses < 4) & (bases < 4)
+                for counts, these in ((seen, counted), (right, counted & (guesses == bases))):
+                    counts += np.bincount(cells[these], minlength=counts.size).reshape(_CELLS)
         # From wide to narrow: hits say what they say, then hits and run, then all three.
         rates = np.arange(0.5, _HISTORY + 1)[:, None, None] / (_HISTORY + 1)
         for axes in ((1, 2), (2,), ()):
@@ -77,35 +81,42 @@ class CopyModel:
     def base_log_likelihoods(self, sequences: Sequences) -> list[np.ndarray]:
         """Log-probability of each base given those before it: float32 [bases] each, nats; NaN if unknown."""
         codes, spans = flat(sequences)
-        values = []
-        for start, end in spans:
-            one = codes[start:end]
-            guesses, cells, actual, among_others = self._guess(one)
-            rates = self.rates.ravel()[cells]
-            copied = np.where(guesses == one, rates, (1 - rates) * among_others)
-            values.append(np.log(np.where(guesses < 4, copied, actual)).astype(np.float32))
-        return values
+        nothing = np.empty(0, dtype=np.float32)
+        return [np.concatenate([nothing, *self._score(codes[start:end])]) for start, end in spans]
 
     def log_likelihood(self, sequences: Sequences, *, include_end: bool = False) -> np.ndarray:
         """Log-probability of whole sequences, float64 [n], nats; ``include_end`` adds the end symbol."""
-        per_base = self.base_log_likelihoods(sequences)
-        totals = np.array([np.nansum(values, dtype=np.float64) for values in per_base], dtype=np.float64)
+        codes, spans = flat(sequences)
+        totals = np.zeros(len(spans))
+        for number, (start, end) in enumerate(spans):
+            for values in self._score(codes[start:end]):
+                totals[number] += np.nansum(values, dtype=np.float64)
         if include_end:
-            end, known = self.ngram.end_probability, np.array([np.count_nonzero(~np.isnan(v)) for v in per_base])
+            end, known = self.ngram.end_probability, np.array([np.count_nonzero(codes[s:e] < 4) for s, e in spans])
             totals += known * np.log1p(-end) + np.log(end)
         return totals
 
-    def _guess(self, codes: np.ndarray) -> tuple[np.ndarray, ...]:
-        """What is guessed and expected at each base.
+    def _score(self, codes: np.ndarray) -> Iterator[np.ndarray]:
+        """Log-probabilities of the bases of one sequence, float32, stretch by stretch."""
+        for bases, guesses, cells, actual, among_others in self._guess(codes):
+            rates = self.rates.ravel()[cells]
+            copied = np.where(guesses == bases, rates, (1 - rates) * among_others)
+            yield np.log(np.where(guesses < 4, copied, actual)).astype(np.float32)
 
-        Guesses (uint8, 4 for none) and their places in the flattened ``rates`` (int64); the n-gram model's
-        probability of what came, and its share of the three bases that weren't guessed (float64).
+    def _guess(self, codes: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+        """What is guessed and expected at each base of one sequence, stretch by stretch.
+
+        The bases themselves; guesses (uint8, 4 for none) and their places in the flattened ``rates`` (int64); the
+        n-gram model's probability of what came, and its share of the three bases that weren't guessed (float64).
         """
-        guesses, cells = np.empty(len(codes), dtype=np.uint8), np.empty(len(codes), dtype=np.int64)
-        actual, among_others = np.full((2, len(codes)), np.nan)
-        _follow(self._text, self._long, self._short, codes, guesses, cells)
-        _share(self.ngram._counted(), self.ngram.weights, codes, guesses, cells, actual, among_others)
-        return guesses, cells, actual, among_others
+        pointing = np.zeros(6, dtype=np.int64)
+        for start in range(0, len(codes), _STRETCH):
+            bases = codes[start : start + _STRETCH]
+            guesses, cells = np.empty(len(bases), dtype=np.uint8), np.empty(len(bases), dtype=np.int64)
+            actual, among_others = np.full((2, len(bases)), np.nan)
+            _follow(self._text, self._long, self._short, codes, start, pointing, guesses, cells)
+            _share(self.ngram._counted(), self.ngram.weights, codes, start, guesses, cells, actual, among_others)
+            yield bases, guesses, cells, actual, among_others
 
 
 @numba.njit(cache=True)
@@ -137,11 +148,13 @@ def _look_up(text, places, context, codes, place, known):
 
 
 @numba.njit(cache=True)
-def _follow(text, long, short, codes, guesses, cells):
-    """Put the guesses into ``guesses``, and their hits and run, as one number, into ``cells``."""
-    context, known = np.int64(0), 0
-    pointer, run, history, right = np.int64(0), 0, 0, 0
-    for place in range(len(codes)):
+def _follow(text, long, short, codes, start, pointing, guesses, cells):
+    """Put the guesses from ``start`` on into ``guesses``, and their hits and run, as one number, into ``cells``.
+
+    ``pointing`` (int64 [6], at first 0) is what one stretch of bases leaves to the next.
+    """
+    context, known, pointer, run, history, right = pointing
+    for place in range(start, start + len(guesses)):
         if run < LONG and known >= LONG:
             found, matching = _look_up(text, long, context, codes, place, known)
             if matching >= LONG:
@@ -152,8 +165,8 @@ def _follow(text, long, short, codes, guesses, cells):
                 pointer, run, history, right = found, matching, (1 << _HISTORY) - 1, _HISTORY
         if pointer > 0 and (pointer == len(text) or text[pointer] > 3):
             pointer, run = np.int64(0), 0
-        guesses[place] = text[pointer] if pointer > 0 else 4
-        cells[place] = right * _CELLS[1] + np.searchsorted(_RUNS, run, "right")
+        guesses[place - start] = text[pointer] if pointer > 0 else 4
+        cells[place - start] = right * _CELLS[1] + np.searchsorted(_RUNS, run, "right")
         context, known = extended(context, known, codes[place], LONG + 1)
         if pointer > 0:
             hit = text[pointer] == codes[place]
@@ -163,16 +176,20 @@ def _follow(text, long, short, codes, guesses, cells):
             pointer += 1
             if right < _LEAST_HITS or known == 0:
                 pointer, run = np.int64(0), 0
+    pointing[:] = context, known, pointer, run, history, right
 
 
 @numba.njit(cache=True)
-def _share(counts, weights, codes, guesses, cells, actual, among_others):
-    """Put in what the n-gram model says; ``cells`` are split by what it thinks of the guess."""
+def _share(counts, weights, codes, start, guesses, cells, actual, among_others):
+    """Put in what the n-gram model says from ``start`` on; ``cells`` are split by what it thinks of the guess."""
     contexts, known = np.empty(_TOGETHER, dtype=np.int64), np.empty(_TOGETHER, dtype=np.int64)
     probabilities = np.empty((_TOGETHER, 4))
     context, length = np.int64(0), 0
-    for first in range(0, len(codes), _TOGETHER):
-        rows = min(_TOGETHER, len(codes) - first)
+    for code in codes[max(0, start - counts.order + 1) : start]:
+        context, length = extended(context, length, code, counts.order)
+    codes = codes[start:]
+    for first in range(0, len(guesses), _TOGETHER):
+        rows = min(_TOGETHER, len(guesses) - first)
         for row in range(rows):
             contexts[row], known[row] = context, length
             context, length = extended(context, length, codes[first + row], counts.order)

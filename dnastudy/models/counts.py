@@ -10,7 +10,7 @@ import numpy as np
 
 from dnastudy.files import InputError
 from dnastudy.genes.fasta import reverse_complement
-from dnastudy.tokens.tokenizer import as_codes
+from dnastudy.tokens.tokenizer import Sequences, coded, is_pair
 
 DENSE_ORDER = 13  # 4^13 counts of 4 bytes are 268 MB; each order more takes four times as much
 HIGHEST_ORDER = 24
@@ -18,8 +18,6 @@ HIGHEST_ORDER = 24
 _SORTED_UNDER = 12  # order of the dense n-grams that the contexts of longer ones are sorted under
 _FITTED_BASES = 1 << 20  # validation bases that the weights are fitted on, spread evenly
 _WEIGHT_RANGE = (-7.0, 14.0)  # natural logarithms
-
-Sequences = Sequence[str | np.ndarray] | tuple[np.ndarray, np.ndarray]
 
 
 class Counts(NamedTuple):
@@ -40,13 +38,13 @@ class Counts(NamedTuple):
 
 def flat(sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
     """Sequences end to end: codes (uint8 [bases], not copied if they come so), spans (int64 [n, 2])."""
-    if isinstance(sequences, tuple):
+    if is_pair(sequences):
         codes, spans = sequences
-        return np.asarray(codes), np.asarray(spans, dtype=np.int64).reshape(-1, 2)
-    coded = [as_codes(sequence) for sequence in sequences]
-    codes = np.concatenate(coded) if coded else np.empty(0, dtype=np.uint8)
+        return np.asarray(codes), np.asarray(spans, dtype=np.int64)
+    each = coded(sequences)
+    codes = np.concatenate(each) if each else np.empty(0, dtype=np.uint8)
     codes.flags.writeable = False  # as a corpus is, so that numba compiles once
-    return codes, spans_of([len(one) for one in coded])
+    return codes, spans_of([len(one) for one in each])
 
 
 def spans_of(lengths: Sequence[int]) -> np.ndarray:

@@ -14,7 +14,6 @@ from dnastudy.models.counts import (
     DENSE_ORDER,
     HIGHEST_ORDER,
     Counts,
-    Sequences,
     add_lower_orders,
     both_strands,
     contexts_of,
@@ -30,6 +29,8 @@ from dnastudy.models.counts import (
     unpack,
 )
 from dnastudy.models.padded import PaddedCounts, count_padded, next_padded, score_padded
+from dnastudy.models.store import check_value
+from dnastudy.tokens.tokenizer import Sequences
 
 SMOOTHINGS = ("interpolated", "mle", "laplace")
 
@@ -71,10 +72,12 @@ class NgramModel(CausalModel):
     kind = "ngram"
 
     def __init__(self, order: int = 8, smoothing: str = "interpolated", reverse_complement: bool = False):
+        check_value("ngram: order", order, 1, least=1)
+        check_value("ngram: reverse_complement", reverse_complement, False)
         if smoothing not in SMOOTHINGS:
             raise InputError(f"ngram: smoothing {smoothing!r}; expected one of {', '.join(SMOOTHINGS)}")
         highest = HIGHEST_ORDER if smoothing == "interpolated" else DENSE_ORDER
-        if not 1 <= order <= highest:
+        if order > highest:
             raise InputError(f"ngram: order {order}; expected 1 to {highest} with smoothing {smoothing!r}")
         self.order = order
         self.smoothing = smoothing
@@ -149,8 +152,9 @@ class NgramModel(CausalModel):
     def log_likelihood(self, sequences: Sequences, *, include_end: bool = False) -> np.ndarray:
         """Log-probability of whole sequences, float64 [n], nats; ``include_end`` adds the end symbol."""
         codes, spans = flat(sequences)
+        totals = np.zeros(len(spans))
         if self.smoothing == "interpolated":
-            totals, known = np.zeros(len(spans)), np.zeros(len(spans), dtype=np.int64)
+            known = np.zeros(len(spans), dtype=np.int64)
             for pieces in stretches(spans, self.order - 1):
                 per_base = self.base_log_likelihoods((codes, pieces[:, 1:3]))
                 for (number, begin, _, new), values in zip(pieces, per_base, strict=True):
@@ -159,41 +163,43 @@ class NgramModel(CausalModel):
             if include_end:
                 totals += known * np.log1p(-self.end_probability) + np.log(self.end_probability)
             return totals
-        symbols = self._score_symbols(codes, spans)
-        known = [codes[start:end] < 4 for start, end in spans]
-        totals = [values[:-1][bases].sum() for values, bases in zip(symbols, known, strict=True)]
-        ends = [values[-1] if include_end and self.order > 1 else 0.0 for values in symbols]
-        return np.array(totals, dtype=np.float64) + np.array(ends, dtype=np.float64)
+        for number, bases, values, end in self._scored_symbols(codes, spans):
+            totals[number] += values[bases < 4].sum()
+            if include_end:
+                totals[number] += end.sum()
+        return totals
 
-    def perplexity(self, sequences: Sequences, convention: str = "per_base") -> float:
+    def perplexity(self, sequences: Sequences, convention: str = "per_base", *, include_end: bool = False) -> float:
         """Perplexity, the exponential of the mean of minus the log-probabilities.
 
         Parameters
         ----------
         convention
-            ``per_base``: over all A C G T; the end symbol doesn't count. ``nltk``: over all symbols, as NLTK
-            has it and the human-genes paper reports it: bases, unknown ones too, and one end symbol a
-            sequence (none at order 1); for ``mle`` and ``laplace`` alone. Infinite if one was never seen.
+            ``per_base``: over all A C G T, with ``include_end`` the ends too. ``nltk``: over all symbols, as NLTK
+            has it and the human-genes paper reports it: bases, unknown ones too, and always one end symbol a
+            sequence; for ``mle`` and ``laplace`` alone. Infinite if one was never seen. At their order 1 there
+            is no end symbol.
 
         Raises
         ------
         InputError
             When there is nothing to score, or no such convention for this model.
         """
-        if convention == "nltk" and self.smoothing != "interpolated":
-            values = self._score_symbols(*flat(sequences))
-        elif convention == "per_base":
-            values = self.base_log_likelihoods(sequences)
-        else:
-            known = "'per_base'" if self.smoothing == "interpolated" else "'per_base' or 'nltk'"
+        interpolated = self.smoothing == "interpolated"
+        if convention == "per_base":
+            return super().perplexity(sequences, include_end=include_end and (interpolated or self.order > 1))
+        if convention != "nltk" or interpolated:
+            known = "'per_base'" if interpolated else "'per_base' or 'nltk'"
             raise InputError(
                 f"perplexity: convention {convention!r} with smoothing {self.smoothing!r}; expected {known}"
             )
-        scored = np.concatenate([np.empty(0), *values])
-        scored = scored[~np.isnan(scored)]
-        if not len(scored):
-            raise InputError("perplexity: no A, C, G or T to score; give at least one")
-        return float(np.exp(-scored.mean()))
+        total, count = 0.0, 0
+        for _, _, values, end in self._scored_symbols(*flat(sequences)):
+            total += values.sum() + end.sum()
+            count += len(values) + len(end)
+        if not count:
+            raise InputError("perplexity: no symbol to score; give at least one sequence")
+        return float(np.exp(-total / count))
 
     def begin(self, rows: int, prompt: np.ndarray):
         """Log-probabilities [rows, 4] of the base that follows ``prompt`` (base codes), and what came before.
@@ -287,6 +293,17 @@ class NgramModel(CausalModel):
             raise InputError("ngram: nothing counted yet; call fit first, or load a fitted model")
         return self._counts
 
+    def _scored_symbols(self, codes: np.ndarray, spans: np.ndarray) -> Iterator[tuple[int, np.ndarray, ...]]:
+        """Stretch by stretch: which sequence, its codes there, their log-probabilities, and the end's if it is there.
+
+        The latter two are float64, [bases] and [0 or 1].
+        """
+        for pieces in stretches(spans, self.order - 1):
+            symbols = self._score_symbols(codes, pieces[:, 1:3])
+            for (number, begin, stop, new), values in zip(pieces, symbols, strict=True):
+                ended = self.order > 1 and stop == spans[number, 1]
+                yield number, codes[new:stop], values[new - begin : -1], values[-1:] if ended else values[:0]
+
     def _score_symbols(self, codes: np.ndarray, spans: np.ndarray) -> list[np.ndarray]:
         """Log-probabilities of each sequence's bases and of its end: float64 [bases + 1] each."""
         lengths = spans[:, 1] - spans[:, 0] + 1
@@ -317,7 +334,7 @@ def stretches(spans: np.ndarray, context: int, size: int = _STRETCH) -> Iterator
     """
     pieces, held = [], 0
     for number, (start, end) in enumerate(spans):
-        for new in range(start, end, size):
+        for new in range(start, max(start + 1, end), size):  # an empty span is a piece as well
             pieces.append((number, max(start, new - context), min(new + size, end), new))
             held += pieces[-1][2] - pieces[-1][1]
             if held >= size:

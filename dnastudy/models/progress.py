@@ -55,46 +55,61 @@ def utilisation(model: NeuralModel, positions: int) -> float | None:
 
 
 @contextmanager
-def progress_line(config: TrainingConfig, wanted: bool | TextIO, mfu: float | None) -> Iterator[Callable[[Run], None]]:
+def progress_line(
+    config: TrainingConfig, wanted: bool | TextIO, mfu: float | None, unit: str = "base"
+) -> Iterator[Callable[..., None]]:
     """A bar on a terminal, a line at each validation in a log file or the stream given, nothing in a notebook.
 
-    ``mfu`` is that of one base a second, None where it is unknown.
+    What is yielded is called with the run after each step, and with ``going_on=True`` before the first one of a run
+    that was interrupted, which it says. ``mfu`` is that of one base a second, None where it is unknown. ``unit`` is
+    what a symbol is called.
     """
     steps = config.steps
     if not isinstance(wanted, bool):
-        yield lambda run: _print_row(run, steps, mfu, wanted)
+        yield lambda run, **how: _print_row(run, steps, mfu, wanted, unit, **how)
         return
     if not wanted or "ipykernel" in sys.modules:
-        yield lambda run: None
+        yield lambda run, **how: None
         return
     try:
         from tqdm import tqdm
     except ImportError:
         tqdm = None  # a bare GPU node has no more than torch
     if tqdm is None or not sys.stderr.isatty():
-        yield lambda run: _print_row(run, steps, mfu, sys.stderr)
+        yield lambda run, **how: _print_row(run, steps, mfu, sys.stderr, unit, **how)
         return
     with tqdm(total=steps, unit="step", file=sys.stderr, dynamic_ncols=True) as bar:
 
-        def show(run: Run) -> None:
+        def show(run: Run, *, going_on: bool = False) -> None:
+            if going_on:
+                bar.write(_going_on(run, steps), file=sys.stderr)
             if run.history:
                 last = run.history[-1]
                 bits, speed = last["validation_bits_per_base"], last["bases_per_second"]
-                bar.set_postfix_str(f"{bits:.3f} bits/base, {speed / 1e3:.0f} kb/s{_share(mfu, speed)}", refresh=False)
+                bar.set_postfix_str(
+                    f"{bits:.3f} bits/{unit}, {speed / 1e3:.0f}k {unit}s/s{_share(mfu, speed)}", refresh=False
+                )
             bar.update(run.step - bar.n)
 
         yield show
 
 
-def _print_row(run: Run, steps: int, mfu: float | None, stream: TextIO) -> None:
+def _going_on(run: Run, steps: int) -> str:
+    return f"going on from step {run.step} of {steps}"
+
+
+def _print_row(run: Run, steps: int, mfu: float | None, stream: TextIO, unit: str, *, going_on: bool = False) -> None:
+    if going_on:
+        print(_going_on(run, steps), file=stream, flush=True)
+        return
     if not run.history or run.history[-1]["step"] != run.step:
         return
     row = run.history[-1]
     left = (steps - run.step) * row["bases"] / run.step / row["bases_per_second"]
     print(
         f"step {run.step}/{steps}  train {row['train_bits_per_base']:.4f}  "
-        f"validation {row['validation_bits_per_base']:.4f} bits/base  "
-        f"{row['bases_per_second']:,.0f} bases/s{_share(mfu, row['bases_per_second'])}  ETA {left:.0f} s",
+        f"validation {row['validation_bits_per_base']:.4f} bits/{unit}  "
+        f"{row['bases_per_second']:,.0f} {unit}s/s{_share(mfu, row['bases_per_second'])}  ETA {left:.0f} s",
         file=stream,
         flush=True,
     )

@@ -17,7 +17,7 @@ from torch.nn import functional
 from dnastudy.files import InputError, nearest, write_json
 from dnastudy.genes.corpus import Corpus
 from dnastudy.models.base import CausalModel
-from dnastudy.models.checkpoint import Run, locked
+from dnastudy.models.checkpoint import Run, check_out, locked
 from dnastudy.models.memory import keep_freed_memory
 from dnastudy.models.neural import IGNORED, NeuralModel
 from dnastudy.models.parallel import add_up, joined, own_device, pieces, processes, rank, told_by_first
@@ -29,7 +29,10 @@ from dnastudy.tokens.tokenizer import FIRST_BASE
 
 
 class Source(Protocol):
-    """What a model learns from. ``epoch_steps`` (int) besides, where epochs are to be counted."""
+    """What a model learns from.
+
+    Besides ``epoch_steps`` (int), where epochs are to be counted, and ``unit``, where a symbol is no base.
+    """
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of a step, int64 [rows, positions]; a target that isn't learnt is -100."""
@@ -50,17 +53,19 @@ def train_from_config(
     out: str | Path,
     device: str | None = None,
     *,
+    overwrite: bool = False,
     progress: bool | TextIO = True,
 ) -> CausalModel:
     """Build, train and save one model: ``{"model": {"kind": ...}, "training": {...}}`` to a model folder.
 
     ``out`` then holds the model and ``history.json``: the rows of `train`, or for an n-gram model, which is
     counted on the training genes, those of `NgramModel.history`. An interrupted call goes on from its last
-    checkpoint when it is made again; the checkpoint is removed once the model is saved.
+    checkpoint when it is made again; the checkpoint is removed once the model is saved. A finished model that
+    stands in ``out`` is replaced only with ``overwrite``, and not before the new one is trained.
 
     Of the training settings an n-gram model uses ``train_bases`` with ``seed``, and ``validation_windows``
     with ``window``: with settings it is scored on the very windows, each from a cold start, that the neural
-    models are validated on. Under torchrun every process returns the model, and the first one writes it.
+    models are validated on. Under torchrun every process returns the neural model, and the first one writes it.
 
     Returns
     -------
@@ -72,7 +77,8 @@ def train_from_config(
     Raises
     ------
     InputError
-        When a setting, the corpus or an old checkpoint is not as expected, or another run writes to ``out``.
+        When a setting, the corpus or an old checkpoint is not as expected, another run writes to ``out``, or a
+        corpus or a finished model stands there.
     """
     for name in config:
         if name not in ("model", "training"):
@@ -83,8 +89,11 @@ def train_from_config(
         raise InputError("configuration: 'training' is no mapping; expected for example {'training': {'steps': 1000}}")
     settings = TrainingConfig.from_dict(config.get("training") or {})
     out = Path(out)
+    check_out(out, overwrite=overwrite)
     corpus = Corpus.load(corpus)
     if config["model"].get("kind") == "ngram":
+        if processes() > 1:
+            raise InputError("ngram: counted by one process; give the same command without torchrun")
         with locked(out / "checkpoint"):
             model, history = _fit_ngram(config, corpus, settings)
     else:
@@ -98,8 +107,8 @@ def train_from_config(
         model.precision = "bf16" if use_bf16(settings.precision, model.device) else "fp32"
     model.trained_on = digests(corpus)
     if rank() == 0:
-        save(model, out)
         write_json(out / "history.json", history)
+        save(model, out)
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return model
 
@@ -159,7 +168,10 @@ def train(
         explained(config),
         deferred_interrupt() as interrupted,
         progress_line(
-            config, progress if rank() == 0 else False, utilisation(model, config.window) if bf16 else None
+            config,
+            progress if rank() == 0 else False,
+            utilisation(model, config.window) if bf16 else None,
+            getattr(source, "unit", "base"),
         ) as report,
     ):
         run.resume(folder, identity)
@@ -168,6 +180,8 @@ def train(
                 f"{folder}: process {rank()} would go on from step {run.step}, the first one from step {first:.0f}; "
                 "give a folder that all machines share"
             )
+        if run.step:
+            report(run, going_on=True)
         drawn = source.draw(run.step)
         seconds, bases = time.perf_counter(), run.bases
         while not finished(run, config):

@@ -72,12 +72,14 @@ class Run:
             raise AttributeError(f"{self.notebook} has no parameter {name!r}") from None
 
     def _check_out(self) -> None:
-        """Refuse a folder that can't be made before anything is computed for it."""
+        """Refuse a folder that can't be made, or holds another chapter's results, before anything is computed."""
         standing = next(folder for folder in [self.out, *self.out.parents] if folder.exists())
         if not standing.is_dir() or not os.access(standing, os.W_OK):
             raise InputError(
                 f"out={self.parameters['out']!r}: can't be written, since {standing} is no writable folder"
             )
+        if (self.out / "record.json").exists() and (other := load_record(self.out)["notebook"]) != self.notebook:
+            raise InputError(f"out={self.parameters['out']!r}: the results of {other} stand there; give another folder")
 
     def note(self, text: str) -> None:
         """Say something that a reader of the numbers should know, here and in the record."""

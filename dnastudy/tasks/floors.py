@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dnastudy.tokens.tokenizer import as_codes
+from dnastudy.tasks.likelihood import known_bases
+from dnastudy.tokens.tokenizer import coded
 
 if TYPE_CHECKING:
     from dnastudy.genes import Corpus
@@ -38,9 +39,8 @@ class Uniform:
     def log_likelihood(self, sequences: Sequence[str | np.ndarray], *, include_end: bool = False) -> np.ndarray:
         """Nats of each sequence, float64, [n]; the end symbol is a fifth symbol, and one more to score."""
         symbols = 5 if include_end else 4
-        known = np.array([np.count_nonzero(as_codes(s) < 4) for s in sequences], dtype=np.float64)
-        return -np.log(symbols) * (known + include_end)
+        return -np.log(symbols) * (known_bases(sequences) + include_end)
 
     def base_log_likelihoods(self, sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
         """Nats of each base, float32, [length] a sequence; NaN where the base isn't A, C, G or T."""
-        return [np.where(as_codes(s) < 4, -np.log(4), np.nan).astype(np.float32) for s in sequences]
+        return [np.where(codes < 4, -np.log(4), np.nan).astype(np.float32) for codes in coded(sequences)]

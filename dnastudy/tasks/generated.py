@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 HELD_OUT, TRAIN = "held out", "train"
 SAMPLES = 5  # of training genes, whose mean distance is the measure of all others
+SPARE = 8  # times as many training windows are drawn as are needed, where some are short
 
 
 class Property(NamedTuple):
@@ -77,8 +78,9 @@ def compare(
 
     Two sets are added for reference: windows of training genes ("train"), which show how far real sequence is from
     real, and the held-out ones themselves ("held out"). Every set is cut to the number and the lengths of the
-    held-out windows, since most measures depend on them. Windows of training genes are hidden where these are
-    searched: for copies, from themselves alone; for repeats, which recur, from every set.
+    held-out windows, since most measures depend on them; a window longer than any that training genes still have has
+    no counterpart in "train". Windows of training genes are hidden where these are searched: for copies, from
+    themselves alone; for repeats, which recur, from every set.
 
     Parameters
     ----------
@@ -112,14 +114,13 @@ def compare(
     if clash:
         raise InputError(f"set {clash.pop()!r}: that name is a reference's; call the generated set otherwise")
     lengths = (held_out["end"] - held_out["start"]).to_numpy()
-    longest = int(lengths.max(initial=1))
-    drawn = [windows(corpus, "train", length=longest, count=len(lengths), seed=seed + i) for i in range(SAMPLES)]
+    drawn = [_train_windows(corpus, lengths, seed + i) for i in range(SAMPLES)]
     pieces = {f"{TRAIN} {i}": corpus.cut(chosen) for i, chosen in enumerate(drawn)}
-    real = corpus.cut(held_out)
     everything = {
         name: [sequence[:length] for sequence, length in zip(sequences, lengths, strict=False)]
-        for name, sequences in {**generated, **pieces, HELD_OUT: real}.items()
+        for name, sequences in generated.items()
     }
+    everything |= pieces | {HELD_OUT: corpus.cut(held_out)}
     for name, sequences in everything.items():
         if not any(map(len, sequences)):
             raise InputError(f"set {name!r}: no sequence; expected at least one base in every set")
@@ -138,7 +139,7 @@ def compare(
     against = {name: sequences for name, sequences in everything.items() if name != HELD_OUT}
     spectra = _relative(spectrum_divergence(against, everything[HELD_OUT]), "k", "divergence")
     shown = {name: against[name] for name in generated} | {TRAIN: against[f"{TRAIN} 0"]}
-    loci = {TRAIN: drawn[0]["locus"].to_numpy()[: len(shown[TRAIN])]}
+    loci = {TRAIN: drawn[0]["locus"].to_numpy()}
     told = {
         name: tell_apart(
             everything[HELD_OUT],
@@ -238,6 +239,26 @@ def distances(sets: Mapping[str, Sequence[str]], table: pd.DataFrame) -> pd.Data
             statistic = ks_2samp(values[name], values[HELD_OUT], method="asymp").statistic if known else np.nan
             rows.append((PROPERTIES[column].label, name, float(statistic)))
     return pd.DataFrame(rows, columns=["property", "set", "distance"])
+
+
+def _train_windows(corpus: Corpus, lengths: np.ndarray, seed: int) -> pd.DataFrame:
+    """Windows of training genes of exactly ``lengths``, in their order, without those that no gene left is long for."""
+    longest = int(lengths.max(initial=1))
+    drawn = windows(corpus, "train", length=longest, count=len(lengths), seed=seed)
+    if len(drawn) == len(lengths) and (drawn["end"] - drawn["start"] >= lengths).all():
+        return drawn.assign(end=drawn["start"] + lengths)
+    drawn = windows(corpus, "train", length=longest, count=SPARE * len(lengths), seed=seed)
+    drawn = drawn.sample(frac=1, random_state=seed)
+    room = (drawn["end"] - drawn["start"]).to_numpy(copy=True)
+    taken = {}
+    for number in np.argsort(-lengths, kind="stable"):  # who needs most chooses first
+        fitting = np.flatnonzero(room >= lengths[number])
+        if len(fitting):
+            taken[number] = fitting[0]
+            room[fitting[0]] = -1
+    numbers = sorted(taken)
+    chosen = drawn.iloc[[taken[number] for number in numbers]].reset_index(drop=True)
+    return chosen.assign(end=chosen["start"] + lengths[numbers])
 
 
 def _relative(table: pd.DataFrame, key: str, value: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dnastudy.files import InputError
 from dnastudy.genes.fasta import reverse_complement
-from dnastudy.tokens.tokenizer import as_codes
+from dnastudy.tokens.tokenizer import coded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def bits_per_base(model, sequences: Sequence[str | np.ndarray]) -> float:
 
 def known_bases(sequences: Sequence[str | np.ndarray]) -> np.ndarray:
     """How many bases of each sequence are A, C, G or T: int64, [n]."""
-    return np.array([np.count_nonzero(as_codes(sequence) < 4) for sequence in sequences], dtype=np.int64)
+    return np.array([np.count_nonzero(codes < 4) for codes in coded(sequences)], dtype=np.int64)
 
 
 def score_windows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +15,7 @@ PAD, UNK, CLS, SEP, MASK = range(5)
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BASES = ("A", "C", "G", "T")
 FIRST_BASE = len(SPECIALS)
+Sequences = Sequence[str | np.ndarray] | tuple[np.ndarray, np.ndarray]
 BASE_TO_ID = np.array([FIRST_BASE, FIRST_BASE + 1, FIRST_BASE + 2, FIRST_BASE + 3, UNK], dtype=np.int32)
 
 
@@ -159,6 +161,28 @@ def as_codes(sequence: str | np.ndarray) -> np.ndarray:
     if isinstance(sequence, np.ndarray):
         found = f"{sequence.dtype} array of shape {sequence.shape}"
     raise InputError(f"a sequence is {found}; expected a string or a flat uint8 array of base codes")
+
+
+def coded(sequences: Sequences) -> list[np.ndarray]:
+    """Base codes of each sequence; of a pair of all codes and spans (int64, [n, 2], start and end), views of them.
+
+    Raises
+    ------
+    InputError
+        When it is one sequence and no list of them, or one of them is no sequence.
+    """
+    codes = isinstance(sequences, np.ndarray) and sequences.dtype == np.uint8 and sequences.ndim == 1
+    if codes or isinstance(sequences, str):
+        found = "array of base codes" if codes else "string"
+        raise InputError(f"expected a list of sequences, found one {found}; put it in a list")
+    if is_pair(sequences):
+        return [as_codes(sequences[0][start:end]) for start, end in sequences[1]]
+    return [as_codes(sequence) for sequence in sequences]
+
+
+def is_pair(sequences: Sequences) -> bool:
+    """Whether they are given as all codes (uint8, [bases]) and spans (int64, [n, 2])."""
+    return isinstance(sequences, tuple) and len(sequences) == 2 and np.ndim(sequences[1]) == 2
 
 
 def tokenizer_json(model: dict, pre_tokenizer: dict | None = None) -> dict:
