@@ -33,6 +33,15 @@ def test_strata_stand_side_by_side():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ngram", "lstm"]
 
 
+def test_strata_have_a_panel_a_number_of_edits_with_gaps_where_no_pair_lies():
+    rows = [("1", "shared", 0.7), ("1", "not shared", 0.6), ("5", "not shared", 0.9)]
+    table = pd.DataFrame(rows, columns=["edits", "stratum", "bits"]).assign(model="copy", low=0.5, high=1)
+    first, second = figures.draw_strata(table, label="share").figure.axes
+    assert (first.get_ylabel(), second.get_ylabel()) == ("share\nedits: 1", "share\nedits: 5")
+    assert first.lines[0].get_marker() == "s"
+    assert second.lines[0].get_ydata().tolist() == pytest.approx([float("nan"), 0.9], nan_ok=True)
+
+
 def test_training_curve_has_both_lines_and_the_floor():
     history = pd.DataFrame({"bases": [1e6], "train_bits_per_base": [1.95], "validation_bits_per_base": [1.97]})
     axes = figures.draw_training(history, {"uniform": 2.0})

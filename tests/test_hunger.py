@@ -1,5 +1,6 @@
 """A sweep trains on nested subsets, judges on the same windows, and does nothing twice."""
 
+import io
 import json
 
 import numpy as np
@@ -97,8 +98,10 @@ def test_networks_learn_from_any_of_them(material, model, tmp_path, request):
 
 def test_a_network_that_stops_getting_better_is_not_limited(english, tmp_path):
     training = TRAINING | {"steps": 60, "learning_rate": 0.5, "warmup": 0, "schedule": "constant"}
-    runs = sweep(english, LSTM, [200], [0], out=tmp_path, training=training, device="cpu")
+    log = io.StringIO()
+    runs = sweep(english, LSTM, [200], [0], out=tmp_path, training=training, device="cpu", progress=log)
     assert not runs["limited"].any() and runs["seen"].iloc[0] < 60 * 4 * 32
+    assert " bits/character  " in log.getvalue() and " characters/s" in log.getvalue()
 
 
 def test_a_finished_run_is_not_repeated_and_a_changed_one_is(english, tmp_path, monkeypatch):

@@ -144,7 +144,7 @@ def short_genes(tmp_path):
     return load_sequences(tmp_path / "short", train=tmp_path / "genes.fa")
 
 
-def test_pairs_of_stretches_know_the_place_of_a_lone_substitution(detecting, corpus):
+def test_pairs_of_stretches_know_the_places_of_their_substitutions(detecting, corpus):
     pairs = build_pairs(detecting(corpus, genes=5, length=200, edits="1,2", indel_edits="3"))
     assert pairs.groupby(["kind", "edits"], sort=False).size().to_dict() == {
         ("substitution", 1): 5,
@@ -152,18 +152,20 @@ def test_pairs_of_stretches_know_the_place_of_a_lone_substitution(detecting, cor
         ("insertion", 3): 5,
         ("deletion", 3): 5,
     }
-    assert pairs["place"].notna().tolist() == [True] * 5 + [False] * 15
-    for pair in pairs[:5].itertuples():
-        (at,) = [n for n, (a, b) in enumerate(zip(pair.real, pair.mutated, strict=True)) if a != b]
-        assert decode(corpus.all_codes[pair.place - at : pair.place - at + 200]) == pair.real
-        gene = np.searchsorted(corpus.offsets, pair.place, side="right") - 1
+    assert pairs["places"].notna().tolist() == [True] * 10 + [False] * 10
+    for pair in pairs[:10].itertuples():
+        differ = [n for n, (a, b) in enumerate(zip(pair.real, pair.mutated, strict=True)) if a != b]
+        places = [int(place) for place in pair.places.split(",")]
+        (start,) = {place - at for place, at in zip(places, differ, strict=True)}
+        assert len(places) == pair.edits and decode(corpus.all_codes[start : start + 200]) == pair.real
+        gene = np.searchsorted(corpus.offsets, start, side="right") - 1
         assert pair.group == corpus.genes["locus"][gene]
 
 
 def test_genes_too_short_for_the_edits_are_left_out(detecting, short_genes):
     run = detecting(short_genes, genes=8, length=150, edits="110", kinds="substitution")
     pairs = build_pairs(run)
-    assert pairs["real"].str.len().min() > 110 and pairs["place"].isna().all() and pairs["group"].notna().all()
+    assert pairs["real"].str.len().min() > 110 and pairs["places"].notna().all() and pairs["group"].notna().all()
     assert run.notes[-1].endswith("test genes hold no more than 110 known bases, too few to edit: left out")
     with pytest.raises(InputError, match=r"500 edits in a sequence of 1.. known bases"):
         build_pairs(detecting(short_genes, genes=8, edits="500"))
@@ -191,14 +193,29 @@ def test_letters_of_own_pairs_that_are_not_scored_are_counted(detecting, corpus,
     assert run.notes == ["2 letters of the pairs aren't A, C, G or T; they are read as unknown and not scored"]
 
 
-def test_sections_are_left_out_when_nothing_is_asked_for(detecting, corpus):
-    for others in (
-        {"published_draws": 0, "variants": 0},
-        {"published_most": "", "variants": -1},
-        {"pairs": "mine.tsv"},
+def test_a_section_that_is_left_out_says_why(detecting, corpus):
+    own = "your own pairs are judged"
+    for others, reasons in (
+        ({"published_draws": 0, "variants": 0}, ("published_draws is 0", "variants is 0")),
+        ({"published_most": "", "variants": -1}, ("published_most is empty", "variants is 0")),
+        ({"pairs": "mine.tsv", "variants": 0}, (own, own)),
     ):
         run = detecting(corpus, **others)
         assert build_published_pairs(run).empty and build_variant_pairs(run).empty
+        sections = "the published protocol", "variants that people carry"
+        assert run.notes == [
+            f"{name}: left out, since {reason}" for name, reason in zip(sections, reasons, strict=True)
+        ]
+
+
+def test_variants_on_contigs_of_other_names_are_noted_with_both(detecting, corpus, tmp_path):
+    lines = [f"NC_{number}\t3\tx\tA\tC\n" for number in range(7)]
+    (tmp_path / "a.vcf").write_text("".join(lines))
+    run = detecting(corpus, variants_dataset=str(tmp_path / "a.vcf"))
+    assert build_variant_pairs(run).empty
+    (note,) = run.notes
+    contig = corpus.genes["contig"].iloc[corpus.indices("test")[0]]
+    assert f"a.vcf has variants on NC_0, NC_1, NC_2, NC_3, NC_4, ..., and the test genes are on {contig}; name" in note
 
 
 def test_variants_that_disagree_with_the_corpus_are_left_out_and_listed(detecting, corpus, sample, tmp_path):
@@ -213,6 +230,7 @@ def test_variants_that_disagree_with_the_corpus_are_left_out_and_listed(detectin
     assert wrong and set(wrong) <= {fields[2] for fields in test[::5]}
     assert pairs["id"].nunique() == run.data["variants"]["in_test_genes"] - len(wrong) == 75 - len(wrong)
     assert set(pairs["id"]).isdisjoint(wrong)
+    assert run.notes[0].startswith(f"some.vcf: {len(test)} single-base variants, 0 of which on contigs without test")
     assert f"{len(wrong)} of which left out since the gene doesn't have the reference allele" in run.notes[0]
 
     for fields in test:
@@ -227,7 +245,5 @@ def test_a_dataset_without_variants_is_refused_and_genes_without_them_are_noted(
         build_variant_pairs(detecting(corpus, variants_dataset="chr19-chr22"))
     run = detecting(short_genes)
     assert build_variant_pairs(run).empty
-    assert run.notes == [
-        "snps.vcf.gz: 0 variants in test genes, 0 of which left out since the gene doesn't have the reference allele; "
-        "0 scored"
-    ]
+    (note,) = run.notes
+    assert "and the test genes are on no contig;" in note

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from dnastudy.files import InputError
-from dnastudy.genes import decode
+from dnastudy.genes import decode, encode, reverse_complement
 from dnastudy.models import NgramModel
 from dnastudy.tasks.floors import Uniform
 from dnastudy.tasks.mutation import discriminate, judge, judge_pairs, score_pairs, strata_of_places
@@ -92,36 +92,42 @@ def test_by_probability_a_model_that_knows_nothing_wins_all_insertions_and_no_de
     assert by_perplexity.sum() == 0
 
 
-def test_several_models_score_the_same_pairs_the_headline_on_both_strands():
+def test_several_models_score_the_same_pairs_on_one_strand_or_both():
     pairs = pd.concat([make_pairs([GENE, GENE[5:]], edits=2, kinds=[kind]) for kind in ("substitution", "deletion")])
     pairs = pairs.assign(group=0).iloc[[2, 0, 3, 1]]
     models = {"uniform": Uniform(), "ngram": NgramModel(2, smoothing="laplace").fit([GENE])}
-    scored = score_pairs(models, pairs, both_strands=["substitution"], include_end=["ngram"])
+    scored = score_pairs(models, pairs, both_strands=True, include_end=["ngram"])
     assert scored[["model", "kind"]].to_numpy().tolist() == [
         [model, kind] for model in ("uniform", "ngram") for kind in ["deletion", "substitution"] * 2
     ]
     assert "real" not in scored and "correct" not in scored
-    assert scored["ll_real_opposite"].isna().tolist() == [True, False] * 4
     assert scored["bases_mutated"].tolist() == [62, 64, 57, 59, 63, 65, 58, 60]
     row = scored[(scored["model"] == "ngram") & (scored["kind"] == "substitution")].iloc[0]
     assert row["ll_real"] == pytest.approx(models["ngram"].log_likelihood([GENE], include_end=True)[0])
     judged = judge_pairs(scored)
-    assert judged.groupby("score").size().to_dict() == {"both strands": 4, "perplexity": 8, "probability": 8}
+    assert judged.groupby("score").size().to_dict() == {"both strands": 8, "perplexity": 8, "probability": 8}
     uniform = judged[judged["model"] == "uniform"].groupby(["score", "kind"])["correct"].mean().to_dict()
     assert uniform == {
+        ("both strands", "deletion"): 0.5,
         ("both strands", "substitution"): 0.5,
         ("perplexity", "deletion"): 0.5,
         ("perplexity", "substitution"): 0.5,
         ("probability", "deletion"): 0,
         ("probability", "substitution"): 0.5,
     }
-    assert set(judge_pairs(scored.drop(columns=["ll_real_opposite"]), ties=0)["score"]) == {"perplexity", "probability"}
+    opposite = [decode(reverse_complement(encode(sequence))) for sequence in pairs["real"]]
+    backwards = models["ngram"].log_likelihood(opposite, include_end=True)
+    assert scored["ll_real_opposite"][4:].tolist() == pytest.approx(backwards.tolist())
+    one = score_pairs(models, pairs, include_end=["ngram"])
+    pd.testing.assert_frame_equal(one, scored.drop(columns=["ll_real_opposite", "ll_mutated_opposite"]))
+    assert set(judge_pairs(one, ties=0)["score"]) == {"perplexity", "probability"}
 
 
-def test_a_place_lies_inside_or_outside_each_kind_of_interval(corpus):
-    repeat = corpus.intervals.query("kind == 'repeat'").iloc[7]
-    table = strata_of_places(corpus, [repeat["start"], repeat["end"] - 1], ["repeat", "nothing"])
-    assert table["stratum"].tolist() == ["all", "all", "repeat", "repeat"]
-    assert table["place"].tolist() == [repeat["start"], repeat["end"] - 1] * 2
-    outside = np.flatnonzero(~corpus.inside("cds"))[0]
-    assert strata_of_places(corpus, [outside], ["cds"])["stratum"].tolist() == ["all", "not cds"]
+def test_a_pair_lies_inside_outside_or_partly_inside_each_kind_of_interval(corpus):
+    first, last = corpus.intervals.query("kind == 'repeat'").iloc[7][["start", "end"]] - [0, 1]
+    outside = np.flatnonzero(~corpus.inside("repeat"))[0]
+    places = [f"{first},{last}", f"{first}", f"{outside}", f"{last},{outside}"]
+    table = strata_of_places(corpus, places, ["repeat", "nothing"])
+    assert table["places"].tolist() == places * 2
+    assert table["stratum"].tolist() == ["all"] * 4 + ["repeat", "repeat", "not repeat", "partly repeat"]
+    assert strata_of_places(corpus, []).empty

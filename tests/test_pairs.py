@@ -181,9 +181,9 @@ def test_a_published_draw_of_nothing_is_refused():
         make_published_pairs([GENE], most=0)
 
 
-def test_the_place_of_a_lone_substitution():
-    pairs = pd.DataFrame({"real": ["ACGT", "ACGT", "ACGT"], "mutated": ["ACTT", "TCTT", "ACGTT"]})
-    assert substituted_places(pairs).tolist() == [2, pd.NA, pd.NA]
+def test_the_places_of_substitutions():
+    pairs = pd.DataFrame({"real": ["ACGT"] * 4, "mutated": ["ACTT", "TCTT", "ACGTT", "ACGT"]})
+    assert substituted_places(pairs, [0, 10, 20, 30]) == ["2", "10,12", None, None]
 
 
 def test_variant_pairs_differ_from_the_reference_in_one_base_each(corpus, sample):
@@ -194,8 +194,8 @@ def test_variant_pairs_differ_from_the_reference_in_one_base_each(corpus, sample
     assert pairs["kind"].value_counts().to_dict() == dict.fromkeys(
         ["alternative allele", "neither allele", "same change elsewhere"], len(placed)
     )
-    places = substituted_places(pairs)
-    for (_, pair), place in zip(pairs.iterrows(), places, strict=True):
+    places = substituted_places(pairs, [0] * len(pairs))
+    for (_, pair), place in zip(pairs.iterrows(), map(int, places), strict=True):
         variant = placed.set_index("id").loc[pair["id"]]
         change = pair["real"][place] + pair["mutated"][place]
         middle = place == 50

@@ -103,8 +103,19 @@ def test_two_processes_go_on_from_the_checkpoint_of_one(corpus, tmp_path):
     _, said = process.communicate(timeout=100)
     assert process.returncode == 0, said
     assert "step 8/20" not in said and "step 9/20" in said
+    assert said.count("going on from step 8 of 20\n") == 1  # the first process alone
     for one, two in zip(costs(tmp_path / "one"), costs(tmp_path / "two"), strict=True):
         assert one == pytest.approx(two, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_both_processes_refuse_to_overwrite_a_model(corpus, tmp_path):
+    train_from_config(CONFIG, corpus, tmp_path / "out", "cpu", progress=False)
+    process = start(CONFIG, corpus, tmp_path / "out")
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert f"dnastudy: error: {tmp_path}/out: a finished gpt model stands there; give another folder" in said
+    assert "another run is training there" not in said
 
 
 @pytest.mark.slow

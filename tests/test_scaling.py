@@ -72,6 +72,14 @@ def test_what_is_saved_needs_no_fit():
     assert fits["tenth"].value == pytest.approx(0.8 / 1.4)
 
 
+@pytest.mark.parametrize("bits", [[2.1, 2.1, 2.1, 2.1, 2.1], [2.2, 2.2, 2.1, 2.05, 1.9], [2.0, 2.0, 2.0, 1.99, 1.99]])
+def test_a_model_that_gains_nothing_has_no_share_of_it(bits):
+    runs = made(bits, spread=0.05)
+    fits = fit_table(runs, {"bases": 2.0}, **QUICK)
+    assert np.isnan(fits["tenth"][0].value) and not np.isnan(fits["saving"][0].value)
+    assert gain_table(curve_table(runs, **QUICK), fits, {"bases": 2.0}).empty
+
+
 def test_sizes_that_the_steps_limited_are_left_out():
     runs = made([2.0, 1.9, 1.8, 1.75, 1.75], limited={1e6, 1e7})
     fits = fit_table(runs, {"bases": 2.0}, **QUICK).loc[0]

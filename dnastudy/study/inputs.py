@@ -87,8 +87,8 @@ def build_pairs(run):
     Returns
     -------
     DataFrame of `dnastudy.tasks.make_pairs` with the columns ``group``, which bootstraps resample: the merged locus
-    of a stretch, or the id of a user's pair; and, for stretches, ``place``: the corpus coordinate of a single
-    substituted base, missing for all other pairs.
+    of a stretch, or the id of a user's pair; and ``places``: the corpus coordinates of a stretch's substituted bases,
+    between commas, missing for all other pairs.
     """
     import pandas as pd
 
@@ -101,7 +101,7 @@ def build_pairs(run):
         letters = pd.concat([pairs["real"], pairs["mutated"]])
         if unknown := letters.str.len().sum() - known_bases(letters).sum():
             run.note(f"{unknown:,} letters of the pairs aren't A, C, G or T; they are read as unknown and not scored")
-        return pairs.assign(group=pairs["id"], place=pd.Series(dtype="Int64"))
+        return pairs.assign(group=pairs["id"], places=None)
     stretches = _stretches(run)
     run.note_fewer("genes", len(stretches))
     design = [
@@ -118,7 +118,7 @@ def build_pairs(run):
         stretches = stretches[enough].reset_index(drop=True)
     parts = [
         make_pairs(stretches["real"], edits=edits, kinds=[kind], seed=run.seed + number, ids=stretches["id"]).assign(
-            group=stretches["locus"], place=lambda pairs: stretches["start"] + substituted_places(pairs)
+            group=stretches["locus"], places=lambda pairs: substituted_places(pairs, stretches["start"])
         )
         for number, (kind, edits) in enumerate(design)
     ]
@@ -127,6 +127,8 @@ def build_pairs(run):
 
 def build_published_pairs(run):
     """Pairs of the published protocol: whole test genes where none is longer than the paper's, else stretches.
+
+    Where there are none, a note says why.
 
     Returns
     -------
@@ -139,7 +141,9 @@ def build_published_pairs(run):
     from dnastudy.tasks import make_published_pairs
     from dnastudy.tasks.pairs import LONGEST_GENE
 
-    if run.pairs or run.published_draws < 1 or not run.listed("published_most"):
+    most_edits = run.listed("published_most", int)
+    reasons = {"published_draws is 0": run.published_draws < 1, "published_most is empty": not most_edits}
+    if _left_out(run, "the published protocol", reasons):
         return pd.DataFrame()
     chosen = _named(run.corpus, whole_genes(run.corpus, "test"))
     if chosen["real"].str.len().max() > LONGEST_GENE:
@@ -150,13 +154,13 @@ def build_published_pairs(run):
         make_published_pairs(
             chosen["real"], most=most, draws=run.published_draws, seed=run.seed + most, ids=chosen["id"]
         ).assign(most=most, group=lambda pairs: pairs["id"].map(locus))
-        for most in run.listed("published_most", int)
+        for most in most_edits
     ]
     return pd.concat(parts, ignore_index=True)
 
 
 def build_variant_pairs(run):
-    """Known variants in test genes, reference beside alternative allele, with controls; notes what is left out.
+    """Known variants in test genes, reference beside alternative allele, with controls; notes say what is left out.
 
     Returns
     -------
@@ -173,16 +177,26 @@ def build_variant_pairs(run):
     from dnastudy.genes import place_variants, read_variants
     from dnastudy.tasks import make_variant_pairs
 
-    if run.pairs or run.variants < 1:
+    section = "variants that people carry"
+    if _left_out(run, section, {"variants is 0": run.variants < 1}):
         return pd.DataFrame()
     path = _member(run.variants_dataset, "variants")
-    test = run.corpus.genes["contig"].iloc[run.corpus.indices("test")]
-    placed = place_variants(run.corpus, read_variants(path, set(test)))
+    variants = read_variants(path)
+    test = set(run.corpus.genes["contig"].iloc[run.corpus.indices("test")])
+    elsewhere = ~variants["contig"].isin(test)
+    unmatched = (
+        f"{path.name} has variants on {_contigs(variants['contig'])}, and the test genes are on {_contigs(test)}; "
+        "name contigs alike (22 and chr22 are the same), or give another file as variants_dataset"
+    )
+    if _left_out(run, section, {unmatched: elsewhere.all()}):
+        return pd.DataFrame()
+    placed = place_variants(run.corpus, variants[~elsewhere])
     agreeing = placed[placed["agrees"]]
     other = list(placed["id"][~placed["agrees"]])
     run.data["variants"] = {
         "file": path.name,
         "sha256": sha256(path),
+        "on_other_contigs": int(elsewhere.sum()),
         "in_test_genes": len(placed),
         "not_the_reference_allele": other,
     }
@@ -192,8 +206,9 @@ def build_variant_pairs(run):
             "reference allele; check that both are of the same assembly, or set variants to 0"
         )
     run.note(
-        f"{path.name}: {len(placed):,} variants in test genes, {len(other):,} of which left out since the gene doesn't "
-        f"have the reference allele; {min(run.variants, len(agreeing)):,} scored"
+        f"{path.name}: {len(variants):,} single-base variants, {elsewhere.sum():,} of which on contigs without test "
+        f"genes; {len(placed):,} in test genes, {len(other):,} of which left out since the gene doesn't have the "
+        f"reference allele; {min(run.variants, len(agreeing)):,} scored"
     )
     chosen = agreeing.sample(min(run.variants, len(agreeing)), random_state=run.seed).sort_index()
     return make_variant_pairs(run.corpus, chosen, length=run.length, seed=run.seed).rename(columns={"locus": "group"})
@@ -272,6 +287,21 @@ def _named(corpus, chosen):
     ids = corpus.genes["id"].to_numpy()[chosen["gene"]]
     first = chosen["start"].to_numpy() - corpus.offsets[chosen["gene"]] + 1
     return chosen.assign(id=[f"{i}:{at}" for i, at in zip(ids, first, strict=True)], real=corpus.cut(chosen))
+
+
+def _left_out(run, section: str, reasons: dict[str, bool]) -> bool:
+    """Note the first reason that holds for leaving a section of 08_detect_mutations out, if one does."""
+    reasons = {"your own pairs are judged": bool(run.pairs)} | reasons
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
+    if reason:
+        run.note(f"{section}: left out, since {reason}")
+    return reason is not None
+
+
+def _contigs(names) -> str:
+    """The first few names of contigs, for a note; ready sequences have none."""
+    names = sorted(set(names) - {""})
+    return ", ".join(names[:5] + ["..."] * (len(names) > 5)) or "no contig"
 
 
 def _member(value: str, kind: str) -> Path:

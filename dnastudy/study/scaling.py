@@ -98,7 +98,8 @@ def fit_table(runs: pd.DataFrame, uniform: dict[str, float], *, resamples: int, 
     at the largest size used), exponent, halving (how many times the data halve the excess over the limit), and
     whether it is identified.
 
-    The numbers are Intervals, resampling groups and seeds; NaN where there are too few sizes. The power law's
+    The numbers are Intervals, resampling groups and seeds; NaN where there are too few sizes. ``tenth`` is NaN too
+    where the model isn't shown to gain at ``largest``, or gains nothing with a tenth of that. The power law's
     are NaN too where the sizes don't identify it: fewer than four of them, or a limit of 0 or an exponent at
     an end of the range searched in more than one resample of forty. What is known of the limit then is that
     it lies between 0 and the interval's upper end.
@@ -122,7 +123,9 @@ def fit_table(runs: pd.DataFrame, uniform: dict[str, float], *, resamples: int, 
         row["largest"] = ends.loc[kind, "max"].min()
         if ends.loc[kind, "min"].max() <= row["largest"] / 10:
             gains = ([_along(sizes, uniform[unit] - c, row["largest"] / n) for n in (10, 1)] for c in (bits, draws))
-            row["tenth"] = _interval(*(tenth / whole for tenth, whole in gains), groups)
+            (tenth, whole), (tenths, wholes) = gains
+            if tenth > 0 and min(whole, np.quantile(wholes, _LEVEL[0])) > 0:
+                row["tenth"] = _interval(tenth / whole, tenths / wholes, groups)
         if row["sizes"] >= LEAST_SIZES:
             law, laws = fit_power_law(sizes, bits), fit_power_law(sizes, draws)
             at_an_end = (laws.limit <= 0) | (laws.exponent <= _EXPONENTS[0]) | (laws.exponent >= _EXPONENTS[-1])
@@ -147,10 +150,14 @@ def fitted_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def gain_table(curves: pd.DataFrame, fits: pd.DataFrame, uniform: dict[str, float]) -> pd.DataFrame:
-    """The share of its gain at ``largest`` (see `fit_table`) that a model has at each size: unit, kind, size, share."""
-    joined = curves[curves["limited"] == 0].merge(fits[["unit", "kind", "largest"]], on=["unit", "kind"])
+    """The share of its gain at ``largest`` that a model has at each size: unit, kind, size, share.
+
+    Only of the curves that have a ``tenth`` (see `fit_table`).
+    """
+    known = fits[[tenth.value == tenth.value for tenth in fits["tenth"]]]
+    joined = curves[curves["limited"] == 0].merge(known[["unit", "kind", "largest"]], on=["unit", "kind"])
     parts = []
-    for (unit, kind), part in joined[joined["largest"] > 0].groupby(["unit", "kind"], sort=False):
+    for (unit, kind), part in joined.groupby(["unit", "kind"], sort=False):
         gains = uniform[unit] - part["bits"].to_numpy()
         whole = _along(part["size"].to_numpy(), gains, part["largest"].iloc[0])
         parts.append(pd.DataFrame({"unit": unit, "kind": kind, "size": part["size"], "share": gains / whole}))

@@ -101,7 +101,7 @@ def score_pairs(
     models: Mapping[str, object],
     pairs: pd.DataFrame,
     *,
-    both_strands: Collection[str] = (),
+    both_strands: bool = False,
     include_end: Collection[str] = (),
 ) -> pd.DataFrame:
     """Score the same pairs with several models.
@@ -111,9 +111,9 @@ def score_pairs(
     models
         By name.
     pairs
-        real, mutated, kind, and what else is to be said of them.
+        real, mutated, and what else is to be said of them.
     both_strands
-        Kinds of pairs that are scored on the opposite strand too.
+        Score the reverse complements too.
     include_end
         Names of models that score one end symbol a sequence too, as the n-grams of Ihtiyar & Ozgur 2024 do, and
         count it among the bases.
@@ -121,19 +121,18 @@ def score_pairs(
     Returns
     -------
     DataFrame [models x n], in the order of ``pairs`` for each model: its columns without the sequences, model,
-    and those of `discriminate` without ``correct``; the opposite strand's are missing where not scored.
+    and those of `discriminate` without ``correct``.
     """
     import pandas as pd
 
     pairs = pairs.reset_index(drop=True)
-    twice = pairs["kind"].isin(list(both_strands))
-    backwards = _reversed(pairs["real"][twice]), _reversed(pairs["mutated"][twice])
+    backwards = [_reversed(pairs[name]) for name in ("real", "mutated")] if both_strands else []
     parts = []
     for name, model in models.items():
         end = name in include_end
         scored = _score(model, pairs["real"], pairs["mutated"], end)
-        if twice.any():
-            scored.loc[twice, OPPOSITE] = _score(model, *backwards, end)[GIVEN].to_numpy()
+        if both_strands:
+            scored[OPPOSITE] = _score(model, *backwards, end)[GIVEN]
         parts.append(pairs.drop(columns=["real", "mutated"]).assign(model=name).join(scored))
     return pd.concat(parts, ignore_index=True)
 
@@ -150,7 +149,7 @@ def judge_pairs(scored: pd.DataFrame, *, ties: float = 0.5) -> pd.DataFrame:
 
     ways = [("perplexity", scored), ("probability", scored)]
     if OPPOSITE[0] in scored:
-        ways.insert(0, ("both strands", scored[scored[OPPOSITE[0]].notna()]))
+        ways.insert(0, ("both strands", scored))
     return pd.concat(
         [
             part.assign(
@@ -169,29 +168,32 @@ def judge_pairs(scored: pd.DataFrame, *, ties: float = 0.5) -> pd.DataFrame:
 
 
 def strata_of_places(
-    corpus: Corpus, places: Sequence[int], kinds: Sequence[str] = ("shared", "repeat", "cds")
+    corpus: Corpus, places: Sequence[str], kinds: Sequence[str] = ("shared", "repeat", "cds")
 ) -> pd.DataFrame:
-    """Say in which strata single bases of a corpus lie.
+    """Say in which strata the changed bases of pairs lie.
 
     Parameters
     ----------
     corpus
         A corpus; kinds of interval that it hasn't are left out.
     places
-        Corpus coordinates, int, [n].
+        Corpus coordinates of the changed bases of each pair, between commas, [n].
 
     Returns
     -------
-    DataFrame, [n] rows for "all" and [n] for each kind: place, stratum ("all", kind or "not " + kind).
+    DataFrame, [n] rows for "all" and [n] for each kind: places, stratum ("all"; kind where all the bases are inside,
+    "not " + kind where none is, "partly " + kind for the rest).
     """
     import pandas as pd
 
-    places = np.asarray(places, dtype=np.int64)
-    parts = [pd.DataFrame({"place": places, "stratum": "all"})]
+    bases = [np.array(pair.split(","), dtype=np.int64) for pair in places]
+    parts = [pd.DataFrame({"places": places, "stratum": "all"})]
     for kind in kinds:
         if kind in set(corpus.intervals["kind"]):
-            inside = corpus.inside(kind)[places]
-            parts.append(pd.DataFrame({"place": places, "stratum": np.where(inside, kind, f"not {kind}")}))
+            track = corpus.inside(kind)
+            shares = np.array([track[pair].mean() for pair in bases])
+            names = np.select([shares == 1, shares == 0], [kind, f"not {kind}"], f"partly {kind}")
+            parts.append(pd.DataFrame({"places": places, "stratum": names}))
     return pd.concat(parts, ignore_index=True)
 
 

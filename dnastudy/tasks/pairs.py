@@ -184,15 +184,16 @@ def make_published_pairs(
     )
 
 
-def substituted_places(pairs: pd.DataFrame) -> pd.array:
-    """Where the one base stands in which the sequences of a pair differ, 0-based, Int64 [n]; else missing."""
-    import pandas as pd
+def substituted_places(pairs: pd.DataFrame, starts: Sequence[int]) -> list[str | None]:
+    """Where the sequences of a pair differ, if they are of one length: coordinates between commas, else None; [n].
 
+    ``starts`` are the coordinates of the sequences' first bases, [n].
+    """
     places = []
-    for real, mutated in zip(pairs["real"], pairs["mutated"], strict=True):
-        differ = np.flatnonzero(as_codes(real) != as_codes(mutated)) if len(real) == len(mutated) else ()
-        places.append(differ[0] if len(differ) == 1 else None)
-    return pd.array(places, dtype="Int64")
+    for real, mutated, start in zip(pairs["real"], pairs["mutated"], starts, strict=True):
+        differ = np.flatnonzero(as_codes(real) != as_codes(mutated)) if len(real) == len(mutated) else []
+        places.append(",".join(str(start + at) for at in differ) or None)
+    return places
 
 
 def make_variant_pairs(corpus: Corpus, placed: pd.DataFrame, *, length: int, seed: int = 0) -> pd.DataFrame:

@@ -288,6 +288,7 @@ class TextSource:
 
     def __init__(self, text: Text, size: int, config: TrainingConfig):
         self.text, self.size, self.config = text, size, config
+        self.unit = text.unit.removesuffix("s")
         self._spans = text.subset(size, config.seed)
         self._reach = np.cumsum(self._spans[:, 1] - self._spans[:, 0])
 

@@ -29,6 +29,7 @@ FIGURES = {
     "chapters/04_train_language_model/ngram": 1,
     "chapters/04_train_language_model/ngram_rc": 1,
     "chapters/04_train_language_model/lstm": 1,
+    "chapters/04_train_language_model/lstm_published": 1,
     "chapters/04_train_language_model/lstm_seed1": 1,
     "chapters/04_train_language_model/lstm_seed2": 1,
     "chapters/04_train_language_model/lstm_rc": 1,
@@ -38,6 +39,7 @@ FIGURES = {
     "chapters/06_measure_data_hunger": 3,
     "chapters/07_generate_genes": 8,
     "chapters/08_detect_mutations": 5,
+    "chapters/08_detect_mutations/short": 1,
 }
 PROSE = ("train", "claims", "methods", "data", "rerun", "runs", "references")
 

@@ -70,6 +70,14 @@ def test_from_own_fasta_to_own_pairs(folder):
     assert done.returncode == 0, done.stderr[-2000:]
     assert 1.5 < load_record(folder / "my_scores")["metrics"]["my_model/all/bits_per_base"]["value"] < 2.1
 
+    (folder / "my.vcf").write_text("19\t2\tx\tA\tC\n22\t2\ty\tA\tC\n")
+    floors = {"corpus": "my_corpus", "models": "none", "genes": 4, "published_draws": 4, "variants_dataset": "my.vcf"}
+    done = papermill(folder, "08_detect_mutations", **floors, out="floors")
+    assert done.returncode == 0, done.stderr[-2000:]
+    record = load_record(folder / "floors")
+    assert {name.split("/")[0] for name in record["metrics"]} >= {"8-gram", "copy", "published", "copy-8-gram"}
+    assert "my.vcf has variants on chr19, chr22, and the test genes are on chr19:10000001" in record["notes"][-1]
+
     counts = folder / "my_model" / "counts.npz"
     counts.write_bytes(counts.read_bytes()[:-1])  # tampered with: nothing may be scored with it
     done = papermill(folder, "05_compare_models", corpus="my_corpus", models="my_model", out="scores")
