@@ -64,7 +64,7 @@ Every setting of training and its default; rates are per step, lengths in bases:
   epochs: 0                 if not 0, passes over the training genes instead of steps
   batch: 16                 windows or genes in a step, of all processes together
   accumulate: 1             pieces that a step is computed in, to need less memory
-  sampling: windows         windows: stretches at random; genes: each whole gene once an epoch
+  sampling: windows         windows: stretches at random; genes: each whole gene once an epoch (where many are short)
   window: 256               length of a window, or where a gene is cut
   end: true                 learn the end of genes too
   reverse_complement: false read each row on either strand, at random

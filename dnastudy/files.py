@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import math
+import numbers
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -103,6 +104,8 @@ def _finite(value: object) -> object:
         return {name: _finite(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
+    if isinstance(value, numbers.Number) and hasattr(value, "item"):  # one of NumPy's
+        value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -141,6 +141,16 @@ def test_a_corpus_is_never_overwritten(overwrite, tmp_path):
         check_out(tmp_path, overwrite=overwrite)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("config", ['{"kind": "bert"}', '{"model_type": "bert"}', "[]"])
+def test_a_configuration_of_something_else_is_never_overwritten(config, overwrite, tmp_path):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(
+        InputError, match=rf"^{tmp_path}: config.json there is of no model of this package; give another"
+    ):
+        check_out(tmp_path, overwrite=overwrite)
+
+
 def test_second_writer_is_refused(tmp_path):
     with locked(tmp_path / "checkpoint") as folder:
         with pytest.raises(InputError, match="another run is training there"), locked(folder):

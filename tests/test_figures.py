@@ -26,6 +26,15 @@ def test_a_model_has_its_own_colour_and_a_floor_is_grey():
     assert figures.colour("4-gram") == figures.colour("uniform") == figures.FLOOR
 
 
+def test_every_floor_of_a_figure_has_its_own_mark():
+    floors = ["uniform", "copy", "4-gram", "8-gram", "24-gram", "Laplace 8-gram"]
+    rows = [(model, edits, 0.6, 0.5, 0.7) for model in [*floors, "lstm"] for edits in ("1", "5")]
+    axes = figures.draw_detection(pd.DataFrame(rows, columns=["model", "edits", "accuracy", "low", "high"]))
+    marks = {bars.get_label(): bars.lines[0].get_marker() for bars in axes.containers}
+    assert len({marks[floor] for floor in floors}) == 6
+    assert (marks["lstm"], marks["uniform"], marks["copy"]) == ("o", "x", "s")
+
+
 def test_strata_stand_side_by_side():
     rows = [(s, m, 1.8, 1.7, 1.9) for s in ("all", "not shared") for m in ("ngram", "lstm")]
     axes = figures.draw_strata(pd.DataFrame(rows, columns=["stratum", "model", "bits", "low", "high"]))

@@ -3,6 +3,7 @@
 import errno
 import os
 
+import numpy as np
 import pytest
 
 from dnastudy.files import DiskFull, InputError, atomic_folder, atomic_path, read_json, sha256, write_json
@@ -114,6 +115,8 @@ def test_json_goes_out_and_in(tmp_path):
 def test_numbers_that_json_has_no_word_for_are_null(tmp_path):
     write_json(tmp_path / "a.json", {"a": float("inf"), "b": [(-float("inf"), 1.5), {"c": float("nan")}]})
     assert read_json(tmp_path / "a.json") == {"a": None, "b": [[None, 1.5], {"c": None}]}
+    write_json(tmp_path / "a.json", [np.float32("inf"), np.float64("nan"), np.float32(0.5), np.int64(2)])
+    assert read_json(tmp_path / "a.json") == [None, None, 0.5, 2]
 
 
 @pytest.mark.parametrize(

@@ -246,4 +246,11 @@ def test_a_dataset_without_variants_is_refused_and_genes_without_them_are_noted(
     run = detecting(short_genes)
     assert build_variant_pairs(run).empty
     (note,) = run.notes
-    assert "and the test genes are on no contig;" in note
+    assert note == "variants that people carry: left out, since ready sequences have no place on a contig"
+
+
+def test_variants_of_other_kinds_alone_are_noted(detecting, corpus, tmp_path):
+    (tmp_path / "indels.vcf").write_text("22\t2\tx\tA\tAC\n22\t9\ty\tAG\tA\n")
+    run = detecting(corpus, variants_dataset=str(tmp_path / "indels.vcf"))
+    assert build_variant_pairs(run).empty
+    assert run.notes == ["variants that people carry: left out, since indels.vcf holds no single-base variant"]

@@ -116,7 +116,15 @@ def test_models_need_distinct_names(tmp_path):
 
 def test_models_of_the_sample_are_never_scored_on_a_corpus_of_ones_own():
     run = start("05_compare_models", parameters(corpus="mine"))
-    with pytest.raises(InputError, match="models is empty: name the model folders"):
+    with pytest.raises(InputError, match=r"models is empty: name the model folders .* or none for the floors alone"):
+        run.models  # noqa: B018 -- the look-up is the test
+    assert start("05_compare_models", parameters(corpus="mine", models="none")).models == {}
+
+
+@pytest.mark.parametrize("name", ["copy", "uniform", "8-gram", "Laplace 8-gram"])
+def test_models_named_like_a_floor_are_refused(name):
+    run = start("05_compare_models", parameters(models=f"a/lstm,b/{name}"))
+    with pytest.raises(InputError, match=f"^b/{name}: '{name}' is the name of a floor; rename the model's folder$"):
         run.models  # noqa: B018 -- the look-up is the test
 
 

@@ -126,6 +126,17 @@ def test_by_family_a_copy_of_a_test_sequence_is_dropped_from_train(related, tmp_
         load_sequences(tmp_path / "none", **related, split="family")
 
 
+def test_relatives_are_not_counted_where_mmseqs_is_lacking(related, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    corpus = load_sequences(tmp_path / "corpus", **related, family_method="mmseqs2")
+    assert "test_relatives" not in corpus.info and "family" not in corpus.genes
+    assert corpus.info["parameters"] == {"split": "given"}
+    words = "a file of its own; relatives elsewhere not counted, since family_method='mmseqs2' needs the program mmseqs"
+    assert corpus.info["held_out"] == {"validation": "a file of its own", "test": words}
+    with pytest.raises(InputError, match="expected the program mmseqs on the PATH"):
+        load_sequences(tmp_path / "corpus", **related, family_method="mmseqs2", split="family")
+
+
 def test_the_rule_that_is_kept_is_what_happened(related, tmp_path):
     def rule(**options):
         return load_sequences(tmp_path / "corpus", **options).info["parameters"]

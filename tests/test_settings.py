@@ -1,7 +1,9 @@
 """Training settings: what is refused, how epochs become steps, and the learning rate of each step."""
 
+import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from dnastudy.files import InputError
@@ -25,6 +27,11 @@ from dnastudy.models.settings import TrainingConfig, learning_rate
 def test_bad_settings(values, message):
     with pytest.raises(InputError, match=message):
         TrainingConfig.from_dict(values)
+
+
+def test_numbers_of_numpy_are_kept_as_pythons():
+    settings = TrainingConfig(steps=np.int64(3), learning_rate=np.float32(0.5))
+    assert json.dumps([settings.steps, settings.learning_rate]) == "[3, 0.5]"
 
 
 def test_learning_rate_rises_then_falls_along_a_cosine():

@@ -2,11 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from dnastudy.files import DiskFull, InputError
-from dnastudy.models import build, load
+from dnastudy.models import NgramModel, build, load
 from dnastudy.models.store import _digest
 
 CONFIGS = {
@@ -151,6 +152,15 @@ def test_full_disk_leaves_the_old_model(tmp_path, monkeypatch):
 def test_bad_configuration(config, message):
     with pytest.raises(InputError, match=message):
         build(config)
+
+
+def test_numbers_of_numpy_are_kept_as_pythons(tmp_path):
+    model = build({"kind": "ngram", "order": np.int64(2)}).fit(["ACGT"])
+    model.save(tmp_path)
+    assert type(model.order) is int and type(NgramModel(np.int32(5)).config["order"]) is int
+    assert load(tmp_path).config == model.config
+    config = build({"kind": "gru", "width": np.int64(8), "layers": 1, "dropout": np.float32(0.5)}, device="cpu").config
+    assert (type(config["width"]), type(config["dropout"])) == (int, float)
 
 
 def test_unknown_kind_in_a_folder_is_reported_with_the_folder(tmp_path):

@@ -150,6 +150,7 @@ class Numbers:
             "number": self.number,
             "interval": self.interval,
             "count": self.count,
+            "ranked": self.ranked,
             "parameter": lambda job, name: self.records[job]["parameters"][name],
             "data": lambda job: self.records[job]["data"],
             "table": self.table,
@@ -178,6 +179,11 @@ class Numbers:
     def count(self, job: str, metric: str) -> int:
         """How many loci, pairs or runs a metric rests on."""
         return self._metric(job, metric)["n"]
+
+    def ranked(self, job: str, metric: str, *, highest: bool = False) -> str:
+        """The three models from the lowest to the highest in a metric, whose name has ``{}`` for theirs, or back."""
+        value = {name: self._metric(job, metric.format(name))["value"] for name in ("ngram", "lstm", "gpt")}
+        return ", ".join(sorted(value, key=value.get, reverse=highest))
 
     def _metric(self, job: str, metric: str) -> dict:
         if metric not in self.records[job]["metrics"]:

@@ -171,6 +171,11 @@ def _join(parent, one, other):
     parent[max(one, other)] = min(one, other)
 
 
+def can_find(method: str) -> bool:
+    """Whether the program that a method of `find_families` needs is there."""
+    return method != "mmseqs2" or shutil.which("mmseqs") is not None
+
+
 def _link_by_alignment(genes: Sequence[np.ndarray], share: float, parent: np.ndarray) -> None:
     """Join genes in ``parent`` by the local alignments that ``mmseqs`` finds among all of them."""
     program = shutil.which("mmseqs")

@@ -18,6 +18,7 @@ from torch import Tensor
 from dnastudy.files import InputError, atomic_path, read_json
 from dnastudy.models.neural import NeuralModel
 from dnastudy.models.parallel import rank
+from dnastudy.models.store import KINDS
 
 FILE = "state.safetensors"
 
@@ -148,7 +149,7 @@ def differences(old: dict, new: dict, within: str = "") -> list[str]:
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds a corpus, or a finished model that isn't to be overwritten.
+    """Refuse a folder that holds a corpus, something else's configuration, or a finished model not to be overwritten.
 
     Raises
     ------
@@ -157,11 +158,16 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     """
     if (out / "corpus.json").exists():
         raise InputError(f"{out}: a corpus stands there; give another folder for the model")
-    if overwrite or not (out / "config.json").exists():
+    if not (out / "config.json").exists():
+        return
+    config = read_json(out / "config.json")
+    kind = config.get("kind") if isinstance(config, dict) else None
+    if kind not in KINDS:
+        raise InputError(f"{out}: config.json there is of no model of this package; give another folder for the model")
+    if overwrite:
         return
     checkpoint = out / "checkpoint"
     with locked(checkpoint) if rank() == 0 and checkpoint.exists() else nullcontext():
-        kind = read_json(out / "config.json").get("kind")
         raise InputError(
             f"{out}: a finished {kind} model stands there; give another folder, or overwrite it "
             "(--overwrite, in Python overwrite=True)"

@@ -7,7 +7,8 @@ import sys
 from functools import cache
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # their numbers in glibc's malloc.h
-_NEVER, _ONE_GIB = 2**31 - 1, 2**30
+_NEVER = 2**31 - 1
+_LARGEST = 2**30, 2**25  # bytes; older glibc takes no more than the second
 
 
 @cache
@@ -19,9 +20,11 @@ def keep_freed_memory() -> bool:
 
     Returns
     -------
-    Whether the C library took it; one other than glibc has nothing to set.
+    Whether the C library took it: glibc does, older ones up to 32 MiB a piece, others have nothing to set.
     """
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    return mallopt is not None and bool(mallopt(_MMAP_THRESHOLD, _ONE_GIB) and mallopt(_TRIM_THRESHOLD, _NEVER))
+    if mallopt is None or not mallopt(_TRIM_THRESHOLD, _NEVER):
+        return False
+    return any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST)

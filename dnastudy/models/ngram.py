@@ -72,7 +72,7 @@ class NgramModel(CausalModel):
     kind = "ngram"
 
     def __init__(self, order: int = 8, smoothing: str = "interpolated", reverse_complement: bool = False):
-        check_value("ngram: order", order, 1, least=1)
+        order = check_value("ngram: order", order, 1, least=1)
         check_value("ngram: reverse_complement", reverse_complement, False)
         if smoothing not in SMOOTHINGS:
             raise InputError(f"ngram: smoothing {smoothing!r}; expected one of {', '.join(SMOOTHINGS)}")

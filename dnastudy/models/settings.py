@@ -32,8 +32,9 @@ class TrainingConfig:
         Rows in a step, whatever the number of processes; pieces that a step's rows are computed in, one after
         the other, to need less memory.
     sampling, window
-        ``windows``: stretches of ``window`` bases at random; ``genes``: whole genes, each once an epoch, in
-        batches of similar length, cut at ``window``.
+        ``windows``: stretches of ``window`` bases at random, of shorter genes the whole, padded; ``genes``: whole
+        genes, each once an epoch, cut at ``window``, in batches of similar length, at most a tenth of them padding:
+        the choice where many genes are shorter than a window.
     end
         Whether the end symbol is learnt too.
     reverse_complement
@@ -89,7 +90,8 @@ class TrainingConfig:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             least = int(isinstance(field.default, int) and field.name not in _MAY_BE_ZERO)
-            check_value(f"training: {field.name}", value, field.default, least=least)
+            value = check_value(f"training: {field.name}", value, field.default, least=least)
+            object.__setattr__(self, field.name, value)  # frozen
             if value not in (known := _CHOICES.get(field.name, (value,))):
                 raise InputError(f"training: {field.name} {value!r}; {nearest(value, known)}")
 

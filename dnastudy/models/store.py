@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import numbers
 import os
 from pathlib import Path
 
@@ -123,7 +124,10 @@ def load(folder: str | Path, *, device: str | None = None):
         model.load_state_dict(load_file(weights, device=str(model.device)))
     except RuntimeError as error:
         first = str(error).strip().splitlines()[-1].strip()
-        raise InputError(f"{folder}: config.json and model.safetensors disagree ({first}); copy both again") from None
+        raise InputError(
+            f"{folder}: config.json and model.safetensors disagree ({first}); copy both again, or train again "
+            "if another version of this package made them"
+        ) from None
     return model.eval()
 
 
@@ -153,21 +157,26 @@ def _verify(folder: Path, kind: str, digests: dict[str, str]) -> None:
 
 
 def _check_settings(kind: str, settings: dict, model: type) -> None:
-    """Compare names and types of ``settings`` with the model's keyword arguments and their defaults."""
+    """Compare names and types of ``settings`` with the model's keyword arguments, and make Python's numbers of all."""
     parameters = inspect.signature(model).parameters
     defaults = {name: value.default for name, value in parameters.items() if name != "kind"}
     for name, value in settings.items():
         if name not in defaults:
             raise InputError(f"{kind} model: {name!r} is no setting of it; {nearest(name, defaults)}")
-        check_value(f"{kind} model: {name}", value, defaults[name], least=int(name != "dropout"))
+        settings[name] = check_value(f"{kind} model: {name}", value, defaults[name], least=int(name != "dropout"))
     if settings.get("dropout", 0) >= 1:
         raise InputError(f"{kind} model: dropout = {settings['dropout']}; expected less than 1")
 
 
-def check_value(what: str, value: object, default: object, *, least: int = 0) -> None:
-    """Refuse a value that isn't of its default's type, or below ``least``; a whole number passes as a float."""
+def check_value(what: str, value: object, default: object, *, least: int = 0) -> object:
+    """Refuse a value that isn't of its default's type, or below ``least``; a whole number passes as a float.
+
+    Returns
+    -------
+    The value; a NumPy number as Python's.
+    """
     expected = type(default)
-    right = isinstance(value, int | float if expected is float else expected)
+    right = isinstance(value, {int: numbers.Integral, float: numbers.Real}.get(expected, expected))
     if expected in (int, float):
         right = right and not isinstance(value, bool) and value >= least
     if not right:
@@ -175,3 +184,6 @@ def check_value(what: str, value: object, default: object, *, least: int = 0) ->
         form = {int: f"a whole {number}", float: f"a {number}", str: "a word", bool: "true or false"}
         hint = " (without quotes; YAML wants the dot of 1.0e-3)" if expected is float and isinstance(value, str) else ""
         raise InputError(f"{what} = {value!r}; expected {form[expected]}{hint}")
+    if expected not in (int, float):
+        return value
+    return int(value) if isinstance(value, numbers.Integral) else float(value)

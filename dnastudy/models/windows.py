@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,8 +23,6 @@ _ALIKE = 1.04  # genes whose lengths differ by no more than this factor change p
 
 class CorpusSource:
     """A corpus's training genes in batches, each a function of the settings and the step alone.
-
-    At most a tenth of a batch is padding: genes shorter than a window come with others of about their length.
 
     Attributes
     ----------
@@ -52,23 +48,15 @@ class CorpusSource:
             self._batches = GeneBatches(np.minimum(sizes + config.end, config.window), config.batch)
             self.epoch_steps = len(self._batches)
         else:
-            # Genes shorter than a window share a step with their like, so that little of it is padding.
-            reach = np.minimum(sizes + config.end, config.window)
-            _, alike = np.unique(np.ceil(np.log(reach / config.window) / np.log(1 + _WASTE)), return_inverse=True)
-            self._alike = [np.flatnonzero(alike == group) for group in range(alike.max() + 1)]
-            windows = np.array([sizes[group].sum() / reach[group].max() for group in self._alike])
-            self._shares = np.cumsum(windows) / windows.sum()
-            self.epoch_steps = math.ceil(windows.sum() / config.batch)
+            self.epoch_steps = -(-int(sizes.sum()) // (config.batch * config.window))
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         """Input ids and target ids of a step, int64 [rows, positions]."""
         config = self.config
         options = {"end": config.end, "reverse_complement": config.reverse_complement}
         if config.sampling == "windows":
-            chance = np.random.default_rng([config.seed, step, 1]).random()
-            spans = self.spans[self._alike[int(np.searchsorted(self._shares, chance, side="right"))]]
-            window = min(config.window, int((spans[:, 1] - spans[:, 0]).max()) + config.end)
-            return cut_windows(self._codes, spans, config.batch, window, [config.seed, step], **options)
+            place = [config.seed, step]
+            return cut_windows(self._codes, self.spans, config.batch, config.window, place, **options)
         epoch, number = divmod(step, self.epoch_steps)
         if self._epoch[0] != epoch:
             self._epoch = epoch, self._batches.shuffled([config.seed, epoch])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import itertools
 import zlib
+from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+
+from dnastudy.tasks import floors
 
 COLOURS = {
     "ngram": "#0173b2",
@@ -53,14 +56,17 @@ def colour(name: str) -> str:
     """A model's or split's own colour, the same in every chapter; grey for floors (uniform, 4-gram, copy)."""
     if name in COLOURS:
         return COLOURS[name]
-    if name in ("uniform", "copy") or re.fullmatch(r"(Laplace )?\d+-gram", name):
+    if floors.NAMES.fullmatch(name):
         return FLOOR
     return OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
 
 
-def _mark(name: str) -> str:
-    """The marker of a model; those of the floors differ, since their colours don't."""
-    return {"uniform": "x", "copy": "s"}.get(name, "^" if name.startswith("Laplace") else "o")
+def _marks(names: Iterable[str]) -> dict[str, str]:
+    """Markers of a figure's models: one for all but the floors, which share a colour and so have one each."""
+    names = set(names)
+    marks = dict.fromkeys(names, "o") | {"uniform": "x", "copy": "s"}
+    ngrams = sorted(name for name in names - {"uniform", "copy"} if colour(name) == FLOOR)
+    return marks | dict(zip(ngrams, itertools.cycle("o^v<>pP*"), strict=False))
 
 
 def draw_gene_lengths(genes: pd.DataFrame) -> Axes:
@@ -170,6 +176,7 @@ def draw_strata(
     """
     strata = list(dict.fromkeys(scores["stratum"]))
     models = list(dict.fromkeys(scores["model"]))
+    marks = _marks(models)
     apart = min(0.18, 0.72 / len(models))
     parts = list(scores.groupby("edits", sort=False)) if "edits" in scores else [("", scores)]
     size = (7.2, 1.6 + 2.4 * len(parts))
@@ -179,7 +186,7 @@ def draw_strata(
             row = part[part["model"] == model].set_index("stratum").reindex(strata)
             x = np.arange(len(strata)) + (number - (len(models) - 1) / 2) * apart
             ends = [row[value] - row["low"], row["high"] - row[value]]
-            axes.errorbar(x, row[value], yerr=ends, fmt=_mark(model), color=colour(model), label=model, lw=2)
+            axes.errorbar(x, row[value], yerr=ends, fmt=marks[model], color=colour(model), label=model, lw=2)
         axes.set(ylabel=f"{label}\nedits: {edits}" if edits else label)
         axes.axhline(reference, color=FLOOR, ls=":", lw=1)
     panels[-1].set_xticks(range(len(strata)), [s.replace(" ", "\n", 1) for s in strata])
@@ -304,6 +311,7 @@ def draw_detection(accuracy: pd.DataFrame, *, beside: pd.DataFrame | None = None
     """
     axes = plt.subplots()[1]
     edits, models = (list(dict.fromkeys(accuracy[column])) for column in ("edits", "model"))
+    marks = _marks(models)
     for number, model in enumerate(models):
         x = np.arange(len(edits)) + 0.05 * (number - (len(models) - 1) / 2)
         part = accuracy[accuracy["model"] == model]
@@ -311,7 +319,7 @@ def draw_detection(accuracy: pd.DataFrame, *, beside: pd.DataFrame | None = None
             other = beside.loc[beside["model"] == model, "accuracy"]
             axes.plot(x, other, "--", color=colour(model), lw=1.2)
         ends = [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
-        axes.errorbar(x, part["accuracy"], ends, fmt=f"{_mark(model)}-", color=colour(model), label=model)
+        axes.errorbar(x, part["accuracy"], ends, fmt=f"{marks[model]}-", color=colour(model), label=model)
     axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
     axes.set_xticks(range(len(edits)), edits)
     axes.set(xlabel="edits in the sequence", ylabel="share of pairs told right", ylim=(0, 1.02))
@@ -321,6 +329,7 @@ def draw_detection(accuracy: pd.DataFrame, *, beside: pd.DataFrame | None = None
 
 def draw_edit_kinds(accuracy: pd.DataFrame) -> Axes:
     """Accuracy by kind of edit and score. Columns: kind, score, model, correct (share of pairs)."""
+    marks = _marks(accuracy["model"])
     grid = sns.catplot(
         accuracy,
         x="kind",
@@ -331,7 +340,7 @@ def draw_edit_kinds(accuracy: pd.DataFrame) -> Axes:
         linestyle="none",
         dodge=0.3,
         palette={m: colour(m) for m in set(accuracy["model"])},
-        markers=[_mark(m) for m in dict.fromkeys(accuracy["model"])],
+        markers=[marks[m] for m in dict.fromkeys(accuracy["model"])],
         height=3.4,
         aspect=1.05,
     )
@@ -370,13 +379,14 @@ def draw_published_accuracy(table: pd.DataFrame) -> Axes:
     scores = list(dict.fromkeys(table["score"]))
     models = list(dict.fromkeys(table["model"]))
     panels = plt.subplots(1, len(scores), figsize=(9, 3.8), sharey=True, squeeze=False)[1][0]
+    marks = _marks(models)
     ticks = list(dict.fromkeys(table["most"]))
     for axes, score in zip(panels, scores, strict=True):
         for number, model in enumerate(models):
             part = table[(table["score"] == score) & (table["model"] == model)]
             x = np.arange(len(part)) + (number - (len(models) - 1) / 2) * 0.12
             for name, low, high, look in (
-                ("accuracy", "low", "high", {"fmt": _mark(model), "label": model}),
+                ("accuracy", "low", "high", {"fmt": marks[model], "label": model}),
                 ("published", "published_low", "published_high", {"fmt": "D", "mfc": "white"}),
             ):
                 ends = [part[name] - part[low], part[high] - part[name]]

@@ -178,17 +178,19 @@ def build_variant_pairs(run):
     from dnastudy.tasks import make_variant_pairs
 
     section = "variants that people carry"
-    if _left_out(run, section, {"variants is 0": run.variants < 1}):
+    test = set(run.corpus.genes["contig"].iloc[run.corpus.indices("test")])
+    reasons = {"variants is 0": run.variants < 1, "ready sequences have no place on a contig": test == {""}}
+    if _left_out(run, section, reasons):
         return pd.DataFrame()
     path = _member(run.variants_dataset, "variants")
     variants = read_variants(path)
-    test = set(run.corpus.genes["contig"].iloc[run.corpus.indices("test")])
     elsewhere = ~variants["contig"].isin(test)
     unmatched = (
         f"{path.name} has variants on {_contigs(variants['contig'])}, and the test genes are on {_contigs(test)}; "
         "name contigs alike (22 and chr22 are the same), or give another file as variants_dataset"
     )
-    if _left_out(run, section, {unmatched: elsewhere.all()}):
+    reasons = {f"{path.name} holds no single-base variant": variants.empty, unmatched: elsewhere.all()}
+    if _left_out(run, section, reasons):
         return pd.DataFrame()
     placed = place_variants(run.corpus, variants[~elsewhere])
     agreeing = placed[placed["agrees"]]
@@ -299,9 +301,9 @@ def _left_out(run, section: str, reasons: dict[str, bool]) -> bool:
 
 
 def _contigs(names) -> str:
-    """The first few names of contigs, for a note; ready sequences have none."""
-    names = sorted(set(names) - {""})
-    return ", ".join(names[:5] + ["..."] * (len(names) > 5)) or "no contig"
+    """The first few names of contigs, for a note."""
+    names = sorted(set(names))
+    return ", ".join(names[:5] + ["..."] * (len(names) > 5))
 
 
 def _member(value: str, kind: str) -> Path:

@@ -103,11 +103,19 @@ class Run:
 
     @cached_property
     def models(self) -> dict:
-        """The models of the comma-separated folders in ``models``, by name; small ones where that is empty."""
+        """The models of the comma-separated folders in ``models``, by name; small ones where it is empty.
+
+        With ``"none"`` there are none: the floors are looked at alone.
+        """
         from dnastudy.study.inputs import smoke_models
 
+        if self.parameters["models"] == "none":
+            return {}
         if self.parameters["corpus"] and not self.parameters["models"]:
-            raise InputError("models is empty: name the model folders that 04 made of your corpus, between commas")
+            raise InputError(
+                "models is empty: name the model folders that 04 made of your corpus, between commas, or none for the "
+                "floors alone"
+            )
         loaded = self._load(self.folders("models") or {folder.name: folder for folder in smoke_models()})
         digests = self.corpus.info["files"]
         for name, model in loaded.items():
@@ -144,7 +152,10 @@ class Run:
 
     def _load(self, folders: dict[str, Path]) -> dict:
         from dnastudy.models import load
+        from dnastudy.tasks import floors
 
+        if taken := [name for name in folders if floors.NAMES.fullmatch(name)]:
+            raise InputError(f"{folders[taken[0]]}: {taken[0]!r} is the name of a floor; rename the model's folder")
         loaded = {name: load(folder, device=self.device) for name, folder in folders.items()}
         digests = {name: sha256(folder / "config.json") for name, folder in folders.items()}
         self.data["models"] = self.data.get("models", {}) | digests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from dnastudy.tokens.tokenizer import coded
 if TYPE_CHECKING:
     from dnastudy.genes import Corpus
     from dnastudy.models import CopyModel, NgramModel
+
+NAMES = re.compile(r"uniform|copy|(Laplace )?\d+-gram")  # no model of other kinds may have one of these
 
 
 def fit_floors(corpus: Corpus, orders: Iterable[int], *, copy: bool = False) -> dict[str, NgramModel | CopyModel]:

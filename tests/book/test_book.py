@@ -39,7 +39,7 @@ FIGURES = {
     "chapters/06_measure_data_hunger": 3,
     "chapters/07_generate_genes": 8,
     "chapters/08_detect_mutations": 5,
-    "chapters/08_detect_mutations/short": 1,
+    "chapters/08_detect_mutations/short": 4,
 }
 PROSE = ("train", "claims", "methods", "data", "rerun", "runs", "references")
 
