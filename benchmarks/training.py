@@ -128,7 +128,7 @@ def bare(
         loss.item()
 
     seconds = timed_steps(step, batches)
-    return sum(source.bases(targets) for _, targets in batches) / seconds
+    return sum(source.bases(*batch) for batch in batches) / seconds
 
 
 def plain_gpt(corpus: Path, steps: int, device: str, precision: str, *, allocator: bool = False) -> float:
@@ -198,7 +198,7 @@ def compared(what: str, one: Callable[[], float], other: Callable[[], float], go
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="corpus folder (default: the embedded sample's)")
-    parser.add_argument("--steps", type=int, default=30, help="steps timed in each run (default 30)")
+    parser.add_argument("--steps", type=int, default=20, help="steps timed in each run (default 20)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each, taking turns (default 3)")
     parser.add_argument("--precision", default="auto", help="of the comparisons but bf16/fp32 (default auto)")
     parser.add_argument("--only", default="", help="only the comparisons with this in their name")

@@ -58,7 +58,16 @@ Every setting of a model and its default:
     form: tuned               tuned; as_published: the human-genes paper's
     vocabulary: 9             symbols: 9 for DNA
 
-Every setting of training and its default; rates are per step, lengths in bases:
+  kind: bert
+    tokenizer: ""             tokenizer.json of the tokens that it fills in; empty: single bases
+    layers: 4                 Transformer blocks
+    width: 256                size of the hidden states
+    heads: 4                  attention heads in each block
+    context: 512              the most tokens seen at once, at least the window
+    dropout: 0.0              share of values dropped on each branch, and of attention
+    vocabulary: 9             tokens, where no tokenizer says how many
+
+Every setting of training and its default; rates are per step, lengths in bases (of a bert in tokens):
 
   steps: 1000               optimiser steps
   epochs: 0                 if not 0, passes over the training genes instead of steps
@@ -67,6 +76,7 @@ Every setting of training and its default; rates are per step, lengths in bases:
   sampling: windows         windows: stretches at random; genes: each whole gene once an epoch (where many are short)
   window: 256               length of a window, or where a gene is cut
   end: true                 learn the end of genes too
+  masked: 0.15              bert: share of tokens to restore
   reverse_complement: false read each row on either strand, at random
   train_bases: 0            if not 0, train on a random subset of the genes with so many bases
   learning_rate: 0.002      peak rate

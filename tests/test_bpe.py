@@ -1,10 +1,35 @@
+"""Learning merges: those of the `tokenizers` library, in its order, whatever the threads or the interruptions."""
+
+import json
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as Library
+from tokenizers import models, trainers
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import encode
-from dnastudy.tokens.bpe import bases_per_token, token_statistics, train_bpe
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.genes.fasta import decode, encode, read_fasta
+from dnastudy.tokens.bpe import Pairs, train_bpe
+from dnastudy.tokens.tokenizer import BASES, SPECIALS, Tokenizer
+
+
+def by_library(codes, boundaries, merges):
+    """The merges that the `tokenizers` library learns."""
+    chunks = [
+        run for chunk in np.split(codes, boundaries[boundaries > 0]) for run in decode(chunk).split("N") if len(run)
+    ]
+    library = Library(models.BPE(unk_token=SPECIALS[1]))
+    trainer = trainers.BpeTrainer(
+        vocab_size=len(SPECIALS) + len(BASES) + merges,
+        min_frequency=1,
+        special_tokens=list(SPECIALS),
+        initial_alphabet=list(BASES),
+        show_progress=False,
+    )
+    library.train_from_iterator(chunks, trainer)
+    return [tuple(pair) for pair in json.loads(library.to_str())["model"]["merges"]]
 
 
 def test_the_most_frequent_pair_is_merged_first():
@@ -26,12 +51,65 @@ def test_nothing_merges_across_a_boundary():
     assert train_bpe(codes, 5, boundaries=np.array([0, 2, 4, 6, 8])).merges == [("A", "C")]
 
 
-def test_as_many_merges_as_asked_for_even_where_two_spell_alike():
-    rng = np.random.default_rng(0)
-    codes = (rng.random(5000) < 0.1).astype(np.uint8)
-    tokenizer = train_bpe(codes, 100, boundaries=np.arange(0, 5000, 500))
-    assert len(tokenizer.merges) == 100
-    assert len(tokenizer) <= 109
+@given(
+    st.lists(st.sampled_from("ACGTN"), min_size=2, max_size=400).filter(lambda letters: set(letters) != {"N"}),
+    st.floats(0.02, 1),
+    st.integers(1, 120),
+    st.integers(1, 400),
+    st.integers(1, 3),
+)
+@settings(max_examples=150, deadline=None)
+def test_merges_are_those_of_the_library(letters, rarity, merges, chunk, threads):
+    # With few letters runs are long: of three like tokens the first two are merged.
+    codes = encode("".join(letter if number * rarity % 1 < rarity else "A" for number, letter in enumerate(letters)))
+    codes[0] = 0
+    boundaries = np.arange(0, len(codes), chunk)
+    learnt = train_bpe(codes, merges, boundaries, threads=threads).merges
+    assert learnt == by_library(codes, boundaries, merges)
+    assert len({left + right for left, right in learnt}) == len(learnt)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_600_merges_on_ten_megabases_are_those_of_the_library(chromosomes):
+    codes = next(read_fasta(chromosomes["chr22.fa"])).codes[15_000_000:25_000_000]
+    boundaries = np.arange(0, len(codes), 10_000)
+    learnt = train_bpe(codes, 600, boundaries)
+    assert learnt.merges == by_library(codes, boundaries, 600)
+    assert learnt.merges[:4] == [("A", "A"), ("T", "T"), ("G", "G"), ("C", "C")]
+
+
+def test_a_chromosome_as_one_stream(corpus):
+    codes = np.asarray(corpus.all_codes[:300_000])
+    assert train_bpe(codes, 50).merges == by_library(codes, np.array([0]), 50)
+
+
+@pytest.mark.parametrize("merges", [10, 32, 33, 60])
+def test_going_on_is_as_good_as_never_having_stopped(merges):
+    codes = np.random.default_rng(0).integers(0, 4, 20_000).astype(np.uint8)
+    whole = train_bpe(codes, 100)
+    begun = train_bpe(codes, merges)
+    assert whole.merges[:merges] == begun.merges
+    assert train_bpe(codes, 100, start=begun).merges == whole.merges
+
+
+def test_what_an_interrupted_call_has_learnt_is_kept(tmp_path, monkeypatch):
+    codes = np.random.default_rng(0).integers(0, 4, 20_000).astype(np.uint8)
+    update, calls = Pairs.update, []
+
+    def interrupted(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 41:
+            raise KeyboardInterrupt
+        update(self, *arguments)
+
+    monkeypatch.setattr(Pairs, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_bpe(codes, 100, save=tmp_path / "begun.json")
+    monkeypatch.undo()
+    begun = Tokenizer.load(tmp_path / "begun.json")
+    assert len(begun.merges) == 40
+    assert train_bpe(codes, 60, start=begun).merges == train_bpe(codes, 60).merges
 
 
 def test_a_rare_pair_is_left_alone():
@@ -52,7 +130,9 @@ def test_training_is_repeatable():
     ("codes", "arguments", "message"),
     [
         ("NNN", {}, "no A, C, G or T"),
+        ("", {}, "no A, C, G or T"),
         ("ACGT", {"merges": -1}, "-1 merges"),
+        ("ACGT", {"merges": 65_528}, "65,528 merges .* expected 0 to 65,527, since ids have 16 bits"),
         ("ACGT", {"min_count": 0}, "least count of 0"),
         ("ACGT", {"boundaries": np.array([2, 5])}, "boundary 5 lies outside the sequence; expected 0 to 4"),
     ],
@@ -60,21 +140,3 @@ def test_training_is_repeatable():
 def test_bad_input_is_refused(codes, arguments, message):
     with pytest.raises(InputError, match=message):
         train_bpe(encode(codes), **arguments)
-
-
-def test_token_statistics():
-    tokenizer = Tokenizer([("A", "C"), ("G", "G")])
-    table = token_statistics(tokenizer, tokenizer.encode("ACACGGNT"))
-    assert table.index.tolist() == [5, 6, 7, 8, 9, 10]
-    assert table["token"].tolist() == ["A", "C", "G", "T", "AC", "GG"]
-    assert table["length"].tolist() == [1, 1, 1, 1, 2, 2]
-    assert table["count"].tolist() == [0, 0, 0, 1, 2, 1]
-    assert table["share"].tolist() == [0, 0, 0, 0.25, 0.5, 0.25]
-    assert table["gc"].tolist() == [0, 1, 1, 0, 0.5, 1]
-    assert table["first"].tolist() == ["A", "C", "G", "T", "A", "G"]
-
-
-def test_bases_per_token_leaves_unknown_bases_out():
-    tokenizer = Tokenizer([("A", "C"), ("G", "G")])
-    assert bases_per_token(tokenizer, tokenizer.encode("ACACGGNT")) == 7 / 4
-    assert np.isnan(bases_per_token(tokenizer, tokenizer.encode("NN")))

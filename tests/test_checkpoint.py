@@ -142,7 +142,7 @@ def test_a_corpus_is_never_overwritten(overwrite, tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("config", ['{"kind": "bert"}', '{"model_type": "bert"}', "[]"])
+@pytest.mark.parametrize("config", ['{"kind": "t5"}', '{"model_type": "bert"}', "[]"])
 def test_a_configuration_of_something_else_is_never_overwritten(config, overwrite, tmp_path):
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(

@@ -14,7 +14,7 @@ import yaml
 
 from dnastudy import cli
 from dnastudy.files import DiskFull, InputError
-from dnastudy.models import NgramModel, RecurrentModel, TrainingConfig, Transformer, build, load
+from dnastudy.models import Bert, NgramModel, RecurrentModel, TrainingConfig, Transformer, build, load
 from dnastudy.models.store import KINDS
 
 
@@ -142,7 +142,7 @@ def test_train_help_lists_every_setting_of_each_kind_of_model(capsys):
     for kinds, lines in re.findall(r"^  kind: (.*)\n((?:    .*\n)+)", shown, re.MULTILINE):
         settings = yaml.safe_load("\n".join(" ".join(line.split()[:2]) for line in lines.splitlines()))
         listed |= dict.fromkeys(kinds.split(", "), settings)
-    models = {"ngram": NgramModel, "lstm": RecurrentModel, "gru": RecurrentModel, "gpt": Transformer}
+    models = {"ngram": NgramModel, "lstm": RecurrentModel, "gru": RecurrentModel, "gpt": Transformer, "bert": Bert}
     assert listed.keys() == set(KINDS)
     for kind, model in models.items():
         parameters = inspect.signature(model).parameters.values()

@@ -16,6 +16,7 @@ from dnastudy.study.inputs import (
     build_pairs,
     build_published_pairs,
     build_variant_pairs,
+    chromosomes,
     input_counts,
 )
 from dnastudy.study.parameters import declared_parameters
@@ -60,6 +61,58 @@ def paper(monkeypatch, tmp_path):
         path = tmp_path / "paper.yaml"
         path.write_text(yaml.safe_dump(manifest))
         yield path, server
+
+
+@pytest.fixture
+def vocabulary_run(tmp_path):
+    """A run of 02_train_tokenizers with some parameters of its own."""
+    defaults = {name: p.default for name, p in declared_parameters("02_train_tokenizers").items()}
+    return lambda **others: Run("02_train_tokenizers", defaults | {"out": str(tmp_path / "out")} | others)
+
+
+def test_chromosomes_of_the_sample_with_its_repeats(vocabulary_run):
+    run = vocabulary_run()
+    found = chromosomes(run)
+    assert {split: list(part.contigs) for split, part in found.items()} == {
+        "train": ["chr19:10000001-12000000"],
+        "test": ["chr22:37500001-38400000"],
+    }
+    assert found["train"].repeats.mean() == pytest.approx(0.600725)
+    assert run.data["corpus"]["contigs"]["chr22:37500001-38400000"]["m5"] == "15a50dfb15e9c0aa6486f7c30f36685f"
+    assert run.data["repeats"]["file"] == "repeats.bed.gz"
+    assert run.notes == ["learnt from: chr19:10000001-12000000", "held out: chr22:37500001-38400000"]
+
+
+def test_chromosomes_of_ones_own(vocabulary_run, tmp_path):
+    (tmp_path / "my.fa").write_text(">a\nACGTA\n>b\nGG\n")
+    run = vocabulary_run(fasta=str(tmp_path / "my.fa"), train_contigs="b")
+    found = chromosomes(run)
+    assert [decode(part.codes) for part in found.values()] == ["GG", "ACGTA"]
+    assert found["train"].repeats is None
+    assert "repeats" not in run.data
+
+
+def test_no_more_is_fetched_than_the_contigs_asked_for(vocabulary_run, monkeypatch):
+    asked = []
+    monkeypatch.setattr("dnastudy.genes.manifest.fetch", lambda name, members: asked.append(members) or {})
+    with pytest.raises(KeyError):
+        chromosomes(vocabulary_run(dataset="grch38", train_contigs="21", test_contigs="chr22"))
+    assert asked == [["chr21.fa", "chr22.fa"]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"dataset": "king-james"}, "dataset='king-james': holds no sequence"),
+        (
+            {"dataset": "grch38", "train_contigs": "23", "test_contigs": "22"},
+            "dataset='grch38': no contig 'chr23' in it",
+        ),
+    ],
+)
+def test_a_dataset_without_the_chromosomes_is_refused(vocabulary_run, parameters, message):
+    with pytest.raises(InputError, match=message):
+        chromosomes(vocabulary_run(**parameters))
 
 
 def test_the_papers_corpus_from_its_manifest(paper, parameters, tmp_path):

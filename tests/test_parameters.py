@@ -14,6 +14,7 @@ from dnastudy.study.parameters import (
     declared_parameters,
     language_model,
     load_profile,
+    located,
     upstream,
 )
 
@@ -122,6 +123,39 @@ def test_what_a_job_reads_is_named_or_follows_from_the_corpus():
     assert upstream(JOBS, "07_generate_genes") == {"corpus": [main], "models": ["04_train_language_model/lstm"]}
 
 
+def test_a_job_may_read_a_file_of_another_and_no_masked_model_is_taken_for_a_causal_one():
+    bert = {"corpus": "", "model": "bert", "tokenizer": "02_train_tokenizers/BPE-8.tokenizer.json"}
+    jobs = JOBS | {"02_train_tokenizers": {}, "04_train_language_model/bert": bert}
+    found = upstream(jobs, "04_train_language_model/bert")
+    assert found == {"corpus": ["01_extract_genes"], "tokenizer": ["02_train_tokenizers"]}
+    assert upstream(jobs, "05_compare_models") == upstream(JOBS, "05_compare_models")
+    assert located(jobs, "04_train_language_model/bert", "results/mine") == {
+        "corpus": "results/mine/01_extract_genes",
+        "tokenizer": "results/mine/02_train_tokenizers/BPE-8.tokenizer.json",
+    }
+    assert located(jobs, "05_compare_models", "r")["published"] == "r/01_extract_genes/short,r/01_extract_genes"
+    bert["tokenizer"] = "/my/own.tokenizer.json"
+    assert upstream(jobs, "04_train_language_model/bert") == {"corpus": ["01_extract_genes"]}
+    bert["tokenizer"] = "02_train_tokenizer/BPE-8.tokenizer.json"
+    assert located(jobs, "04_train_language_model/bert", "r").keys() == {"corpus"}
+    bert["tokenizer"] = "02_train_tokenizers/more/BPE-8.tokenizer.json"
+    with pytest.raises(InputError, match=r"tokenizer names 02_train_tokenizers/more, which isn't in the profile"):
+        upstream(jobs, "04_train_language_model/bert")
+
+
+def test_grovers_model_waits_for_its_tokens():
+    jobs = load_profile("paper")
+    name = "04_train_language_model/bert"
+    assert upstream(jobs, name) == {"corpus": ["01_extract_genes"], "tokenizer": ["02_train_tokenizers"]}
+    assert "600" in jobs["02_train_tokenizers"]["merges"].split(",")
+    config = language_model(jobs[name])
+    assert config["model"] == {
+        "kind": "bert", "tokenizer": "02_train_tokenizers/BPE-600.tokenizer.json",
+        "layers": 12, "width": 768, "heads": 12, "dropout": 0.1, "context": 512,
+    }  # fmt: skip
+    assert (config["training"]["masked"], config["training"]["batch"]) == (0.022, 64)
+
+
 def test_a_job_that_is_named_and_not_there_is_refused():
     jobs = JOBS | {"07_generate_genes": {"models": "04_train_language_model/lstn"}}
     with pytest.raises(InputError, match=r"models names 04_train_language_model/lstn, .*did you mean"):
@@ -180,7 +214,18 @@ def test_language_model_gives_each_kind_its_own_fields():
 def test_the_training_chapter_declares_what_a_configuration_takes():
     declared = declared_parameters("04_train_language_model")
     settings = TrainingConfig()
-    for name in ("weight_decay", "clip", "patience", "keep", "schedule", "sampling", "epochs", "end", "accumulate"):
+    for name in (
+        "weight_decay",
+        "clip",
+        "patience",
+        "keep",
+        "schedule",
+        "sampling",
+        "epochs",
+        "end",
+        "masked",
+        "accumulate",
+    ):
         assert declared[name].default == getattr(settings, name)
     for kind in MODEL_FIELDS:
         config = language_model({name: one.default for name, one in declared.items()} | {"model": kind})

@@ -154,9 +154,9 @@ def test_a_source_draws_windows_of_its_subset_by_the_step(texts):
     for row in targets.numpy():
         assert any("".join(text.alphabet[number] for number in row) in chapter for chapter in subset)
     assert (source.draw(7)[1] == targets).all() and not (source.draw(8)[1] == targets).all()
-    assert source.bases(targets) == 300
+    assert source.bases(inputs, targets) == 300
     validation, wanted = source.validation()
-    assert validation.shape == (4, 50) and source.bases(wanted) == 200
+    assert validation.shape == (4, 50) and source.bases(validation, wanted) == 200
     assert source.identity()["characters"] == 3000
 
 
@@ -165,10 +165,10 @@ def test_short_chapters_are_padded_and_not_learnt_from(texts):
     source = TextSource(text, 60, SimpleNamespace(batch=3, window=500, validation_windows=2, seed=0))
     inputs, targets = source.draw(0)
     assert inputs.shape == (3, int(text.subset(60, 0)[0] @ [-1, 1]))
-    assert source.bases(targets) == targets.numel()  # one chapter, cut, thrice
+    assert source.bases(inputs, targets) == targets.numel()  # one chapter, cut, thrice
     inputs, targets = source.validation()
     lengths = np.diff(spread(text.spans["validation"], 2), axis=1)[:, 0]
-    assert source.bases(targets) == lengths.sum() and targets.shape[1] == lengths.max()
+    assert source.bases(inputs, targets) == lengths.sum() and targets.shape[1] == lengths.max()
 
 
 def test_a_network_is_scored_symbol_by_symbol(texts):

@@ -16,6 +16,7 @@ from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes import Corpus
 from dnastudy.models import build, load
 from dnastudy.models.checkpoint import locked
+from dnastudy.models.masked import MaskedSource
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.training import (
     TrainingConfig,
@@ -25,9 +26,11 @@ from dnastudy.models.training import (
     use_bf16,
 )
 from dnastudy.models.windows import CorpusSource, validation_set
+from dnastudy.tokens import KmerTokenizer
 from dnastudy.tokens.tokenizer import CLS, FIRST_BASE
 
 LSTM = {"kind": "lstm", "layers": 2, "width": 16, "embedding": 8, "dropout": 0.1}
+BERT = {"kind": "bert", "layers": 1, "width": 32, "heads": 2, "context": 32, "dropout": 0.1}
 SMALL = {
     "steps": 12,
     "batch": 4,
@@ -46,13 +49,14 @@ def corpus(tmp_path):
 
 
 def curve(history):
-    return [{key: value for key, value in row.items() if key != "bases_per_second"} for row in history]
+    return [{key: value for key, value in row.items() if not key.endswith("_per_second")} for row in history]
 
 
 def fit(model, corpus, out, progress=False, **settings):
     """Train ``model`` with the small settings, changed as given."""
-    config = TrainingConfig.from_dict(SMALL | settings)
-    return train(model, CorpusSource(Corpus.load(corpus), config), out, config, progress=progress)
+    config, corpus = TrainingConfig.from_dict(SMALL | settings), Corpus.load(corpus)
+    source = CorpusSource(corpus, config) if model.causal else MaskedSource(corpus, model.tokenizer, config)
+    return train(model, source, out, config, progress=progress)
 
 
 INTERRUPTED = """
@@ -101,6 +105,41 @@ def test_other_kinds_train_and_repeat(kind, corpus, tmp_path):
     first, second = (train_from_config(config, corpus, tmp_path / name, "cpu", progress=False) for name in ("a", "b"))
     assert first.log_likelihood(["ACGTTCA"]).tolist() == second.log_likelihood(["ACGTTCA"]).tolist()
     assert torch.equal(torch.get_rng_state(), drawn)  # the caller's own random numbers are left alone
+
+
+def test_bert_learns_and_says_what_it_costs_in_a_name_of_its_own(corpus, tmp_path):
+    KmerTokenizer(2).save(tmp_path / "pairs.json")
+    config = {"model": BERT | {"tokenizer": str(tmp_path / "pairs.json"), "width": 64, "dropout": 0.0}}
+    longer = {
+        "steps": 400,
+        "validate_every": 100,
+        "schedule": "constant",
+        "learning_rate": 0.003,
+        "validation_windows": 40,
+    }
+    config["training"] = SMALL | longer | {"batch": 32, "window": 12, "masked": 0.3}
+    model = train_from_config(config, corpus, tmp_path / "out", "cpu", progress=False)
+    history = read_json(tmp_path / "out" / "history.json")
+    assert history[0].keys() == {
+        "step", "tokens", "train_bits_per_token", "validation_bits_per_token", "learning_rate", "tokens_per_second",
+        "validation_masked_bits_per_base",
+    }  # fmt: skip
+    best = min(row["validation_masked_bits_per_base"] for row in history)
+    assert model.validation_masked_bits_per_base == best < 0.7 < 1.2 < history[0]["validation_masked_bits_per_base"]
+    assert model.validation_bits_per_base is None
+    assert 400 * 32 * 8 < history[-1]["tokens"] <= 400 * 32 * 10
+    again = load(tmp_path / "out", device="cpu")
+    assert (again.config, again.trained_on, again.precision) == (model.config, model.trained_on, "fp32")
+    hidden = [2, *again.tokenizer.encode("ACGTTCA" * 2 + "ACGTTC").tolist(), 3]
+    hidden[5], lost = 4, hidden[5]
+    assert again(torch.tensor([hidden]))[0][0, 5].argmax() == lost
+    assert not (tmp_path / "out" / "checkpoint").exists()
+
+
+def test_bert_in_bf16(corpus, tmp_path):
+    config = {"model": BERT, "training": SMALL | {"precision": "bf16", "accumulate": 2}}
+    model = train_from_config(config, corpus, tmp_path / "out", "cpu", progress=False)
+    assert model.precision == "bf16" and 0 < model.validation_masked_bits_per_base < 4
 
 
 def test_ngram_through_the_same_entry(corpus, tmp_path):
@@ -213,7 +252,7 @@ def test_processes_that_see_different_checkpoints_stop(corpus, tmp_path, monkeyp
 
 def test_a_machine_that_cannot_compile_says_so(corpus, tmp_path, monkeypatch):
     def fail(model, **_):
-        def forward(ids):
+        def forward(*_):
             raise torch._dynamo.exc.BackendCompilerFailed(lambda: None, RuntimeError("no C++ compiler"), None)
 
         return forward
@@ -226,9 +265,9 @@ def test_a_machine_that_cannot_compile_says_so(corpus, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["lstm", "gpt"])
+@pytest.mark.parametrize("kind", ["lstm", "gpt", "bert"])
 def test_compiled_model_learns_the_same(kind, corpus, tmp_path):
-    size = {"heads": 2, "context": 32} if kind == "gpt" else {"embedding": 8}
+    size = {"embedding": 8} if kind == "lstm" else {"heads": 2, "context": 32}
     curves = []
     for name, compile in (("plain", False), ("compiled", True)):
         torch.manual_seed(0)
@@ -289,7 +328,7 @@ class Text:
     def identity(self):
         return {"letters": 11}
 
-    def bases(self, targets):
+    def bases(self, inputs, targets):
         return targets.numel()
 
 
@@ -304,12 +343,16 @@ def test_a_source_of_other_text(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{}, {"sampling": "genes", "accumulate": 2, "reverse_complement": True, "window": 320, "patience": 20}],
-    ids=["windows", "genes"],
+    ("model", "settings"),
+    [
+        (LSTM, {}),
+        (LSTM, {"sampling": "genes", "accumulate": 2, "reverse_complement": True, "window": 320, "patience": 20}),
+        (BERT, {"reverse_complement": True, "masked": 0.5}),
+    ],
+    ids=["windows", "genes", "masked"],
 )
-def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(settings, corpus, tmp_path):
-    config = {"model": LSTM, "training": SMALL | {"steps": 200, "validate_every": 35} | settings}
+def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(model, settings, corpus, tmp_path):
+    config = {"model": model, "training": SMALL | {"steps": 200, "validate_every": 35} | settings}
     whole = train_from_config(config, corpus, tmp_path / "whole", "cpu", progress=False)
     # Between two checkpoints: step 35 has to be done again.
     process = interrupt(config, corpus, tmp_path / "killed", 35, signal.SIGKILL)
@@ -496,18 +539,23 @@ def test_precision_follows_the_machine(monkeypatch):
         assert use_bf16("auto", cpu) is expected
 
 
-def test_training_needs_torch_numpy_and_safetensors_alone(corpus, tmp_path):
+@pytest.mark.parametrize(
+    ("model", "use"),
+    [(LSTM, "generate(1, 5)"), (BERT, "tokenizer.decode([5, 6])")],
+    ids=["lstm", "bert"],
+)
+def test_training_needs_torch_numpy_and_safetensors_alone(model, use, corpus, tmp_path):
     absent = ["numba", "pandas", "pyarrow", "pyfaidx", "scipy", "sklearn", "tokenizers", "tqdm", "yaml"]
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({absent}));"
         "from dnastudy.models import load, train_from_config;"
-        f"config = {{'model': {LSTM}, 'training': {SMALL}}};"
+        f"config = {{'model': {model}, 'training': {SMALL}}};"
         f"train_from_config(config, {str(corpus)!r}, {str(tmp_path / 'out')!r});"
-        f"print(load({str(tmp_path / 'out')!r}).generate(1, 5))"
+        f"print(load({str(tmp_path / 'out')!r}).{use})"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
-    assert len(found.stdout.strip()) == len("['ACGTA']")
+    assert len(found.stdout.strip()) == (len("['ACGTA']") if model is LSTM else len("AC"))
 
 
 def test_two_n_grams_into_one_folder_at_once_are_refused(corpus, tmp_path):

@@ -107,7 +107,7 @@ def test_an_epoch_of_genes_has_each_gene_once(small):
         for inputs, targets in drawn:
             assert len(inputs[0]) in (256, 21)
             assert torch.equal((inputs != 0).sum(1), (targets != IGNORED).sum(1) + (inputs == 1).sum(1))
-    assert source.bases(drawn[0][1]) + source.bases(drawn[1][1]) == 256 + 250 + 256 + 200 + 20 - 1
+    assert source.bases(*drawn[0]) + source.bases(*drawn[1]) == 256 + 250 + 256 + 200 + 20 - 1
 
 
 def test_genes_with_the_end_symbol_where_there_is_room(small):

@@ -22,6 +22,7 @@ __getattr__ = lazy(
         "m5": "fasta",
         "place_variants": "variants",
         "read_annotation": "annotation",
+        "read_contigs": "contigs",
         "read_fasta": "fasta",
         "read_variants": "variants",
         "reverse_complement": "fasta",

@@ -1,17 +1,20 @@
-"""Causal models of DNA at single-base resolution: build, train, score, generate, save and load."""
+"""Models of DNA, causal ones of single bases and BERT of tokens: build, train, score, generate, save and load."""
 
 from dnastudy import lazy
 
 __getattr__ = lazy(
     __name__,
     {
+        "Bert": "bert",
         "CopyModel": "copying",
         "CorpusSource": "windows",
+        "MaskedSource": "masked",
         "NgramModel": "ngram",
         "RecurrentModel": "recurrent",
         "Transformer": "transformer",
         "TrainingConfig": "training",
         "build": "store",
+        "export_to_transformers": "hub",
         "load": "store",
         "save": "store",
         "train": "training",

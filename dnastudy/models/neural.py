@@ -66,15 +66,17 @@ def check_form(kind: str, form: str, vocabulary: int) -> None:
 
 
 class NeuralModel(CausalModel, nn.Module):
-    """A causal network over the nine single-base ids; the recurrent and Transformer models derive from it.
+    """A causal network over the nine single-base ids; the recurrent and Transformer models derive from it, and BERT.
 
     A subclass has ``kind``, ``config``, ``embedding``, ``positions`` (as published) and ``context`` (the most
     positions it sees at once, None when it carries a state over any number), and three methods:
     ``forward(ids, state)``, ``prime(ids)`` and ``advance(ids, state)``.
 
-    With a ``vocabulary`` other than the nine ids it is a model of other text, trained and validated on ids.
+    With a ``vocabulary`` other than the nine ids it is a model of other text, trained and validated on ids. So is
+    one that isn't ``causal``, which sees both sides of what it fills in.
     """
 
+    causal = True
     context: int | None = None
 
     @property
@@ -88,7 +90,7 @@ class NeuralModel(CausalModel, nn.Module):
 
     @property
     def published(self) -> bool:
-        return self.config["form"] == "as_published"
+        return self.config.get("form") == "as_published"
 
     @property
     def limit(self) -> int | None:
@@ -98,7 +100,7 @@ class NeuralModel(CausalModel, nn.Module):
     @property
     def scored(self) -> tuple[int, ...]:
         """Ids over which the probability of a scored symbol is normalised: the bases; all symbols, as published."""
-        if self.config["vocabulary"] != VOCABULARY:
+        if not self.causal or self.config["vocabulary"] != VOCABULARY:
             return tuple(range(self.config["vocabulary"]))
         return PUBLISHED if self.published else BASE_IDS
 
@@ -254,7 +256,7 @@ def scored_stretches(
     Raises
     ------
     InputError
-        When it is a model of other text.
+        When it is a model of other text, or isn't causal.
     """
     _refuse_other_text(model, "score")
     lengths = np.array([len(one) + include_end for one in codes], dtype=np.int64)
@@ -276,6 +278,11 @@ def scored_stretches(
 
 
 def _refuse_other_text(model: NeuralModel, verb: str) -> None:
+    if not model.causal:
+        raise InputError(
+            f"a {model.kind} model fills in masked tokens and can't {verb} DNA from left to right; give an n-gram, "
+            "lstm, gru or gpt"
+        )
     if model.config["vocabulary"] != VOCABULARY:
         raise InputError(f"a model of {model.config['vocabulary']} symbols of other text; it can't {verb} DNA")
 

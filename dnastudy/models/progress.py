@@ -41,7 +41,7 @@ def flops_per_position(model: NeuralModel, positions: int) -> float:
     Six for each parameter, and in a Transformer 12 x layers x width x positions for attention (Chowdhery et
     al. 2022, appendix B).
     """
-    attention = 12 * model.config["layers"] * model.config["width"] * positions if model.kind == "gpt" else 0
+    attention = 12 * model.config["layers"] * model.config["width"] * positions if model.kind in ("gpt", "bert") else 0
     return 6 * model.size + attention
 
 

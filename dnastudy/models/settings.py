@@ -22,7 +22,7 @@ INCIDENTAL = ("accumulate", "checkpoint_every", "compile", "deterministic")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train. Lengths in bases, the learning rate per step, no budget in seconds.
+    """How to train. Lengths in bases (of a BERT in tokens), the learning rate per step, no budget in seconds.
 
     Attributes
     ----------
@@ -36,7 +36,9 @@ class TrainingConfig:
         genes, each once an epoch, cut at ``window``, in batches of similar length, at most a tenth of them padding:
         the choice where many genes are shorter than a window.
     end
-        Whether the end symbol is learnt too.
+        Whether the end symbol is learnt too; a BERT always sees CLS and SEP, within the window.
+    masked
+        Share of tokens that a BERT is to restore (0.15: Devlin et al. 2019; 0.022: GROVER).
     reverse_complement
         Whether each row is read on either strand, at random.
     train_bases
@@ -68,6 +70,7 @@ class TrainingConfig:
     sampling: str = "windows"
     window: int = 256
     end: bool = True
+    masked: float = 0.15
     reverse_complement: bool = False
     train_bases: int = 0
     learning_rate: float = 2e-3
@@ -94,6 +97,8 @@ class TrainingConfig:
             object.__setattr__(self, field.name, value)  # frozen
             if value not in (known := _CHOICES.get(field.name, (value,))):
                 raise InputError(f"training: {field.name} {value!r}; {nearest(value, known)}")
+        if not 0 < self.masked < 1:
+            raise InputError(f"training: masked = {self.masked}; expected a share between 0 and 1, such as 0.15")
 
     @staticmethod
     def from_dict(values: dict) -> TrainingConfig:

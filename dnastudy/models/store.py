@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dnastudy.files import InputError, atomic_folder, nearest, read_json, sha256, write_json
 
-KINDS = ("ngram", "lstm", "gru", "gpt")
+KINDS = ("ngram", "lstm", "gru", "gpt", "bert")
 _COPY = "copy the whole folder again, or train again"
 
 
@@ -43,6 +43,11 @@ def build(config: dict, *, device: str | None = None):
 
         _check_settings(kind, settings, Transformer)
         model = Transformer(**settings)
+    elif kind == "bert":
+        from dnastudy.models.bert import Bert
+
+        _check_settings(kind, settings, Bert)
+        model = Bert(**settings)
     else:
         from dnastudy.models.recurrent import RecurrentModel
 
@@ -77,7 +82,8 @@ def save(model, folder: str | Path) -> None:
             tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
             # Not save_file, whose error on a full disk isn't an OSError.
             weights.write_bytes(to_bytes(tensors))
-        single_base().save(staging / "tokenizer.json")
+        tokenizer = model.tokenizer if model.kind == "bert" else single_base()
+        tokenizer.save(staging / "tokenizer.json")
         files = sorted(staging.iterdir())
         digests = {path.name: sha256(path) for path in files}
         for path in files:
@@ -93,12 +99,19 @@ def save(model, folder: str | Path) -> None:
 def load(folder: str | Path, *, device: str | None = None):
     """Load the model that :func:`save` wrote, ready to score and generate.
 
+    ``hf:NAME`` or ``hf:FOLDER`` is a BERT of ``transformers``: see
+    :func:`dnastudy.models.hub.import_from_transformers`.
+
     Raises
     ------
     InputError
         When ``folder`` is no model folder, a file in it (``config.json`` too) is missing or isn't the one
         that was saved, or the kind is unknown.
     """
+    if str(folder).startswith("hf:"):
+        from dnastudy.models.hub import import_from_transformers
+
+        return import_from_transformers(str(folder).removeprefix("hf:"), device=device)
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json there; expected a model folder as the training chapter writes it")
@@ -109,6 +122,8 @@ def load(folder: str | Path, *, device: str | None = None):
         raise InputError(f"{folder}/config.json: changed since it was saved (its SHA-256 isn't 'sha256'); {_COPY}")
     _verify(folder, config.get("kind"), config.pop("files"))
     trained_on, precision = config.pop("trained_on", {}), config.pop("precision", None)
+    if config.get("kind") == "bert":
+        config["tokenizer"] = str(folder / "tokenizer.json")
     try:
         model = build(config, device=device)
     except InputError as error:

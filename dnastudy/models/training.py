@@ -1,4 +1,4 @@
-"""Train a causal model: one loop, with mixed precision, several processes, checkpoints, and exact resumption."""
+"""Train a model: one loop, with mixed precision, several processes, checkpoints, and exact resumption."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dnastudy.files import InputError, nearest, write_json
 from dnastudy.genes.corpus import Corpus
 from dnastudy.models.base import CausalModel
 from dnastudy.models.checkpoint import Run, check_out, locked
+from dnastudy.models.masked import MaskedSource
 from dnastudy.models.memory import keep_freed_memory
 from dnastudy.models.neural import IGNORED, NeuralModel
 from dnastudy.models.parallel import add_up, joined, own_device, pieces, processes, rank, told_by_first
@@ -25,7 +26,7 @@ from dnastudy.models.progress import deferred_interrupt, explained, progress_lin
 from dnastudy.models.settings import TrainingConfig, learning_rate
 from dnastudy.models.store import build, save
 from dnastudy.models.windows import CorpusSource, digests, training_spans, validation_set
-from dnastudy.tokens.tokenizer import FIRST_BASE
+from dnastudy.tokens.tokenizer import FIRST_BASE, PAD
 
 
 class Source(Protocol):
@@ -43,8 +44,8 @@ class Source(Protocol):
     def identity(self) -> dict:
         """What the data are, JSON-able: a checkpoint made with others isn't gone on from."""
 
-    def bases(self, targets: Tensor) -> int:
-        """How many of the targets are counted as bases (or characters, or words) seen."""
+    def bases(self, inputs: Tensor, targets: Tensor) -> int:
+        """How many bases (or tokens, or characters, or words) of a step are counted as seen."""
 
 
 def train_from_config(
@@ -58,8 +59,9 @@ def train_from_config(
 ) -> CausalModel:
     """Build, train and save one model: ``{"model": {"kind": ...}, "training": {...}}`` to a model folder.
 
-    ``out`` then holds the model and ``history.json``: the rows of `train`, or for an n-gram model, which is
-    counted on the training genes, those of `NgramModel.history`. An interrupted call goes on from its last
+    ``out`` then holds the model and ``history.json``: the rows of `train` (for a BERT see
+    `MaskedSource.in_tokens`), or for an n-gram model, which is counted on the training genes, those of
+    `NgramModel.history`. An interrupted call goes on from its last
     checkpoint when it is made again; the checkpoint is removed once the model is saved. A finished model that
     stands in ``out`` is replaced only with ``overwrite``, and not before the new one is trained.
 
@@ -70,9 +72,9 @@ def train_from_config(
     Returns
     -------
     The trained model, with the weights that `train` kept. ``trained_on`` holds the SHA-256 of the corpus'
-    arrays, ``precision`` that of a neural model's training, and ``validation_bits_per_base`` that of the
-    weights kept; an n-gram model's is that of the windows, or without settings that of the bases which its
-    weights were fitted on.
+    arrays, ``precision`` that of a neural model's training, and ``validation_bits_per_base`` (of a BERT
+    ``validation_masked_bits_per_base``) that of the weights kept; an n-gram model's is that of the windows, or
+    without settings that of the bases which its weights were fitted on.
 
     Raises
     ------
@@ -101,9 +103,13 @@ def train_from_config(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             model = build(config["model"], device=str(device))
-        history = train(model, CorpusSource(corpus, settings), out, settings, device=device, progress=progress)
-        costs = [row["validation_bits_per_base"] for row in history]
-        model.validation_bits_per_base = min(costs) if settings.keep == "best" else costs[-1]
+        source = CorpusSource(corpus, settings) if model.causal else MaskedSource(corpus, model.tokenizer, settings)
+        history = train(model, source, out, settings, device=device, progress=progress)
+        kept = "validation_bits_per_base"
+        if not model.causal:
+            kept, history = "validation_masked_bits_per_base", source.in_tokens(history)
+        costs = [row[kept] for row in history]
+        setattr(model, kept, min(costs) if settings.keep == "best" else costs[-1])
         model.precision = "bf16" if use_bf16(settings.precision, model.device) else "fp32"
     model.trained_on = digests(corpus)
     if rank() == 0:
@@ -190,13 +196,16 @@ def train(
                 group["lr"] = rate
             random = np.random.SeedSequence([config.seed, run.step, rank()])
             torch.manual_seed(int(random.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-            seen, targets_in_all = source.bases(drawn[1]), max(1, int((drawn[1] != IGNORED).sum()))
+            seen, targets_in_all = source.bases(*drawn), max(1, int((drawn[1] != IGNORED).sum()))
             loss = torch.zeros((), device=device)
             for inputs, targets in pieces(drawn, rows):
+                inputs, targets = inputs.to(device), targets.to(device)
+                wanted = None if model.causal else targets != IGNORED
                 with autocast:
-                    logits, _ = forward(inputs.to(device))
+                    logits, _ = forward(inputs, wanted)
+                targets = targets.flatten() if wanted is None else targets[wanted]
                 nats = functional.cross_entropy(
-                    logits.float().flatten(0, 1), targets.to(device).flatten(), ignore_index=IGNORED, reduction="sum"
+                    logits.float().flatten(0, -2), targets, ignore_index=IGNORED, reduction="sum"
                 )
                 (nats / targets_in_all).backward()
                 loss += nats.detach() / targets_in_all
@@ -299,7 +308,8 @@ def bits_per_symbol(model: NeuralModel, inputs: Tensor, targets: Tensor, rows: i
         known = some_targets != IGNORED
         if not known.any():
             continue
-        longest = int(known.any(0).nonzero().max()) + 1
+        looked_at = known if model.causal else some_inputs != PAD
+        longest = int(looked_at.any(0).nonzero().max()) + 1
         known, wanted = known[:, :longest].to(model.device), some_targets[:, :longest].to(model.device)
         logits, _ = model(some_inputs[:, :longest].to(model.device))
         place = torch.searchsorted(scored, wanted[known])

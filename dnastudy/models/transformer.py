@@ -179,11 +179,14 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention over several heads; of a width that they don't divide, they leave a rest unused."""
+    """Self-attention over several heads; of a width that they don't divide, they leave a rest unused.
 
-    def __init__(self, width: int, heads: int, bias: bool):
+    Causal, unless it is told where there is padding (bool [rows, positions]): then all the rest is looked at.
+    """
+
+    def __init__(self, width: int, heads: int, bias: bool, dropout: float = 0.0):
         super().__init__()
-        self.heads, self.size = heads, width // heads
+        self.heads, self.size, self.dropout = heads, width // heads, dropout
         self.queries_keys_values = Linear(width, 3 * heads * self.size, bias)
         self.out = Linear(heads * self.size, width, bias)
 
@@ -195,7 +198,13 @@ class Attention(nn.Module):
         out = (6 / (self.heads * self.size + self.heads * width)) ** 0.5
         nn.init.uniform_(self.out.weight, -out, out)
 
-    def forward(self, hidden: Tensor, turned: Tensor | None, cached: tuple[Tensor, Tensor, int] | None) -> Tensor:
+    def forward(
+        self,
+        hidden: Tensor,
+        turned: Tensor | None = None,
+        cached: tuple[Tensor, Tensor, int] | None = None,
+        padding: Tensor | None = None,
+    ) -> Tensor:
         rows, positions, _ = hidden.shape
         packed = self.queries_keys_values(hidden).view(rows, positions, 3, self.heads, self.size)
         queries_keys, values = packed.split([2, 1], dim=2)
@@ -210,7 +219,7 @@ class Attention(nn.Module):
             all_keys[:, :, start:stop], all_values[:, :, start:stop] = keys, values
             keys, values = all_keys[:, :, :stop], all_values[:, :, :stop]
         if start == 0:
-            mixed = attend(queries, keys, values)
+            mixed = attend(queries, keys, values, padding, self.dropout if self.training else 0.0)
         else:  # one position that may look at all
             mixed = functional.scaled_dot_product_attention(queries, keys, values)
         return self.out(mixed.transpose(1, 2).reshape(rows, positions, self.heads * self.size))
@@ -250,16 +259,27 @@ def rotate(values: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return rotated
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Causal attention, [rows, heads, positions, size] of all three and of the result.
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
+    """Attention, [rows, heads, positions, size] of all three and of the result.
+
+    Causal, or with ``padding`` (bool [rows, positions]) to all positions but those. ``dropout`` is the share of
+    its weights that is dropped.
 
     torch's fused kernel for CPUs multiplies bf16 in small tiles, at a tenth of the rate of its plain matrix
     product: there, whole matrices of weights are a third of the cost as long as the caches hold them.
     """
     rows, heads, positions, size = queries.shape
     if queries.device.type != "cpu" or queries.dtype != torch.bfloat16 or positions > _WHOLE_MATRIX:
-        return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-    hidden = torch.full((positions, positions), -torch.inf, dtype=queries.dtype).triu(1)
+        seen = None if padding is None else ~padding[:, None, None]
+        options = {"attn_mask": seen, "dropout_p": dropout, "is_causal": padding is None}
+        return functional.scaled_dot_product_attention(queries, keys, values, **options)
+    if padding is None:
+        hidden = torch.full((positions, positions), -torch.inf, dtype=queries.dtype).triu(1)
+    else:
+        hidden = torch.zeros_like(padding, dtype=queries.dtype).masked_fill(padding, -torch.inf)
+        hidden = hidden.repeat_interleave(heads, 0)[:, None]
     queries, keys, values = (one.reshape(rows * heads, positions, size) for one in (queries, keys, values))
     weights = torch.baddbmm(hidden, queries, keys.mT, alpha=size**-0.5).softmax(-1)
-    return torch.bmm(weights, values).view(rows, heads, positions, size)
+    return torch.bmm(functional.dropout(weights, dropout), values).view(rows, heads, positions, size)

@@ -12,7 +12,7 @@ from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
 from dnastudy.tokens.tokenizer import BASE_TO_ID, CLS, FIRST_BASE, PAD, SEP
 
-_VALIDATION_SEED = 1  # the same windows whatever the run's seed, so that runs can be compared
+VALIDATION_SEED = 1  # the same windows whatever the run's seed, so that runs can be compared
 _OUTSIDE = 5  # the code of a position that no base fills
 _INPUTS = np.array([*BASE_TO_ID, PAD], dtype=np.int64)
 _TARGETS = np.array([*BASE_TO_ID[:4], IGNORED, IGNORED], dtype=np.int64)
@@ -81,7 +81,7 @@ class CorpusSource:
         """SHA-256 of the corpus: see :func:`digests`."""
         return digests(self.corpus)
 
-    def bases(self, targets: Tensor) -> int:
+    def bases(self, inputs: Tensor, targets: Tensor) -> int:
         """How many bases A C G T are among the targets."""
         return int((targets >= FIRST_BASE).sum())
 
@@ -166,7 +166,7 @@ def validation_set(corpus: Corpus, config: TrainingConfig) -> tuple[Tensor, Tens
     Bases are the only targets. Shorter windows come last.
     """
     spans, count = corpus.spans("validation"), config.validation_windows
-    inputs, targets = cut_windows(corpus.all_codes, spans, count, config.window, [_VALIDATION_SEED])
+    inputs, targets = cut_windows(corpus.all_codes, spans, count, config.window, [VALIDATION_SEED])
     order = torch.argsort((inputs == PAD).sum(1), stable=True)
     return inputs[order], targets.masked_fill(targets == SEP, IGNORED)[order]
 

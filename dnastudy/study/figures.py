@@ -107,39 +107,19 @@ def draw_sharing(coverage: pd.DataFrame) -> Axes:
     return axes
 
 
-def draw_vocabularies(statistics: pd.DataFrame) -> Axes:
-    """Bases a token against vocabulary size, with the bound of equally frequent tokens.
+def draw_training(history: pd.DataFrame, floors: dict[str, float]) -> Axes:
+    """Training curve against bases seen. Columns: bases, train_bits_per_base, validation_bits_per_base.
 
-    Columns: tokens (vocabulary size), bases_per_token, kind.
+    Of a BERT ``tokens`` and bits per token.
     """
     axes = plt.subplots()[1]
-    sizes = np.geomspace(4, statistics["tokens"].max() * 1.2, 50)
-    axes.plot(sizes, np.log(sizes) / np.log(4), color=FLOOR, ls="--", label="k-mers: log₄ of the size")
-    for kind, part in statistics.groupby("kind", sort=False):
-        axes.plot(part["tokens"], part["bases_per_token"], "o-", label=kind)
-    axes.set(xscale="log", xlabel="tokens in the vocabulary", ylabel="bases a token")
-    axes.legend()
-    return axes
-
-
-def draw_ranks(counts: pd.DataFrame) -> Axes:
-    """Zipf plot: share of each token by its rank. Columns: vocabulary, kind, rank, share."""
-    axes = plt.subplots()[1]
-    sns.lineplot(counts, x="rank", y="share", hue="vocabulary", style="kind", palette="viridis", ax=axes)
-    axes.set(xscale="log", yscale="log", xlabel="rank of the token", ylabel="share of all tokens")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
-    return axes
-
-
-def draw_training(history: pd.DataFrame, floors: dict[str, float]) -> Axes:
-    """Training curve against bases seen. Columns: bases, train_bits_per_base, validation_bits_per_base."""
-    axes = plt.subplots()[1]
+    unit = "token" if "tokens" in history else "base"
     for column in ("train", "validation"):
-        axes.plot(history["bases"] / 1e6, history[f"{column}_bits_per_base"], color=colour(column), label=column)
+        axes.plot(history[f"{unit}s"] / 1e6, history[f"{column}_bits_per_{unit}"], color=colour(column), label=column)
     for name, bits in floors.items():
         axes.axhline(bits, color=FLOOR, lw=1, ls=":")
         axes.annotate(name, (1, bits), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=FLOOR)
-    axes.set(xlabel="bases seen (millions)", ylabel="bits per base")
+    axes.set(xlabel=f"{unit}s seen (millions)", ylabel="bits per base" if unit == "base" else "bits per masked token")
     axes.legend()
     return axes
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from dnastudy.files import InputError, sha256
+from dnastudy.files import InputError, nearest, sha256
 from dnastudy.study.parameters import PROJECT, declared_parameters, language_model, load_profile
 from dnastudy.study.record import package_hash
 
@@ -79,6 +79,38 @@ def input_counts(corpus):
     renamed = sum(len(names) > 1 for names in aliases)
     rows.append(("contigs under another name", renamed, "contigs"))
     return pd.DataFrame(rows, columns=["what", "count", "unit"])
+
+
+def chromosomes(run):
+    """The contigs that 02_train_tokenizers learns from, and those that it holds out.
+
+    They come from the user's FASTA files, else from the named dataset, of which no more than the contigs asked for
+    is fetched.
+
+    Returns
+    -------
+    dict of `dnastudy.genes.contigs.Contigs`: ``train`` and ``test``.
+
+    Raises
+    ------
+    InputError
+        As `dnastudy.genes.read_contigs` says.
+    """
+    from dnastudy.genes import canonical_contig, read_contigs
+
+    named = {split: run.listed(f"{split}_contigs") for split in ("train", "test")}
+    paths, track = _paths(run.fasta), None
+    if not paths:
+        wanted = {canonical_contig(name) for names in named.values() for name in names}
+        paths, track = _sequences(run.dataset, wanted if all(named.values()) else set())
+    track = _member(run.repeats, "intervals") if run.repeats else track
+    found = read_contigs(paths, **named, repeats=track)
+    run.data["corpus"] = {"contigs": {name: its for part in found.values() for name, its in part.contigs.items()}}
+    if track:
+        run.data["repeats"] = {"file": track.name, "sha256": sha256(track)}
+    for split, part in found.items():
+        run.note(f"{'learnt from' if split == 'train' else 'held out'}: {', '.join(part.contigs)}")
+    return found
 
 
 def build_pairs(run):
@@ -275,6 +307,23 @@ def _dataset(name: str) -> tuple[dict[str, Path], dict[str, list[Path]], Path | 
     given = {"fasta": by_kind["sequence"], "annotation": by_kind["annotation"]}
     given = {name: [files[member] for member in paired] for name, paired in given.items()}
     return ready, given, files[track[0]] if track else None
+
+
+def _sequences(name: str, contigs: set[str]) -> tuple[list[Path], Path | None]:
+    """The sequence of a dataset, or the files of it that hold some contigs, and its repeats if it has any."""
+    from dnastudy.genes import canonical_contig, fetch
+    from dnastudy.genes.manifest import load_manifest
+
+    members = load_manifest(name).members
+    held = {canonical_contig(contig): member for member, its in members.items() for contig in its.contigs}
+    if not held:
+        raise InputError(f"dataset={name!r}: holds no sequence; name another, or a FASTA file of your own")
+    for contig in sorted(contigs - held.keys()):
+        raise InputError(f"dataset={name!r}: no contig {contig!r} in it; {nearest(contig, held)}")
+    sequence = list(dict.fromkeys(member for contig, member in held.items() if contig in (contigs or held)))
+    track = [member for member, its in members.items() if its.kind == "intervals"][:1]
+    files = fetch(name, members=[*sequence, *track])
+    return [files[member] for member in sequence], files[track[0]] if track else None
 
 
 def _stretches(run):

@@ -150,11 +150,12 @@ MODEL_FIELDS = {
     "lstm": ("form", "layers", "width", "embedding", "dropout"),
     "gru": ("form", "layers", "width", "embedding", "dropout"),
     "gpt": ("form", "layers", "width", "heads", "dropout"),
+    "bert": ("tokenizer", "layers", "width", "heads", "dropout"),
 }
 COUNTING_FIELDS = ("validation_windows", "window", "train_bases", "seed")
 TRAINING_FIELDS = (
     *COUNTING_FIELDS,
-    *"steps epochs batch accumulate sampling end reverse_complement learning_rate warmup schedule".split(),
+    *"steps epochs batch accumulate sampling end masked reverse_complement learning_rate warmup schedule".split(),
     *"weight_decay clip validate_every patience keep checkpoint_every precision compile".split(),
 )
 
@@ -171,7 +172,7 @@ def language_model(parameters: dict) -> dict:
     if kind not in MODEL_FIELDS:
         raise InputError(f"model={kind!r}: no such kind of model; {nearest(kind, MODEL_FIELDS)}")
     model = {"kind": kind} | {name: parameters[name] for name in MODEL_FIELDS[kind]}
-    if kind == "gpt":
+    if kind in ("gpt", "bert"):
         model["context"] = parameters["window"]
     fields = COUNTING_FIELDS if kind == "ngram" else TRAINING_FIELDS
     return {"model": model, "training": {name: parameters[name] for name in fields}}
@@ -180,9 +181,9 @@ def language_model(parameters: dict) -> dict:
 def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
     """The jobs whose results a job reads, by the parameter that takes their folders.
 
-    ``corpus``, ``models`` and whatever else is text may name jobs of the profile, between commas. Left empty,
-    ``corpus`` is the first run of 01_extract_genes, and ``models`` are all runs of 04_train_language_model on the
-    same corpus.
+    ``corpus``, ``models`` and whatever else is text may name jobs of the profile, or JSON files that they write
+    (``02_train_tokenizers/BPE-600.tokenizer.json``), between commas. Left empty, ``corpus`` is the first run of
+    01_extract_genes, and ``models`` are all causal runs of 04_train_language_model on the same corpus.
 
     Parameters
     ----------
@@ -200,6 +201,7 @@ def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
     found = {}
     for name, value in jobs[job].items():
         named = [part.strip() for part in value.split(",")] if isinstance(value, str) and value else []
+        named = [part.rpartition("/")[0] if part.endswith(".json") else part for part in named]
         for part in named:
             if part not in jobs and part.split("/")[0] in notebooks:
                 raise InputError(f"{job}: {name} names {part}, which isn't in the profile; {nearest(part, jobs)}")
@@ -213,5 +215,15 @@ def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
         found["corpus"] = corpora[:1]
     if jobs[job].get("models") == "":
         mine = found.get("corpus")
-        found["models"] = [n for n in jobs if n.startswith("04_") and upstream(jobs, n).get("corpus") == mine]
+        causal = [n for n in jobs if n.startswith("04_") and jobs[n].get("model") != "bert"]
+        found["models"] = [n for n in causal if upstream(jobs, n).get("corpus") == mine]
     return {name: runs for name, runs in found.items() if runs}
+
+
+def located(jobs: dict[str, dict], job: str, results: str) -> dict[str, str]:
+    """The parameters in which a job names others (see `upstream`), the folder of all results before each name."""
+    found = {}
+    for name, runs in upstream(jobs, job).items():
+        named = [part.strip() for part in jobs[job][name].split(",")] if jobs[job][name] else runs
+        found[name] = ",".join(f"{results}/{part}" for part in named)
+    return found

@@ -313,7 +313,7 @@ class TextSource:
         digest = hashlib.sha256(self.text.symbols.tobytes()).hexdigest()
         return {"text": digest, "unit": self.text.unit, "characters": self.size}
 
-    def bases(self, targets: Tensor) -> int:
+    def bases(self, inputs: Tensor, targets: Tensor) -> int:
         """How many symbols are learnt from."""
         return int((targets >= 0).sum())
 

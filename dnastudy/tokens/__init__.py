@@ -8,8 +8,9 @@ __getattr__ = lazy(
         "Tokenizer": "tokenizer",
         "single_base": "tokenizer",
         "KmerTokenizer": "kmer",
+        "OverlappingKmerTokenizer": "kmer",
         "train_bpe": "bpe",
-        "token_statistics": "bpe",
-        "bases_per_token": "bpe",
+        "token_statistics": "statistics",
+        "bases_per_token": "statistics",
     },
 )

@@ -1,119 +1,194 @@
-"""Byte-pair encoding of DNA: learning the merges, and what the learnt tokens look like."""
+"""Byte-pair encoding of DNA: learning the merges of whole chromosomes."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise, repeat
+from pathlib import Path
 
 import numpy as np
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import decode
-from dnastudy.tokens.tokenizer import BASES, SPECIALS, Tokenizer
+from dnastudy.tokens import merging
+from dnastudy.tokens.tokenizer import BASES, FIRST_BASE, LARGEST, SPECIALS, Tokenizer
 
-if TYPE_CHECKING:
-    import pandas as pd
+_SCANS = 24  # merges made by scanning: after them less than half as many tokens are left to be listed
 
 
 def train_bpe(
-    codes: np.ndarray, merges: int = 600, boundaries: np.ndarray | None = None, *, min_count: int = 1
+    codes: np.ndarray,
+    merges: int = 600,
+    boundaries: np.ndarray | None = None,
+    *,
+    min_count: int = 1,
+    start: Tokenizer | None = None,
+    save: str | Path | None = None,
+    threads: int | None = None,
+    progress: bool = False,
 ) -> Tokenizer:
-    """Learn ``merges`` merges of the most frequent pair of adjacent tokens (Gage 1994; Sennrich et al. 2016).
+    """Learn ``merges`` merges of the commonest pair of adjacent tokens (Gage 1994; Sennrich et al. 2016).
 
-    The trainer of the ``tokenizers`` library slows down with the length of a chunk (2 Mb and 600
-    merges take 2.5 s in chunks of 1 kb, 5 s in 10 kb, 40 s in 100 kb): give boundaries every 10 kb or closer,
-    gene ends among them.
+    The merges and their order are those of ``BpeTrainer`` of the ``tokenizers`` library on the stretches of known
+    bases between boundaries. Of pairs that stand as often, the one with the lower ids comes first; three like
+    tokens in a row count as two pairs, and the first two of them are merged.
+
+    The first merges scan the sequence, which shrinks under them. Then the places of every token are listed, and a
+    merge looks up those of its rarer half alone. This takes some 6 bytes of memory a base, and 5 for each two tokens
+    of the vocabulary. A thread works on a part of the sequence that ends at a boundary or an unknown base.
 
     Parameters
     ----------
     codes
-        Base codes, uint8, [n].
+        Base codes, uint8, [n]; a memory map will do.
     merges
         How many merges to learn; fewer are returned when no pair is left that stands ``min_count`` times.
     boundaries
         Offsets at which a new chunk starts, int, in any order; 0 and n may stand among them. Nothing merges
-        across a boundary, nor across an unknown base.
+        across a boundary, nor across an unknown base. Without any, the whole is one stream.
     min_count
         The least count at which a pair is merged.
+    start
+        A tokenizer learnt on the same sequence, to go on from: its merges are made first, without a choice.
+    save
+        Where to write the tokenizer, if anywhere: of an interrupted call with the merges made until then, to be
+        given as ``start``.
+    threads
+        How many work at once; None: one for each core.
+    progress
+        Whether to show a bar.
 
     Raises
     ------
     InputError
         When there is no known base, a boundary lies outside the sequence, or a number is out of range.
     """
-    if merges < 0 or min_count < 1:
-        raise InputError(f"{merges} merges at a least count of {min_count}; expected at least 0 and at least 1")
-    chunks = [decode(chunk) for chunk in _chunks(codes, boundaries)]
-    if not chunks:
-        raise InputError("no A, C, G or T to learn merges from; give at least one known base")
-    from tokenizers import Tokenizer as Library
-    from tokenizers import models, trainers
+    most = LARGEST + 1 - FIRST_BASE - len(BASES)
+    if not 0 <= merges <= most or min_count < 1:
+        raise InputError(
+            f"{merges:,} merges at a least count of {min_count}; expected 0 to {most:,}, since ids have 16 bits, and a "
+            "count of at least 1"
+        )
+    from tqdm import tqdm
 
-    library = Library(models.BPE(unk_token=SPECIALS[1]))
-    trainer = trainers.BpeTrainer(
-        vocab_size=len(SPECIALS) + len(BASES) + merges,
-        min_frequency=min_count,
-        special_tokens=list(SPECIALS),
-        initial_alphabet=list(BASES),
-        show_progress=False,
-    )
-    library.train_from_iterator(chunks, trainer)
-    # The trainer counts tokens, so it learns a merge more for each token that two merges spell alike.
-    return Tokenizer(_learnt(library)[:merges])
+    given = [] if start is None else start.merges[:merges]
+    threads = threads or os.cpu_count() or 1
+    tokens = [*SPECIALS, *BASES]
+    learnt: list[tuple[str, str]] = []
+    with ThreadPoolExecutor(threads) as pool, tqdm(total=merges, unit=" merges", disable=not progress) as bar:
+        new_part = partial(Part, vocabulary=len(tokens) + merges)
+        parts = list(pool.map(new_part, *zip(*_parts(codes, boundaries, threads), strict=True)))
+        if all(part.count == 2 for part in parts):
+            raise InputError("no A, C, G or T to learn merges from; give at least one known base")
+        pairs = Pairs(sum(pool.map(Part.pairs, parts)))
+        try:
+            while len(learnt) < merges:
+                if len(learnt) < len(given):
+                    left, right = (tokens.index(token) for token in given[len(learnt)])
+                else:
+                    left, right = pairs.commonest()
+                if pairs.counts[left, right] < min_count:
+                    break
+                if len(learnt) == _SCANS:
+                    list(pool.map(Part.list_places, parts))
+                # It spells what no token does: the same bases between two edges have always been merged alike.
+                new = len(tokens)
+                changes = sum(pool.map(Part.merge, parts, repeat(left), repeat(right), repeat(new)))
+                pairs.update(changes, left, right, new)
+                learnt.append((tokens[left], tokens[right]))
+                tokens.append(tokens[left] + tokens[right])
+                bar.update()
+        finally:
+            if save is not None:
+                Tokenizer(learnt).save(save)
+    return Tokenizer(learnt)
 
 
-def token_statistics(tokenizer: Tokenizer, ids: np.ndarray) -> pd.DataFrame:
-    """How often each token stands in ``ids``, and what it is made of.
+class Part:
+    """A part of the sequence with the places of its tokens, for one thread.
 
     Parameters
     ----------
-    tokenizer
-        The tokenizer that made the ids.
-    ids
-        Token ids, int, [n].
-
-    Returns
-    -------
-    DataFrame [tokens that spell bases], by id, with: token; length (bases); count; share (of all such tokens
-    in ``ids``); gc (share of G and C in the token); first (its first letter).
+    codes, boundaries
+        Base codes (uint8, [n]) and where among them chunks start (int64, ascending).
+    vocabulary
+        Ids that there will be.
     """
-    import pandas as pd
 
-    counts = np.bincount(ids, minlength=len(tokenizer))[len(SPECIALS) :]
-    tokens = pd.Series(tokenizer.tokens[len(SPECIALS) :])
-    table = pd.DataFrame({"token": tokens, "length": tokens.str.len(), "count": counts})
-    table["share"] = counts / max(counts.sum(), 1)
-    table["gc"] = tokens.str.count("[CG]") / table["length"]
-    table["first"] = tokens.str[0]
-    return table.set_axis(np.arange(len(SPECIALS), len(tokenizer)), axis=0).rename_axis("id")
+    def __init__(self, codes: np.ndarray, boundaries: np.ndarray, vocabulary: int):
+        self.ids = np.empty(len(codes) + len(boundaries) + 2, dtype=np.uint8)
+        self.count = merging.lay_out(codes, boundaries, self.ids)
+        self.changes = np.zeros((4, vocabulary), dtype=np.int64)
+        self.units = np.ones(vocabulary, dtype=np.int64)
+        self.start, self.length = np.zeros((2, vocabulary), dtype=np.int64)
+        self.places: np.ndarray | None = None
+        self.end = 0
+
+    def pairs(self) -> np.ndarray:
+        """How often each pair of bases stands, int32 or int64 [vocabulary, vocabulary]."""
+        counts = np.zeros((len(self.units),) * 2, dtype=np.int32 if len(self.ids) < 2**31 else np.int64)
+        merging.count_pairs(self.ids, self.count, counts)
+        return counts
+
+    def list_places(self) -> None:
+        """From now on, find tokens by lists of their places rather than by scanning."""
+        self.ids = self.ids[: self.count].astype(np.uint16)
+        # A merge takes a place away and lists one: no more than twice the tokens are ever written, or touched.
+        self.places = np.empty(2 * self.count, dtype=np.uint32)
+        self.end = merging.list_places(self.ids, self.count, self.places, self.start, self.length)
+
+    def merge(self, left: int, right: int, new: int) -> np.ndarray:
+        """Make a merge; by how much counts of pairs changed (see `merging.merge_by_scan`), until the next one."""
+        self.changes[:] = 0
+        if self.places is None:
+            self.count = merging.merge_by_scan(self.ids, self.count, left, right, new, self.changes)
+        else:
+            lists = self.places, self.start, self.length, self.end, self.units
+            self.end = merging.merge_by_list(self.ids, *lists, left, right, new, self.changes)
+            self.units[new] = self.units[left] + self.units[right]
+        return self.changes
 
 
-def bases_per_token(tokenizer: Tokenizer, ids: np.ndarray) -> float:
-    """Known bases over tokens in ``ids``, unknown bases left out of both; NaN where there are none."""
-    table = token_statistics(tokenizer, ids)
-    total = table["count"].sum()
-    return float((table["count"] * table["length"]).sum() / total) if total else float("nan")
+class Pairs:
+    """How often each pair of tokens stands, [tokens, tokens], and which one is the commonest."""
+
+    def __init__(self, counts: np.ndarray):
+        self.counts = counts
+        self.best, self.highest = np.zeros((2, len(counts)), dtype=np.int64)
+        for base in range(FIRST_BASE, FIRST_BASE + len(BASES)):
+            merging.find_best(counts, self.best, self.highest, base, FIRST_BASE + len(BASES))
+
+    def commonest(self) -> tuple[int, int]:
+        """The ids of the commonest pair; among equals, the lowest."""
+        left = int(self.highest.argmax())
+        return left, int(self.best[left])
+
+    def update(self, changes: np.ndarray, left: int, right: int, new: int) -> None:
+        """Take in what the merge of a pair changed."""
+        merging.recount(self.counts, self.best, self.highest, changes, left, right, new)
 
 
-def _chunks(codes: np.ndarray, boundaries: np.ndarray | None) -> Iterator[np.ndarray]:
-    """The stretches of known bases (uint8, [n]) between boundaries."""
-    known = codes < 4
-    starts_run = known & ~np.concatenate([[False], known[:-1]])
-    starts_chunk = np.zeros(len(codes) + 1, dtype=bool)
-    if boundaries is not None:
-        boundaries = np.asarray(boundaries, dtype=np.int64)
-        outside = boundaries[(boundaries < 0) | (boundaries > len(codes))]
-        if len(outside):
-            raise InputError(f"boundary {outside[0]} lies outside the sequence; expected 0 to {len(codes)}")
-        starts_chunk[boundaries] = True
-    starts = np.flatnonzero(starts_run | (known & starts_chunk[:-1]))
-    unknown = np.append(np.flatnonzero(~known), len(codes))
-    ends = np.minimum(np.append(starts[1:], len(codes)), unknown[np.searchsorted(unknown, starts)])
-    for start, end in zip(starts, ends, strict=True):
-        yield codes[start:end]
+def _parts(codes: np.ndarray, boundaries: np.ndarray | None, threads: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Codes and boundaries of about equal parts, as many as there are threads, if nothing merges between them."""
+    boundaries = np.unique(np.asarray([] if boundaries is None else boundaries, dtype=np.int64))
+    if len(boundaries) and (boundaries[0] < 0 or boundaries[-1] > len(codes)):
+        outside = boundaries[0] if boundaries[0] < 0 else boundaries[-1]
+        raise InputError(f"boundary {outside} lies outside the sequence; expected 0 to {len(codes)}")
+    cuts = [0]
+    for number in range(1, threads):
+        cut = _cut_near(codes, boundaries, len(codes) * number // threads)
+        cuts += [cut] if cut > cuts[-1] else []
+    cuts.append(len(codes))
+    return [
+        (codes[first:last], boundaries[slice(*np.searchsorted(boundaries, (first, last)))] - first)
+        for first, last in pairwise(cuts)
+    ]
 
 
-def _learnt(library) -> list[tuple[str, str]]:
-    """The merges of a trained ``tokenizers`` tokenizer, in order."""
-    return [tuple(pair) for pair in json.loads(library.to_str())["model"]["merges"]]
+def _cut_near(codes: np.ndarray, boundaries: np.ndarray, place: int) -> int:
+    """The boundary or unknown base nearest to a place; 0 when there is neither."""
+    unknown = np.concatenate([np.flatnonzero(codes[:place] > 3)[-1:], place + np.flatnonzero(codes[place:] > 3)[:1]])
+    near = np.searchsorted(boundaries, place)
+    candidates = np.concatenate([unknown, boundaries[max(0, near - 1) : near + 1]])
+    return int(candidates[np.argmin(abs(candidates - place))]) if len(candidates) else 0

@@ -1,7 +1,8 @@
-"""Non-overlapping k-mers: the fixed vocabulary that byte-pair encoding is compared with."""
+"""Fixed k-mers, side by side or overlapping: the vocabularies that byte-pair encoding is compared with."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
@@ -75,3 +76,41 @@ class KmerTokenizer(Tokenizer):
             "invert": False,
         }
         write_json(path, tokenizer_json(model, pre_tokenizer=split))
+
+
+class OverlappingKmerTokenizer(KmerTokenizer):
+    """One token a base: the k-mer that begins there (DNABERT; Ji et al. 2021, Bioinformatics 37:2112).
+
+    The last ``k`` - 1 known bases before an unknown one or the end stand for themselves, as in shorter runs all do.
+    """
+
+    file_type = "OverlappingKmers"
+
+    def encode(self, sequence: str | np.ndarray) -> np.ndarray:
+        """Token ids (int32, [n]) of a string or base codes (uint8, [n]), no special tokens added."""
+        codes = as_codes(sequence)
+        ids = single_base_ids(codes)
+        room = len(codes) - self.k + 1
+        if self.k == 1 or room < 1:
+            return ids
+        number = np.zeros(room, dtype=np.int32)
+        whole = np.ones(room, dtype=bool)
+        for place in range(self.k):
+            here = codes[place : place + room]
+            number = 4 * number + here
+            whole &= here < 4
+        ids[:room][whole] = FIRST_BASE + len(BASES) + number[whole]
+        return ids
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON that `Tokenizer.load` reads; the ``tokenizers`` library has no such model."""
+        vocabulary = {token: number for number, token in enumerate(self.tokens)}
+        write_json(path, {"model": {"type": self.file_type, "vocab": vocabulary}})
+
+    def save_for_transformers(self, folder: str | Path) -> None:
+        """Refuse, since no file of the ``tokenizers`` library can say it."""
+        raise InputError(f"overlapping {self.k}-mers can't be said in a file of transformers; expected other tokens")
+
+    @cached_property
+    def _spelling(self) -> np.ndarray:
+        return np.array([letters[:1] for letters in super()._spelling], dtype=object)

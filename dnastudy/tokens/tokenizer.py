@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +17,8 @@ PAD, UNK, CLS, SEP, MASK = range(5)
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BASES = ("A", "C", "G", "T")
 FIRST_BASE = len(SPECIALS)
+LARGEST = 2**16 - 1  # ids have 16 bits where many are kept
+_BLOCK, _OVERLAP = 2**20, 2**12  # bases merged at once, which fit a processor's cache, and as many again after them
 Sequences = Sequence[str | np.ndarray] | tuple[np.ndarray, np.ndarray]
 BASE_TO_ID = np.array([FIRST_BASE, FIRST_BASE + 1, FIRST_BASE + 2, FIRST_BASE + 3, UNK], dtype=np.int32)
 
@@ -33,21 +37,30 @@ class Tokenizer:
     Raises
     ------
     InputError
-        When a merge uses a token that no earlier merge has made.
+        When a merge is no pair, stands twice, has letters other than A C G T, or uses a token that no earlier merge
+        has made; when there are more tokens than ids of 16 bits.
     """
 
     def __init__(self, merges: list[tuple[str, str]] | None = None):
-        self.merges = [(left, right) for left, right in merges or []]
+        self.merges = [_pair(merge) for merge in merges or []]
         # Two merges may spell the same token (A+AA and AA+A); it has one id, that of the first.
         tokens = dict.fromkeys((*SPECIALS, *BASES))
         for rank, pair in enumerate(self.merges):
-            missing = [part for part in pair if part not in tokens or part in SPECIALS]
-            if missing:
-                raise InputError(
-                    f"merge {rank} ({pair[0]} {pair[1]}): {missing[0]} is neither a base nor made by an "
-                    "earlier merge; give the merges in the order in which they were learnt"
-                )
+            merge = f"merge {rank} ({' '.join(pair)})"
+            for part in pair:
+                if not part or set(part) - set(BASES):
+                    raise InputError(f"{merge}: {part!r} isn't spelt in A C G T; give merges learnt on DNA in capitals")
+                if part not in tokens:
+                    raise InputError(
+                        f"{merge}: {part} is neither a base nor made by an earlier merge; "
+                        "give the merges in the order in which they were learnt"
+                    )
             tokens["".join(pair)] = None
+        if len(set(self.merges)) < len(self.merges):
+            twice = next(pair for pair in self.merges if self.merges.count(pair) > 1)
+            raise InputError(f"merge {self.merges.index(twice)} ({' '.join(twice)}) stands twice; give each once")
+        if len(tokens) > LARGEST + 1:
+            raise InputError(f"{len(tokens):,} tokens; expected at most {LARGEST + 1:,}, since ids have 16 bits")
         self.tokens: tuple[str, ...] = tuple(tokens)
 
     def __len__(self) -> int:
@@ -75,6 +88,44 @@ class Tokenizer:
         """The sequence that the ids spell: an UNK reads as N, the other special tokens as nothing."""
         return "".join(self._spelling[np.asarray(ids, dtype=np.int64)].tolist())
 
+    def offsets(self, ids: np.ndarray) -> np.ndarray:
+        """Where each token begins, in bases from the first one's begin, and where the last ends: int64, [n + 1]."""
+        return np.concatenate([[0], np.cumsum(self.lengths[ids])])
+
+    def encode_within(
+        self, sequence: str | np.ndarray, start: int, end: int, *, margin: int = 100
+    ) -> tuple[np.ndarray, int]:
+        """Tokens of a stretch as they are in its surroundings, not as a cut would make them.
+
+        A cut makes tokens that the whole sequence doesn't have; some tens of bases further in they are the same
+        (GROVER's model card advises 100 bases each side), unless a repeat of a few bases reaches that far.
+
+        Parameters
+        ----------
+        sequence
+            What the stretch lies in.
+        start, end
+            The stretch, in bases, end not included.
+        margin
+            Bases of the surroundings on each side that are looked at, as far as there are.
+
+        Returns
+        -------
+        Ids (int32, [n tokens]) of all tokens that have a base in the stretch, and where the first of them begins,
+        in bases: at ``start`` or a little before.
+        """
+        codes = as_codes(sequence)
+        if not 0 <= start < end <= len(codes) or margin < 0:
+            raise InputError(
+                f"stretch {start} to {end} of a sequence of {len(codes)} bases, margin {margin}; "
+                "expected at least one base inside it, and a margin of 0 or more"
+            )
+        first = max(0, start - margin)
+        ids = self.encode(codes[first : end + margin])
+        edges = self.offsets(ids) + first
+        inside = slice(np.searchsorted(edges[1:], start, side="right"), np.searchsorted(edges[:-1], end))
+        return ids[inside], int(edges[inside.start])
+
     def save(self, path: str | Path) -> None:
         """Write ``tokenizer.json``, which ``tokenizers`` and ``transformers`` read and encode with alike."""
         model = {
@@ -92,6 +143,19 @@ class Tokenizer:
         }
         write_json(path, tokenizer_json(model))
 
+    def save_for_transformers(self, folder: str | Path) -> None:
+        """Write what ``AutoTokenizer`` of ``transformers`` looks for in the folder of a masked model.
+
+        That is ``tokenizer.json``, which puts CLS before and SEP after each sequence, and
+        ``tokenizer_config.json``, which names the special tokens; without it a BERT's folder gets a tokenizer of words.
+        """
+        path = Path(folder) / "tokenizer.json"
+        self.save(path)
+        ends = {name: [SPECIALS[number], number] for name, number in (("cls", CLS), ("sep", SEP))}
+        write_json(path, read_json(path) | {"post_processor": {"type": "BertProcessing"} | ends})
+        roles = {f"{token.strip('[]').lower()}_token": token for token in SPECIALS}
+        write_json(path.with_name("tokenizer_config.json"), {"tokenizer_class": "PreTrainedTokenizerFast"} | roles)
+
     @staticmethod
     def load(path: str | Path) -> Tokenizer:
         """Read a ``tokenizer.json`` that this package wrote: single bases, merges or k-mers.
@@ -101,19 +165,11 @@ class Tokenizer:
         InputError
             When the file is missing, isn't a tokenizer, or numbers its tokens otherwise than here.
         """
-        content = read_json(path)
-        model = content.get("model") if isinstance(content, dict) else None
-        if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
-            raise InputError(f"{path}: no model with a vocabulary in it; expected a tokenizer.json of this study")
-        try:
-            tokenizer = _from_model(model)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        if model["vocab"] != {token: number for number, token in enumerate(tokenizer.tokens)}:
+        tokenizer, numbers = load_foreign(path)
+        if (numbers != np.arange(len(tokenizer))).any():
             raise InputError(
-                f"{path}: {len(model['vocab'])} tokens numbered otherwise than the {len(tokenizer)} expected "
-                "(0-4 PAD UNK CLS SEP MASK, 5-8 A C G T, then merges or k-mers in order); "
-                "train the tokenizer here"
+                f"{path}: {len(tokenizer)} tokens numbered otherwise than expected (0-4 PAD UNK CLS SEP MASK, "
+                "5-8 A C G T, then merges or k-mers in order); train the tokenizer here"
             )
         return tokenizer
 
@@ -123,8 +179,46 @@ class Tokenizer:
         spelling[: len(SPECIALS)] = ["", "N", "", "", ""]
         return np.array(spelling, dtype=object)
 
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Bases of each token, int64 [tokens]; of an UNK one, of the other special tokens none."""
+        return np.array([len(letters) for letters in self._spelling])
+
     def _merge(self, codes: np.ndarray) -> np.ndarray:
-        return np.array(self._library.encode(decode(codes)).ids, dtype=np.int32)
+        if len(self) < FIRST_BASE + len(BASES) + len(self.merges):
+            # Where two merges spell alike, an earlier merge may come due again at each place by itself.
+            return np.array(self._library.encode(decode(codes)).ids, dtype=np.int32)
+        starts = range(0, max(1, len(codes) - _OVERLAP), _BLOCK)
+        if len(starts) == 1:
+            return self._merge_at_once(codes)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = (codes[start : start + _BLOCK + _OVERLAP] for start in starts)
+            blocks = list(pool.map(self._merge_at_once, parts))
+        # Two encodings may be joined before a token that both have: what is merged, and when, within two tokens side
+        # by side depends on nothing outside them, so that a row of tokens of which each two are rightly encoded is so.
+        for number, start in enumerate(starts[1:]):
+            tail, head = blocks[number][-_OVERLAP:], blocks[number + 1][:_OVERLAP]
+            begins = start + _OVERLAP - self.lengths[tail].sum() + self.offsets(tail)
+            _, left, right = np.intersect1d(begins[:-1], start + self.offsets(head)[:-1], return_indices=True)
+            alike = np.flatnonzero(tail[left] == head[right])
+            if not len(alike):
+                return self._merge_at_once(codes)
+            blocks[number] = blocks[number][: len(blocks[number]) - len(tail) + left[alike[0]]]
+            blocks[number + 1] = blocks[number + 1][right[alike[0]] :]
+        return np.concatenate(blocks)
+
+    def _merge_at_once(self, codes: np.ndarray) -> np.ndarray:
+        from dnastudy.tokens.merging import merge_all
+
+        ids = np.full(len(codes) + 2, UNK, dtype=np.uint16)
+        ids[1:-1] = BASE_TO_ID[codes]
+        return merge_all(ids, self._numbered, len(self))
+
+    @cached_property
+    def _numbered(self) -> np.ndarray:
+        """Ids of each merge's parts and of what it makes, int64 [merges, 3]."""
+        ids = {token: number for number, token in enumerate(self.tokens)}
+        return np.array([[ids[left], ids[right], ids[left + right]] for left, right in self.merges], dtype=np.int64)
 
     @cached_property
     def _library(self):
@@ -133,6 +227,42 @@ class Tokenizer:
 
         vocabulary = {token: number for number, token in enumerate(self.tokens)}
         return Library(models.BPE(vocabulary, self.merges, unk_token=SPECIALS[UNK]))
+
+
+def load_foreign(path: str | Path) -> tuple[Tokenizer, np.ndarray]:
+    """Read a ``tokenizer.json`` with the tokens of this package, in whatever order it numbers them.
+
+    Returns
+    -------
+    The tokenizer, with ids as everywhere here, and the file's id of each (int64, [tokens]): the row of each token
+    in the embeddings of a model that was trained with the file.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, isn't a tokenizer, or has a token that isn't one here, or lacks one.
+    """
+    content = read_json(path)
+    model = content.get("model") if isinstance(content, dict) else None
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(vocabulary, dict):
+        raise InputError(f"{path}: no model with a vocabulary in it; expected a tokenizer.json of this study")
+    try:
+        tokenizer = _from_model(model)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    odd = vocabulary.keys() ^ set(tokenizer.tokens)
+    if odd:
+        token = min(odd)
+        found = "is made by no merge" if token in vocabulary else "isn't in its vocabulary"
+        raise InputError(
+            f"{path}: {token} {found}; expected {', '.join(SPECIALS)}, A, C, G, T and what the merges make "
+            "(or all k-mers), no more and no less"
+        )
+    numbers = [vocabulary[token] for token in tokenizer.tokens]
+    if not all(type(number) is int and number >= 0 for number in numbers) or len(set(numbers)) < len(numbers):
+        raise InputError(f"{path}: ids in its vocabulary aren't whole numbers, each its own; get the file again")
+    return tokenizer, np.array(numbers, dtype=np.int64)
 
 
 def single_base() -> Tokenizer:
@@ -219,18 +349,20 @@ def tokenizer_json(model: dict, pre_tokenizer: dict | None = None) -> dict:
 
 def _from_model(model: dict) -> Tokenizer:
     """The tokenizer that the ``model`` part of a ``tokenizer.json`` describes."""
+    from dnastudy.tokens.kmer import KmerTokenizer, OverlappingKmerTokenizer
+
     if model.get("type") == "BPE":
-        return Tokenizer([_pair(merge) for merge in model.get("merges", [])])
-    if model.get("type") == "WordLevel":
-        from dnastudy.tokens.kmer import KmerTokenizer
+        return Tokenizer(model.get("merges"))
+    kinds = {"WordLevel": KmerTokenizer, OverlappingKmerTokenizer.file_type: OverlappingKmerTokenizer}
+    if model.get("type") in kinds:
+        k = max((len(token) for token in model["vocab"] if token not in SPECIALS), default=1)
+        return kinds[model["type"]](k)
+    raise InputError(f"model type {model.get('type')!r}; expected one of BPE, {', '.join(kinds)}")
 
-        return KmerTokenizer(max((len(token) for token in model["vocab"] if token not in SPECIALS), default=1))
-    raise InputError(f"model type {model.get('type')!r}; expected BPE or WordLevel, the two that this study writes")
 
-
-def _pair(merge: str | list[str]) -> tuple[str, str]:
+def _pair(merge: tuple[str, str] | list[str] | str) -> tuple[str, str]:
     # Files written before tokenizers 0.20 keep a merge as "A C".
     pair = merge.split(" ") if isinstance(merge, str) else merge
-    if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+    if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
         raise InputError(f"merge {merge!r}; expected two tokens")
     return pair[0], pair[1]

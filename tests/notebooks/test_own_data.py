@@ -12,6 +12,7 @@ from dnastudy.files import read_json
 from dnastudy.genes import fetch
 from dnastudy.study import load_record
 from dnastudy.study.parameters import NOTEBOOKS
+from dnastudy.tokens import Tokenizer
 
 
 def papermill(folder, notebook, **parameters):
@@ -84,6 +85,20 @@ def test_from_own_fasta_to_own_pairs(folder):
     assert done.returncode == 1
     assert "counts.npz: not the file saved" in done.stderr
     assert not (folder / "scores").exists()
+
+
+@pytest.mark.slow
+def test_own_fasta_to_own_vocabulary(folder):
+    done = papermill(folder, "02_train_tokenizers", fasta="my.fa", merges="8,300", closely=300, kmers=4, out="my_words")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(Tokenizer.load(folder / "my_words" / "BPE-300.tokenizer.json")) == 309
+    record = load_record(folder / "my_words")
+    assert list(record["data"]["corpus"]["contigs"]) == [
+        "chr19:10000001-12000000:1-1000000",
+        "chr19:10000001-12000000:1000001-2000000",
+    ]
+    assert 3 < record["metrics"]["held out/BPE 300/bases_per_token"]["value"] < 4
+    assert "no repeats were given: how tokens lie in them is left out" in record["notes"]
 
 
 def test_half_of_a_pair_is_refused_with_one_clear_line(folder):

@@ -1,0 +1,232 @@
+"""BERT to and from folders of the ``transformers`` library: equal logits either way, safetensors alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from dnastudy.files import InputError, atomic_folder, read_json
+from dnastudy.genes.fasta import decode
+from dnastudy.models.bert import EPSILON, Bert
+from dnastudy.models.neural import pick_device
+from dnastudy.tokens.tokenizer import SPECIALS, Tokenizer, as_codes, load_foreign
+
+_TYPES = "bert.embeddings.token_type_embeddings.weight"
+_PARTS = {
+    "embedding.weight": "bert.embeddings.word_embeddings.weight",
+    "positions.weight": "bert.embeddings.position_embeddings.weight",
+    "norm": "bert.embeddings.LayerNorm",
+    "transform.0": "cls.predictions.transform.dense",
+    "transform.2": "cls.predictions.transform.LayerNorm",
+    "bias": "cls.predictions.bias",
+}
+_PARTS_OF_BLOCK = {
+    "attention.out": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "feed_forward.0": "intermediate.dense",
+    "feed_forward.2": "output.dense",
+    "feed_forward_norm": "output.LayerNorm",
+}
+
+
+class ForeignTokenizer(Tokenizer):
+    """A tokenizer of ``transformers`` whose tokens aren't those of this package; ids here have special tokens first.
+
+    Parameters
+    ----------
+    theirs
+        What ``AutoTokenizer`` loads.
+
+    Attributes
+    ----------
+    numbers : int64 [tokens]
+        Its own id of each token.
+
+    Raises
+    ------
+    InputError
+        When it lacks one of the five special tokens.
+    """
+
+    def __init__(self, theirs):
+        super().__init__()
+        roles = [token.strip("[]").lower() for token in SPECIALS]
+        specials = [getattr(theirs, f"{role}_token_id") for role in roles]
+        if None in specials:
+            raise InputError(f"a tokenizer without a {roles[specials.index(None)]} token; a masked model needs one")
+        self._theirs = theirs
+        spelt = {number: token.removeprefix("##").strip("▁Ġ") for token, number in theirs.get_vocab().items()}
+        others = sorted(spelt.keys() - set(specials))
+        self.numbers = np.array([*specials, *others], dtype=np.int64)
+        self.tokens = (*SPECIALS, *(spelt[number] for number in others))
+        self._ids = np.zeros(self.numbers.max() + 1, dtype=np.int32)
+        self._ids[self.numbers] = np.arange(len(self.numbers))
+
+    def encode(self, sequence: str | np.ndarray) -> np.ndarray:
+        """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added."""
+        text = decode(as_codes(sequence))
+        return self._ids[self._theirs(text, add_special_tokens=False, verbose=False)["input_ids"]]
+
+    def save(self, path: str | Path) -> None:
+        """Refuse: there is no form for it here."""
+        raise InputError(f"{path}: the tokenizer is of another library and can't be saved here; load the model anew")
+
+
+def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
+    """Load a BERT for masked tokens from a folder of ``transformers``, or by its name from the hub.
+
+    Tokens get the ids that they have everywhere here, and the weights' rows follow. A tokenizer of merges or
+    k-mers becomes one of this package; any other is called as it is. The vectors of the first type of token are
+    added to those of the positions.
+
+    Raises
+    ------
+    InputError
+        When ``transformers`` isn't installed, or there is no such model, or it is of another architecture or not
+        kept as safetensors.
+    """
+    transformers = _library(f"hf:{name}")
+    try:
+        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+        _check_architecture(name, config)
+        theirs, report = transformers.BertForMaskedLM.from_pretrained(
+            name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+        tokenizer, numbers = _tokenizer(transformers, name)
+    except InputError as error:
+        raise InputError(f"hf:{name}: {error}") from None
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"hf:{name}: can't be loaded ({reason}); expected the name of a model on the hub, or a folder with "
+            "config.json, model.safetensors and a tokenizer"
+        ) from None
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(f"hf:{name}: no weights for {missing[0]}; expected a BERT with its head for masked tokens")
+    if numbers.max() >= config.vocab_size:
+        raise InputError(
+            f"hf:{name}: its tokenizer has the id {numbers.max()}, but the model {config.vocab_size} tokens; "
+            "get both from one place"
+        )
+    given = theirs.state_dict()
+    weights = {ours: torch.cat([given[part] for part in parts]) for ours, parts in _names(config.num_hidden_layers)}
+    weights["positions.weight"] = weights["positions.weight"] + given[_TYPES][0]
+    for part in ("embedding.weight", "bias"):
+        weights[part] = weights[part][numbers]
+    model = Bert(
+        layers=config.num_hidden_layers,
+        width=config.hidden_size,
+        heads=config.num_attention_heads,
+        context=config.max_position_embeddings,
+        dropout=float(config.hidden_dropout_prob),
+        vocabulary=len(tokenizer),
+    )
+    model.load_state_dict(weights)
+    model.tokenizer = tokenizer
+    return model.to(pick_device(device)).eval()
+
+
+def export_to_transformers(model: Bert, folder: str | Path) -> None:
+    """Write a folder that ``AutoModelForMaskedLM`` and ``AutoTokenizer`` of ``transformers`` load.
+
+    Raises
+    ------
+    InputError
+        When it isn't a BERT, its tokenizer can't be saved, ``transformers`` isn't installed, or a model of this
+        package stands in ``folder``.
+    """
+    folder = Path(folder)
+    if model.kind != "bert":
+        raise InputError(f"{folder}: a {model.kind} model can't be written for transformers; expected a bert")
+    if (folder / "config.json").exists() and "kind" in read_json(folder / "config.json"):
+        raise InputError(f"{folder}: a model of this package stands there; give another folder to export to")
+    transformers = _library(str(folder))
+    settings = model.config
+    config = transformers.BertConfig(
+        vocab_size=settings["vocabulary"],
+        hidden_size=settings["width"],
+        num_hidden_layers=settings["layers"],
+        num_attention_heads=settings["heads"],
+        intermediate_size=4 * settings["width"],
+        hidden_dropout_prob=settings["dropout"],
+        attention_probs_dropout_prob=settings["dropout"],
+        max_position_embeddings=settings["context"],
+        layer_norm_eps=EPSILON,
+    )
+    theirs = transformers.BertForMaskedLM(config)
+    weights = theirs.state_dict()
+    weights[_TYPES] = torch.zeros_like(weights[_TYPES])
+    for ours, parts in _names(settings["layers"]):
+        weights |= zip(parts, model.state_dict()[ours].cpu().chunk(len(parts)), strict=True)
+    theirs.load_state_dict(weights)  # the head's, tied to the embedding's, change with those
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(folder / ".saving") as staging:
+        theirs.save_pretrained(staging)
+        model.tokenizer.save_for_transformers(staging)
+        for path in sorted(staging.iterdir()):
+            os.replace(path, folder / path.name)
+    (folder / ".saving").rmdir()
+
+
+def _names(layers: int) -> list[tuple[str, list[str]]]:
+    """Each tensor here and there, where attention has one for queries, keys and values each."""
+    modules = {ours: [theirs] for ours, theirs in _PARTS.items()}
+    for number in range(layers):
+        ours, theirs = f"blocks.{number}", f"bert.encoder.layer.{number}"
+        modules |= {f"{ours}.{part}": [f"{theirs}.{other}"] for part, other in _PARTS_OF_BLOCK.items()}
+        packed = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
+        modules[f"{ours}.attention.queries_keys_values"] = packed
+    names = []
+    for ours, theirs in modules.items():
+        if ours.endswith(("weight", "bias")):
+            names.append((ours, theirs))
+            continue
+        names += [(f"{ours}.{kind}", [f"{part}.{kind}" for part in theirs]) for kind in ("weight", "bias")]
+    return names
+
+
+def _check_architecture(name: str, config) -> None:
+    if config.model_type != "bert":
+        raise InputError(f"a model of type {config.model_type!r}; expected 'bert', no other architecture is read")
+    expected = {
+        "hidden_act": "gelu",
+        "intermediate_size": 4 * config.hidden_size,
+        "layer_norm_eps": EPSILON,
+        "position_embedding_type": "absolute",
+        "tie_word_embeddings": True,
+        "is_decoder": False,
+    }
+    for setting, value in expected.items():
+        if (found := getattr(config, setting, value)) != value:
+            raise InputError(
+                f"{setting} = {found!r} in its config.json; expected {value!r}, no other form of BERT is read"
+            )
+
+
+def _tokenizer(transformers, name: str) -> tuple[Tokenizer, np.ndarray]:
+    """A model's tokenizer, and its own id of each token (int64, [tokens])."""
+    from transformers.utils import cached_file
+
+    names = ("tokenizer.json", "vocab.txt")
+    path, words = (cached_file(name, file, _raise_exceptions_for_missing_entries=False) for file in names)
+    if not path and not words:  # AutoTokenizer would make one that knows nothing
+        raise InputError(f"no tokenizer; expected {names[0]} or {names[1]} there")
+    try:
+        return load_foreign(path or words)
+    except InputError:
+        tokenizer = ForeignTokenizer(transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False))
+        return tokenizer, tokenizer.numbers
+
+
+def _library(what: str):
+    try:
+        import transformers
+    except ImportError:
+        raise InputError(
+            f"{what}: transformers isn't installed; install it with: pip install 'dnastudy[hub]'"
+        ) from None
+    return transformers

@@ -1,0 +1,188 @@
+"""BERT in transformers' folders: equal logits there and here, the same tokens, and what isn't read."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from dnastudy.files import InputError
+from dnastudy.models import Bert, build, export_to_transformers, load
+from dnastudy.tokens import Tokenizer
+
+transformers = pytest.importorskip("transformers")
+
+SMALL = {"layers": 2, "width": 16, "heads": 2, "context": 12}
+MERGES = [("A", "A"), ("T", "T"), ("AA", "G")]
+TEXT = "AAGTTNACaaagGCT"
+
+
+def larger(model):
+    """The same with larger weights, of which no two are alike: biases and norms count too."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.add_(0.3 * torch.randn(weights.shape, generator=generator))
+    return model.eval()
+
+
+@pytest.fixture
+def model(tmp_path):
+    Tokenizer(MERGES).save(tmp_path / "tokenizer.json")
+    config = {"kind": "bert", "tokenizer": str(tmp_path / "tokenizer.json"), "dropout": 0.1} | SMALL
+    return larger(build(config, device="cpu"))
+
+
+def theirs(folder, *, tokens, **changes):
+    """A BERT that transformers made itself, and wrote."""
+    settings = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = transformers.BertConfig(vocab_size=tokens, max_position_embeddings=12, **settings | changes)
+    made = larger(transformers.BertForMaskedLM(config))
+    made.save_pretrained(folder)
+    return made
+
+
+def some_ids(tokens, seed=0):
+    ids = np.random.default_rng(seed).integers(4, tokens, size=(3, 12))
+    ids[:, 0], ids[:, -1] = 2, 3
+    ids[0, 7:] = [3, 0, 0, 0, 0]
+    return torch.from_numpy(ids)
+
+
+@torch.no_grad()
+def logits(model, ids):
+    if isinstance(model, Bert):
+        return model(ids)[0]
+    return model(ids, attention_mask=(ids != 0).long()).logits
+
+
+def test_exported_model_has_equal_logits_and_tokens(model, tmp_path):
+    export_to_transformers(model, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"
+    ]  # fmt: skip
+    other = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "out")
+    ids = some_ids(12)
+    seen = ids != 0
+    torch.testing.assert_close(logits(other, ids)[seen], logits(model, ids)[seen], atol=1e-5, rtol=0)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer(TEXT)["input_ids"] == [2, *model.tokenizer.encode(TEXT).tolist(), 3]
+    assert tokenizer.mask_token_id == 4
+
+
+def test_exported_and_imported_is_the_same(model, tmp_path):
+    export_to_transformers(model, tmp_path / "out")
+    again = load(f"hf:{tmp_path / 'out'}", device="cpu")
+    assert again.config == model.config and not again.training
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
+    assert again.tokenizer.merges == MERGES
+    again.save(tmp_path / "saved")
+    assert torch.equal(logits(load(tmp_path / "saved"), some_ids(12)), logits(model, some_ids(12)))
+
+
+def test_a_model_that_numbers_tokens_otherwise(tmp_path):
+    made = theirs(tmp_path, tokens=14)  # two rows more than there are tokens
+    Tokenizer(MERGES).save(tmp_path / "tokenizer.json")
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    order = np.random.default_rng(1).permutation(12)
+    tokens = list(content["model"]["vocab"])
+    content["model"]["vocab"] = {tokens[place]: number for number, place in enumerate(order.tolist())}
+    for token in content["added_tokens"]:
+        token["id"] = content["model"]["vocab"][token["content"]]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    model = load(f"hf:{tmp_path}", device="cpu")
+    assert model.config["vocabulary"] == 12 and model.tokenizer.merges == MERGES
+    ids = some_ids(12)[1:]  # without padding
+    number = torch.from_numpy(np.argsort(order))
+    with torch.no_grad():
+        expected = made(number[ids]).logits[..., number]
+    torch.testing.assert_close(logits(model, ids), expected, atol=1e-5, rtol=0)
+
+
+def test_types_of_token_are_added_to_the_positions(tmp_path):
+    made = theirs(tmp_path, tokens=9)
+    Tokenizer().save(tmp_path / "tokenizer.json")
+    ids = some_ids(9)
+    seen = ids != 0
+    torch.testing.assert_close(logits(load(f"hf:{tmp_path}"), ids)[seen], logits(made, ids)[seen], atol=1e-5, rtol=0)
+
+
+def test_a_tokenizer_that_is_none_of_ours(tmp_path):
+    pieces = ["A", "C", "G", "T", "N", "AAG", "##TT", "##N", "##AC", "##A", "##G", "##C", "##T"]
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(["[MASK]", "[SEP]", "[CLS]", "[UNK]", "[PAD]", *pieces]))
+    tokenizer = transformers.BertTokenizer(str(vocabulary), do_lower_case=False)
+    tokenizer.save_pretrained(tmp_path / "model")
+    made = theirs(tmp_path / "model", tokens=18)
+    model = load(f"hf:{tmp_path / 'model'}", device="cpu")
+    ids = model.tokenizer.encode("AAGTTNAC")
+    assert [model.tokenizer.tokens[number] for number in ids] == ["AAG", "TT", "N", "AC"]
+    assert model.tokenizer.decode(ids) == "AAGTTNAC"
+    assert model.tokenizer.offsets(ids).tolist() == [0, 3, 5, 6, 8]
+    assert model.tokenizer.tokens[:5] == ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    given = torch.tensor([tokenizer("AAGTTNAC")["input_ids"]])
+    mine = torch.tensor([[2, *ids, 3]])
+    expected = logits(made, given)[..., model.tokenizer.numbers]
+    torch.testing.assert_close(logits(model, mine), expected, atol=1e-5, rtol=0)
+    with pytest.raises(InputError, match="tokenizer is of another library and can't be saved"):
+        model.save(tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_act": "relu"}, "hidden_act = 'relu' in its config.json; expected 'gelu'"),
+        ({"intermediate_size": 32}, "intermediate_size = 32 in its config.json; expected 64"),
+        ({"layer_norm_eps": 1e-5}, "layer_norm_eps = 1e-05 in its config.json; expected 1e-12"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings = False"),
+    ],
+)
+def test_another_form_of_bert_is_refused(changes, message, tmp_path):
+    theirs(tmp_path, tokens=9, **changes)
+    with pytest.raises(InputError, match=f"hf:.*{message}"):
+        load(f"hf:{tmp_path}")
+
+
+def test_another_architecture_is_refused_by_name(tmp_path):
+    config = transformers.GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=1)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="a model of type 'gpt2'; expected 'bert'"):
+        load(f"hf:{tmp_path}")
+
+
+def test_what_is_missing_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"hf:.*nowhere: can't be loaded \(.*expected the name of a model on the hub"):
+        load(f"hf:{tmp_path / 'nowhere'}")
+    made = theirs(tmp_path, tokens=9)
+    with pytest.raises(InputError, match=r"no tokenizer; expected tokenizer\.json or vocab\.txt there"):
+        load(f"hf:{tmp_path}")
+    Tokenizer(MERGES).save(tmp_path / "tokenizer.json")
+    with pytest.raises(InputError, match="its tokenizer has the id 11, but the model 9 tokens"):
+        load(f"hf:{tmp_path}")
+    made.bert.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"no weights for cls\.predictions.*expected a BERT with its head"):
+        load(f"hf:{tmp_path}")
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(made.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match="can't be loaded"):
+        load(f"hf:{tmp_path}")
+
+
+def test_without_the_library(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    for use in (lambda: load("hf:some/model"), lambda: export_to_transformers(model, tmp_path / "out")):
+        with pytest.raises(
+            InputError, match=r"transformers isn't installed; install it with: pip install 'dnastudy\[hub\]'"
+        ):
+            use()
+
+
+def test_only_a_bert_is_exported_and_over_no_model_of_ours(model, tmp_path):
+    lstm = build({"kind": "lstm", "layers": 1, "width": 4, "embedding": 4}, device="cpu")
+    with pytest.raises(InputError, match="a lstm model can't be written for transformers"):
+        export_to_transformers(lstm, tmp_path)
+    model.save(tmp_path / "model")
+    with pytest.raises(InputError, match="a model of this package stands there"):
+        export_to_transformers(model, tmp_path / "model")
