@@ -176,7 +176,7 @@ def main() -> None:
         reference, _ = row("train_bpe", ours, chr19, small, merges)
         others = [row(name, trainer, chr19, small, merges, reference)[0] for name, trainer in OTHERS.items()]
         print_table(second := [reference, *others])
-        sizes = [size for size in (10_000_000, 30_000_000, len(np.load(both, mmap_mode="r"))) if size]
+        sizes = [10_000_000, 30_000_000, len(np.load(both, mmap_mode="r"))]
         grown = [row("train_bpe", ours, both, size, merges)[0] for size in sizes]
         slope, rest = np.polyfit([one["Mb"] for one in grown], [one["seconds"] for one in grown], 1)
         each, held = np.polyfit([one["Mb"] for one in grown], [one["MB"] for one in grown], 1)

@@ -110,6 +110,27 @@ def test_what_an_interrupted_call_has_learnt_is_kept(tmp_path, monkeypatch):
     begun = Tokenizer.load(tmp_path / "begun.json")
     assert len(begun.merges) == 40
     assert train_bpe(codes, 60, start=begun).merges == train_bpe(codes, 60).merges
+    # Interrupted again before it has come as far: what was given is kept.
+    calls[:] = range(30)
+    monkeypatch.setattr(Pairs, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_bpe(codes, 100, start=begun, save=tmp_path / "begun.json")
+    assert Tokenizer.load(tmp_path / "begun.json").merges == begun.merges
+
+
+def test_rare_merges_are_made_when_given_and_absent_ones_refused():
+    start = Tokenizer([("G", "A"), ("A", "C")])
+    assert train_bpe(encode("CGANCGANCGANCGTAC"), 3, start=start, min_count=4).merges == start.merges
+    with pytest.raises(InputError, match="start: no G A is left for its merge 0; give the sequence"):
+        train_bpe(encode("ACGTACGT"), 3, start=start)
+
+
+def test_letters_will_do():
+    assert train_bpe("cgaNCGAnCGANCG", 2).merges == [("C", "G"), ("CG", "A")]
+
+
+def test_more_merges_than_there_are_pairs_take_no_memory():
+    assert train_bpe("ACGT", 60_000).merges == [("A", "C"), ("G", "T"), ("AC", "GT")]
 
 
 def test_a_rare_pair_is_left_alone():

@@ -67,9 +67,21 @@ class ForeignTokenizer(Tokenizer):
         self._ids[self.numbers] = np.arange(len(self.numbers))
 
     def encode(self, sequence: str | np.ndarray) -> np.ndarray:
-        """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added."""
+        """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added.
+
+        Raises
+        ------
+        InputError
+            When the tokens don't have as many bases as the sequence.
+        """
         text = decode(as_codes(sequence))
-        return self._ids[self._theirs(text, add_special_tokens=False, verbose=False)["input_ids"]]
+        ids = self._ids[np.array(self._theirs(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=int)]
+        if (spelt := int(self.lengths[ids].sum())) != len(text):
+            raise InputError(
+                f"the tokenizer of another library spells {spelt} of {len(text)} bases (some read no long words, and "
+                "give one unknown token); use one of merges or k-mers, or shorter sequences"
+            )
+        return ids
 
     def save(self, path: str | Path) -> None:
         """Refuse: there is no form for it here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise, repeat
@@ -12,7 +11,7 @@ import numpy as np
 
 from dnastudy.files import InputError
 from dnastudy.tokens import merging
-from dnastudy.tokens.tokenizer import BASES, FIRST_BASE, LARGEST, SPECIALS, Tokenizer
+from dnastudy.tokens.tokenizer import BASES, FIRST_BASE, LARGEST, SPECIALS, Tokenizer, as_codes, cores
 
 _SCANS = 24  # merges made by scanning: after them less than half as many tokens are left to be listed
 
@@ -62,7 +61,8 @@ def train_bpe(
     Raises
     ------
     InputError
-        When there is no known base, a boundary lies outside the sequence, or a number is out of range.
+        When there is no known base, a boundary lies outside the sequence, a number is out of range, or ``start``
+        wasn't learnt on this sequence.
     """
     most = LARGEST + 1 - FIRST_BASE - len(BASES)
     if not 0 <= merges <= most or min_count < 1:
@@ -72,8 +72,10 @@ def train_bpe(
         )
     from tqdm import tqdm
 
+    codes = as_codes(codes)
+    merges = min(merges, max(len(codes) - 1, 0))  # each takes a token away
     given = [] if start is None else start.merges[:merges]
-    threads = threads or os.cpu_count() or 1
+    threads = threads or cores()
     tokens = [*SPECIALS, *BASES]
     learnt: list[tuple[str, str]] = []
     with ThreadPoolExecutor(threads) as pool, tqdm(total=merges, unit=" merges", disable=not progress) as bar:
@@ -81,15 +83,20 @@ def train_bpe(
         parts = list(pool.map(new_part, *zip(*_parts(codes, boundaries, threads), strict=True)))
         if all(part.count == 2 for part in parts):
             raise InputError("no A, C, G or T to learn merges from; give at least one known base")
-        pairs = Pairs(sum(pool.map(Part.pairs, parts)))
+        pairs = Pairs(sum(pool.map(Part.pairs, parts)), len(tokens) + merges)
         try:
             while len(learnt) < merges:
                 if len(learnt) < len(given):
                     left, right = (tokens.index(token) for token in given[len(learnt)])
+                    if not pairs.counts[left, right]:
+                        raise InputError(
+                            f"start: no {tokens[left]} {tokens[right]} is left for its merge {len(learnt)}; "
+                            "give the sequence and the boundaries that it was learnt on"
+                        )
                 else:
                     left, right = pairs.commonest()
-                if pairs.counts[left, right] < min_count:
-                    break
+                    if pairs.counts[left, right] < min_count:
+                        break
                 if len(learnt) == _SCANS:
                     list(pool.map(Part.list_places, parts))
                 # It spells what no token does: the same bases between two edges have always been merged alike.
@@ -101,7 +108,7 @@ def train_bpe(
                 bar.update()
         finally:
             if save is not None:
-                Tokenizer(learnt).save(save)
+                Tokenizer(max(learnt, given, key=len)).save(save)
     return Tokenizer(learnt)
 
 
@@ -126,8 +133,8 @@ class Part:
         self.end = 0
 
     def pairs(self) -> np.ndarray:
-        """How often each pair of bases stands, int32 or int64 [vocabulary, vocabulary]."""
-        counts = np.zeros((len(self.units),) * 2, dtype=np.int32 if len(self.ids) < 2**31 else np.int64)
+        """How often each pair of bases stands, int64 [9, 9]."""
+        counts = np.zeros((FIRST_BASE + len(BASES),) * 2, dtype=np.int64)
         merging.count_pairs(self.ids, self.count, counts)
         return counts
 
@@ -151,13 +158,23 @@ class Part:
 
 
 class Pairs:
-    """How often each pair of tokens stands, [tokens, tokens], and which one is the commonest."""
+    """How often each pair of tokens stands, [vocabulary, vocabulary], and which one is the commonest.
 
-    def __init__(self, counts: np.ndarray):
-        self.counts = counts
-        self.best, self.highest = np.zeros((2, len(counts)), dtype=np.int64)
-        for base in range(FIRST_BASE, FIRST_BASE + len(BASES)):
-            merging.find_best(counts, self.best, self.highest, base, FIRST_BASE + len(BASES))
+    Parameters
+    ----------
+    of_bases
+        How often each pair of bases stands, int64 [9, 9].
+    vocabulary
+        Ids that there will be.
+    """
+
+    def __init__(self, of_bases: np.ndarray, vocabulary: int):
+        kind = np.int32 if of_bases.sum() < 2**31 else np.int64
+        self.counts = np.zeros((vocabulary, vocabulary), dtype=kind)
+        self.counts[: len(of_bases), : len(of_bases)] = of_bases
+        self.best, self.highest = np.zeros((2, vocabulary), dtype=np.int64)
+        for base in range(FIRST_BASE, len(of_bases)):
+            merging.find_best(self.counts, self.best, self.highest, base, len(of_bases))
 
     def commonest(self) -> tuple[int, int]:
         """The ids of the commonest pair; among equals, the lowest."""

@@ -78,6 +78,8 @@ def encode_nested(
     """
     from dnastudy.tokens.merging import merge_all
 
+    if max(sizes, default=0) > len(tokenizer.merges):
+        raise InputError(f"{max(sizes):,} merges of a tokenizer that has {len(tokenizer.merges):,}; give no more")
     numbers = {token: number for number, token in enumerate(tokenizer.tokens)}
     merges = [(numbers[left], numbers[right], numbers[left + right]) for left, right in tokenizer.merges]
     merges = np.array(merges, dtype=np.int64).reshape(-1, 3)

@@ -191,7 +191,7 @@ class Tokenizer:
         starts = range(0, max(1, len(codes) - _OVERLAP), _BLOCK)
         if len(starts) == 1:
             return self._merge_at_once(codes)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             parts = (codes[start : start + _BLOCK + _OVERLAP] for start in starts)
             blocks = list(pool.map(self._merge_at_once, parts))
         # Two encodings may be joined before a token that both have: what is merged, and when, within two tokens side
@@ -263,6 +263,11 @@ def load_foreign(path: str | Path) -> tuple[Tokenizer, np.ndarray]:
     if not all(type(number) is int and number >= 0 for number in numbers) or len(set(numbers)) < len(numbers):
         raise InputError(f"{path}: ids in its vocabulary aren't whole numbers, each its own; get the file again")
     return tokenizer, np.array(numbers, dtype=np.int64)
+
+
+def cores() -> int:
+    """How many cores this process may use; where the system doesn't say, all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def single_base() -> Tokenizer:
