@@ -21,7 +21,7 @@ test: $(READY)        ## the whole test suite and nbval on every notebook
 setup: $(READY)       ## .venv with everything in it
 
 bench: $(READY)       ## measurements beside what people would use instead, as ratios (about ten minutes)
-	@$(BIN)/pip install -q --constraint constraints.txt transformers sentencepiece bpeasy rustbpe
+	@$(BIN)/pip install -q --constraint constraints.txt sentencepiece bpeasy rustbpe
 	@for name in ngram bpe training generation scoring; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 html: $(READY)        ## render the archived run, executing nothing

@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from dnastudy.files import InputError
 from dnastudy.models import Bert, build, export_to_transformers, load
-from dnastudy.tokens import Tokenizer
-
-transformers = pytest.importorskip("transformers")
+from dnastudy.models.hub import ForeignTokenizer
+from dnastudy.tokens import KmerTokenizer, Tokenizer
 
 SMALL = {"layers": 2, "width": 16, "heads": 2, "context": 12}
 MERGES = [("A", "A"), ("T", "T"), ("AA", "G")]
@@ -127,6 +127,21 @@ def test_a_tokenizer_that_is_none_of_ours(tmp_path):
     torch.testing.assert_close(logits(model, mine), expected, atol=1e-5, rtol=0)
     with pytest.raises(InputError, match="tokenizer is of another library and can't be saved"):
         model.save(tmp_path / "saved")
+
+
+def test_kmers_between_spaces_are_not_taken_for_ours_and_long_words_not_for_one(tmp_path):
+    theirs(tmp_path, tokens=9 + 64)
+    KmerTokenizer(3).save(tmp_path / "tokenizer.json")
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    content["pre_tokenizer"] = {"type": "WhitespaceSplit"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    specials = {f"{name.strip('[]').lower()}_token": name for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **specials}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokenizer = load(f"hf:{tmp_path}", device="cpu").tokenizer
+    assert isinstance(tokenizer, ForeignTokenizer)
+    with pytest.raises(InputError, match="spells 1 of 600 bases"):
+        tokenizer.encode("ACGTAC" * 100)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ _PARTS_OF_BLOCK = {
     "feed_forward_norm": "output.LayerNorm",
 }
 
+_PROBE = "ACGTTTTAGGGCATTACGATTTTACGGCGACCATGCATGCCAGTTTTTTTAC"  # what a tokenizer is compared on
+
 
 class ForeignTokenizer(Tokenizer):
     """A tokenizer of ``transformers`` whose tokens aren't those of this package; ids here have special tokens first.
@@ -228,10 +230,16 @@ def _tokenizer(transformers, name: str) -> tuple[Tokenizer, np.ndarray]:
     if not path and not words:  # AutoTokenizer would make one that knows nothing
         raise InputError(f"no tokenizer; expected {names[0]} or {names[1]} there")
     try:
-        return load_foreign(path or words)
+        tokenizer, numbers = load_foreign(path or words)
+        # The same merges or k-mers may be used by another rule: k-mers that overlap, say, or stand between spaces.
+        theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=path)
+        alike = theirs.encode(_PROBE, add_special_tokens=False) == numbers[tokenizer.encode(_PROBE)].tolist()
     except InputError:
+        alike = False
+    if not alike:
         tokenizer = ForeignTokenizer(transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False))
-        return tokenizer, tokenizer.numbers
+        numbers = tokenizer.numbers
+    return tokenizer, numbers
 
 
 def _library(what: str):
