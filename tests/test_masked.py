@@ -142,7 +142,7 @@ def test_validation_sees_what_comes_after_the_last_target():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sampling": "genes"}, "sampling 'genes'; a masked model is trained on windows"),
+        ({"sampling": "genes"}, "sampling 'genes'; tokens are learnt in windows"),
         ({"window": 2}, "window 2; expected 3 or more"),
     ],
 )
@@ -152,5 +152,5 @@ def test_bad_settings(settings, message, small):
 
 
 def test_overlapping_tokens_are_refused(small):
-    with pytest.raises(InputError, match="overlapping k-mers; a masked one can be read off its neighbours"):
+    with pytest.raises(InputError, match="overlapping k-mers; each can be read off its neighbours"):
         MaskedSource(small, OverlappingKmerTokenizer(3), TrainingConfig())

@@ -10,10 +10,10 @@ import torch
 from safetensors import SafetensorError
 
 from dnastudy.files import InputError, atomic_folder, read_json
-from dnastudy.genes.fasta import decode
+from dnastudy.genes.fasta import UNKNOWN, decode
 from dnastudy.models.bert import EPSILON, Bert
 from dnastudy.models.neural import pick_device
-from dnastudy.tokens.tokenizer import SPECIALS, Tokenizer, as_codes, load_foreign
+from dnastudy.tokens.tokenizer import SPECIALS, UNK, Tokenizer, as_codes, load_foreign
 
 _TYPES = "bert.embeddings.token_type_embeddings.weight"
 _PARTS = {
@@ -67,6 +67,7 @@ class ForeignTokenizer(Tokenizer):
         self.tokens = (*SPECIALS, *(spelt[number] for number in others))
         self._ids = np.zeros(self.numbers.max() + 1, dtype=np.int32)
         self._ids[self.numbers] = np.arange(len(self.numbers))
+        self._unknown = np.array([UNK], dtype=np.int32)
 
     def encode(self, sequence: str | np.ndarray) -> np.ndarray:
         """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added.
@@ -76,14 +77,28 @@ class ForeignTokenizer(Tokenizer):
         InputError
             When the tokens don't have as many bases as the sequence.
         """
-        text = decode(as_codes(sequence))
-        ids = self._ids[np.array(self._theirs(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=int)]
-        if (spelt := int(self.lengths[ids].sum())) != len(text):
+        codes = as_codes(sequence)
+        ids = self._call([codes])[0]
+        if self.lengths[ids].sum() != len(codes):
+            # Some join unknown bases, or give one token for a word that has any: each run of known ones by itself.
+            edges = np.flatnonzero((codes[1:] >= UNKNOWN) | (codes[:-1] >= UNKNOWN)) + 1
+            runs = [run for run in np.split(codes, edges) if len(run)]
+            found = iter(self._call([run for run in runs if run[0] < UNKNOWN]))
+            ids = np.concatenate([next(found) if run[0] < UNKNOWN else self._unknown for run in runs])
+        if (spelt := int(self.lengths[ids].sum())) != len(codes):
             raise InputError(
-                f"the tokenizer of another library spells {spelt} of {len(text)} bases (some read no long words, and "
+                f"the tokenizer of another library spells {spelt} of {len(codes)} bases (some read no long words, and "
                 "give one unknown token); use one of merges or k-mers, or shorter sequences"
             )
         return ids
+
+    def _call(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
+        """Ids (int32) of base codes, each by itself."""
+        if not pieces:
+            return []
+        texts = [decode(piece) for piece in pieces]
+        found = self._theirs(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return [self._ids[np.array(ids, dtype=int)] for ids in found]
 
     def save(self, path: str | Path) -> None:
         """Refuse: there is no form for it here."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,8 +11,7 @@ from dnastudy.genes.corpus import Corpus
 from dnastudy.genes.fasta import reverse_complement
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.models.windows import VALIDATION_SEED, digests, training_spans
-from dnastudy.tokens.kmer import OverlappingKmerTokenizer
+from dnastudy.models.windows import TokenWindows, digests, training_spans
 from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, PAD, SEP, UNK, Tokenizer
 
 # As GROVER was trained (Sanabria et al. 2024, Methods).
@@ -23,76 +20,60 @@ SHORTEST = 20  # tokens; the other windows have from so many to as many as fit
 MASKED = 0.8  # of the tokens to restore; a random token stands for each of the others
 
 
-class MaskedSource:
-    """A corpus's training genes as masked windows of tokens, each a function of the settings and the step alone.
+class MaskedWindows(TokenWindows):
+    """Masked windows of tokens (see :func:`masked_windows`).
 
-    Genes are made into tokens whole, and windows cut between tokens. Of the training settings ``batch``,
-    ``window`` (in tokens, CLS and SEP included), ``masked``, ``reverse_complement``, ``train_bases``,
-    ``validation_windows`` and ``seed`` are used.
-
-    Attributes
-    ----------
-    epoch_steps : int
-        Steps that see as many tokens as there are.
+    Of the training settings ``batch``, ``window`` (in tokens, CLS and SEP included), ``masked``,
+    ``reverse_complement``, ``validation_windows`` and ``seed`` are used.
 
     Raises
     ------
     InputError
-        When a split holds no genes, no token fits into a window, whole genes are asked for, or tokens overlap.
+        When no token fits into a window, or as `TokenWindows` says.
     """
 
-    unit = "token"
+    cost = "validation_masked_bits_per_base"
 
-    def __init__(self, corpus: Corpus, tokenizer: Tokenizer, config: TrainingConfig):
-        if config.sampling == "genes":
-            raise InputError("training: sampling 'genes'; a masked model is trained on windows, leave sampling out")
+    def __init__(self, tokenizer: Tokenizer, config: TrainingConfig):
+        super().__init__(tokenizer, config)
         if config.window < 3:
             raise InputError(f"training: window {config.window}; expected 3 or more: CLS, a token and SEP")
-        if isinstance(tokenizer, OverlappingKmerTokenizer):
-            raise InputError(
-                "training: overlapping k-mers; a masked one can be read off its neighbours, take other tokens"
-            )
-        self.corpus, self.tokenizer, self.config = corpus, tokenizer, config
-        self._held_out = corpus.spans("validation")
-        spans = training_spans(corpus, config.train_bases, config.seed)
-        self._genes = tokenised(corpus, spans, tokenizer, both_strands=config.reverse_complement)
-        self.epoch_steps = -(-len(self._genes[0]) // (config.batch * (config.window - 2)))
 
-    def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Input ids and target ids of a step, int64 [batch, window]; see :func:`masked_windows`."""
-        return self._windows(self._genes, self.config.batch, [self.config.seed, step])
+    def cut(self, ids: np.ndarray, spans: np.ndarray, count: int, seed: list[int]) -> tuple[Tensor, Tensor]:
+        """Masked windows: see :func:`masked_windows`."""
+        config, vocabulary = self.config, len(self.tokenizer)
+        return masked_windows(ids, spans, count, config.window, seed, masked=config.masked, vocabulary=vocabulary)
 
-    def validation(self) -> tuple[Tensor, Tensor]:
-        """Windows of the validation genes, the same whatever the run's seed or batch."""
-        genes = tokenised(self.corpus, self._held_out, self.tokenizer)
-        return self._windows(genes, self.config.validation_windows, [VALIDATION_SEED])
-
-    def identity(self) -> dict[str, str]:
-        """SHA-256 of the corpus (see :func:`dnastudy.models.windows.digests`) and of the vocabulary."""
-        vocabulary = type(self.tokenizer).__name__, self.tokenizer.tokens, self.tokenizer.merges
-        return digests(self.corpus) | {"tokenizer": hashlib.sha256(repr(vocabulary).encode()).hexdigest()}
+    def per_window(self, sizes: np.ndarray) -> float:
+        """Tokens that a window has in the mean, drawn from stretches of so many (int64 [n])."""
+        most = self.config.window - 2
+        some = np.arange(min(SHORTEST, most), most + 1)
+        fitting = np.searchsorted(some, sizes, side="right")
+        whole = np.concatenate([[0], np.cumsum(some)])[fitting] + (len(some) - fitting) * sizes
+        return float(np.average(WHOLE * np.minimum(most, sizes) + (1 - WHOLE) * whole / len(some), weights=sizes))
 
     def bases(self, inputs: Tensor, targets: Tensor) -> int:
         """How many tokens are read, masked or not."""
         return int(((inputs >= MASK) | (inputs == UNK)).sum())
 
-    def in_tokens(self, history: list[dict]) -> list[dict]:
-        """The rows of `train`, which calls tokens bases, under their own names.
 
-        ``validation_masked_bits_per_base`` stands beside bits per token: the same bits, over the bases of the
-        tokens that were to be restored.
-        """
-        _, targets = self.validation()
-        bases = self.tokenizer.lengths[targets[targets != IGNORED].numpy()].mean().item()
-        return [
-            {name.replace("base", "token"): value for name, value in row.items()}
-            | {"validation_masked_bits_per_base": row["validation_bits_per_base"] / bases}
-            for row in history
-        ]
+class MaskedSource(MaskedWindows):
+    """A corpus's training genes as masked windows: genes are made into tokens whole, and cut between tokens.
 
-    def _windows(self, genes: tuple[np.ndarray, np.ndarray], count: int, seed: list[int]) -> tuple[Tensor, Tensor]:
-        config, vocabulary = self.config, len(self.tokenizer)
-        return masked_windows(*genes, count, config.window, seed, masked=config.masked, vocabulary=vocabulary)
+    ``train_bases`` is used too.
+
+    Raises
+    ------
+    InputError
+        When a split holds no genes, or as `MaskedWindows` says.
+    """
+
+    def __init__(self, corpus: Corpus, tokenizer: Tokenizer, config: TrainingConfig):
+        super().__init__(tokenizer, config)
+        held_out = tokenised(corpus, corpus.spans("validation"), tokenizer)
+        spans = training_spans(corpus, config.train_bases, config.seed)
+        train = tokenised(corpus, spans, tokenizer, both_strands=config.reverse_complement)
+        self.take(train, held_out, digests(corpus))
 
 
 def tokenised(

@@ -82,6 +82,14 @@ class RecurrentModel(NeuralModel):
         ``ids`` is int64 [rows, positions]. The state is a tensor, [layers, 1 or 2, rows, width] (the hidden
         values and, in an LSTM, the cells), and how many positions it has seen.
         """
+        hidden, state = self._read(ids, state)
+        return self.head(hidden), state
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """What the head is given, [rows, positions, width]."""
+        return self._read(ids, None)[0]
+
+    def _read(self, ids: Tensor, state: tuple[Tensor, int] | None) -> tuple[Tensor, tuple[Tensor, int]]:
         before, seen = (None, 0) if state is None else state
         hidden = self.embed(ids, seen)
         after = []
@@ -89,7 +97,7 @@ class RecurrentModel(NeuralModel):
             hidden, last = layer(hidden, None if before is None else self._unpacked(before[number]))
             after.append(torch.cat(last) if self.kind == "lstm" else last)
             hidden = self.dropout(hidden)
-        return self.head(hidden), (torch.stack(after), seen + ids.shape[1])
+        return hidden, (torch.stack(after), seen + ids.shape[1])
 
     def prime(self, ids: Tensor) -> tuple[Tensor, tuple[Tensor, int]]:
         """Logits [rows, vocabulary] after ``ids`` [rows, positions], and the state."""

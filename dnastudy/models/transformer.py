@@ -108,6 +108,10 @@ class Transformer(NeuralModel):
 
         With a cache, ``ids`` are added to it: any number of them to an empty one, else one at a time.
         """
+        return self.head(self.hidden(ids, state)), state
+
+    def hidden(self, ids: Tensor, state: Cache | None = None) -> Tensor:
+        """What the head is given, [rows, positions, width]; ``ids`` are added to a cache."""
         start = 0 if state is None else state.filled
         stop = start + ids.shape[1]
         hidden = self.embed(ids, start)
@@ -118,7 +122,7 @@ class Transformer(NeuralModel):
         if state is not None:
             state.ids[:, start:stop] = ids
             state.filled = stop
-        return self.head(self.norm(hidden)), state
+        return self.norm(hidden)
 
     def prime(self, ids: Tensor) -> tuple[Tensor, Cache]:
         """Logits [rows, vocabulary] after ``ids`` [rows, positions, start symbol first], and a filled cache.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +13,8 @@ from dnastudy.files import InputError
 from dnastudy.genes.corpus import Corpus
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.tokens.tokenizer import BASE_TO_ID, CLS, FIRST_BASE, PAD, SEP
+from dnastudy.tokens.kmer import OverlappingKmerTokenizer
+from dnastudy.tokens.tokenizer import BASE_TO_ID, CLS, FIRST_BASE, PAD, SEP, Tokenizer
 
 VALIDATION_SEED = 1  # the same windows whatever the run's seed, so that runs can be compared
 _OUTSIDE = 5  # the code of a position that no base fills
@@ -19,6 +23,7 @@ _TARGETS = np.array([*BASE_TO_ID[:4], IGNORED, IGNORED], dtype=np.int64)
 _COMPLEMENT = np.array([3, 2, 1, 0, 4, _OUTSIDE], dtype=np.uint8)
 _WASTE = 0.1  # the greatest share of padding in a batch of genes
 _ALIKE = 1.04  # genes whose lengths differ by no more than this factor change places between epochs
+_COUNTED = 2**22  # tokens counted at once
 
 
 class CorpusSource:
@@ -126,6 +131,85 @@ class GeneBatches:
         order = np.lexsort((random.random(len(self._bin)), self._bin))
         batches = np.split(order, self._edges)
         return [batches[number] for number in random.permutation(len(batches))]
+
+
+class TokenWindows:
+    """Windows of tokens, each a function of the settings and the step alone: what all sources of them share.
+
+    A subclass calls :meth:`take` with its tokens, and has ``cost``, ``cut(ids, spans, count, seed)`` and
+    ``per_window(sizes)``: what a token's bits over its bases are called, windows drawn from spans of tokens, and the
+    tokens that such a window has in the mean.
+
+    Attributes
+    ----------
+    bases_per_token : float
+        Mean length of the training tokens.
+    epoch_steps : int
+        Steps that see as many tokens as there are.
+
+    Raises
+    ------
+    InputError
+        When whole genes are asked for, tokens overlap, or no base to learn from is known.
+    """
+
+    unit = "token"
+
+    def __init__(self, tokenizer: Tokenizer, config: TrainingConfig):
+        if config.sampling == "genes":
+            raise InputError("training: sampling 'genes'; tokens are learnt in windows, leave sampling out")
+        if isinstance(tokenizer, OverlappingKmerTokenizer):
+            raise InputError("training: overlapping k-mers; each can be read off its neighbours, take other tokens")
+        self.tokenizer, self.config = tokenizer, config
+
+    def take(
+        self, train: tuple[np.ndarray, np.ndarray], held_out: tuple[np.ndarray, np.ndarray], identity: dict
+    ) -> None:
+        """Take the tokens to learn from and those held out, each with the spans (int64 [n, 2]) to draw from."""
+        self._train, self._held_out, self._identity = train, held_out, identity
+        ids, spans = train
+        parts = (ids[start : start + _COUNTED] for start in range(0, len(ids), _COUNTED))
+        counts = sum(np.bincount(part, minlength=len(self.tokenizer)) for part in parts)[FIRST_BASE:]
+        if not counts.any():
+            raise InputError("training: no A, C, G or T among the bases to learn from; give known sequence")
+        self.bases_per_token = float(np.average(self.tokenizer.lengths[FIRST_BASE:], weights=counts))
+        sizes = spans[:, 1] - spans[:, 0]
+        self._per_step = self.config.batch * self.per_window(sizes)
+        self.epoch_steps = math.ceil(sizes.sum() / self._per_step)
+
+    def steps_for(self, bases: float) -> int:
+        """Steps that see so many bases."""
+        return math.ceil(bases / (self._per_step * self.bases_per_token))
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """Input ids and target ids of a step, int64 [batch, window]."""
+        return self.cut(*self._train, self.config.batch, [self.config.seed, step])
+
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """Windows of what is held out, the same whatever the run's seed or batch."""
+        return self.cut(*self._held_out, self.config.validation_windows, [VALIDATION_SEED])
+
+    def identity(self) -> dict[str, str]:
+        """SHA-256 of the bases and of the vocabulary."""
+        vocabulary = type(self.tokenizer).__name__, self.tokenizer.tokens, self.tokenizer.merges
+        return self._identity | {"tokenizer": hashlib.sha256(repr(vocabulary).encode()).hexdigest()}
+
+    def in_tokens(self, history: list[dict]) -> list[dict]:
+        """The rows of `train`, which calls tokens bases, under their own names.
+
+        ``cost`` stands beside bits per token: the same bits, over the bases of the tokens that they are of.
+        """
+        bases = self.bases_per_target()
+        return [
+            {name.replace("base", "token"): value for name, value in row.items()}
+            | {self.cost: row["validation_bits_per_base"] / bases}
+            for row in history
+        ]
+
+    def bases_per_target(self) -> float:
+        """Mean length of the validation windows' targets."""
+        _, targets = self.validation()
+        return self.tokenizer.lengths[targets[targets != IGNORED].numpy()].mean().item()
 
 
 def digests(corpus: Corpus) -> dict[str, str]:

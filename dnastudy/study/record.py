@@ -190,8 +190,13 @@ class Run:
     @property
     def progress(self):
         """Where progress goes: a text stream outside the notebook's outputs, or False where nobody is listening."""
-        path = os.environ.get("DNASTUDY_PROGRESS")  # the engine follows this file
+        path = self.progress_file
         return open(path, "a", encoding="utf-8") if path else False
+
+    @property
+    def progress_file(self) -> str | None:
+        """The file that progress is appended to, which the engine follows; None where nobody is listening."""
+        return os.environ.get("DNASTUDY_PROGRESS")
 
     def metric(self, name: str, value, *, unit: str, low=None, high=None, n: int | None = None) -> None:
         """Record one number: a bare one, with an interval beside it, or an `Interval`."""

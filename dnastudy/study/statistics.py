@@ -66,7 +66,7 @@ def ratio_bootstrap(
     n = len(tops)
     if n == 1:
         return Interval(value, float("nan"), float("nan"), 1)
-    draws = _weighted_sums(np.stack([tops, bottoms]), resamples, seed)
+    draws = weighted_sums(np.stack([tops, bottoms]), resamples, seed)
     drawn = draws[1] > 0
     low, high = np.quantile(draws[0, drawn] / draws[1, drawn], [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), n)
@@ -135,7 +135,7 @@ def _checked(
     return first, second, groups
 
 
-def _weighted_sums(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def weighted_sums(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Totals over bootstrap samples of the groups.
 
     Drawing n groups with replacement is drawing how often each is taken from a multinomial distribution.

@@ -286,7 +286,7 @@ def edge_effect(
     import pandas as pd
 
     edges = tokenizer.offsets(ids)
-    starts = _known_stretches(codes, length, count, seed)
+    starts = known_stretches(codes, length, count, seed)
     rows = []
     for margin in margins:
         for number, start in enumerate(starts):
@@ -312,7 +312,7 @@ def random_like(codes: np.ndarray, length: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).choice(4, length, p=counts / counts.sum()).astype(np.uint8)
 
 
-def _known_stretches(codes: np.ndarray, length: int, count: int, seed: int) -> np.ndarray:
+def known_stretches(codes: np.ndarray, length: int, count: int, seed: int) -> np.ndarray:
     """Where random stretches of known bases start, int64, [count]."""
     unknown = np.flatnonzero(codes >= UNKNOWN)
     limits = np.concatenate([[-1], unknown, [len(codes)]])

@@ -26,6 +26,7 @@ FIGURES = {
     "chapters/01_extract_genes/short": 2,
     "chapters/01_extract_genes/short_family": 2,
     "chapters/02_train_tokenizers": 8,
+    "chapters/03_select_tokenizer": 3,
     "chapters/04_train_language_model/ngram": 1,
     "chapters/04_train_language_model/ngram_rc": 1,
     "chapters/04_train_language_model/lstm": 1,

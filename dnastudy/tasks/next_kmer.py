@@ -1,0 +1,166 @@
+"""Next-k-mer prediction: where in contigs it is asked for, what is given, what is right, and what was seen before."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from dnastudy.files import InputError
+from dnastudy.genes.fasta import UNKNOWN
+from dnastudy.genes.intervals import runs
+from dnastudy.genes.kmers import shared_mask
+from dnastudy.models.ngram import split_at
+from dnastudy.tokens.statistics import known_stretches
+from dnastudy.tokens.tokenizer import UNK, Tokenizer
+
+
+def draw_examples(
+    codes: np.ndarray, count: int, *, context: int = 50, most: int = 6, overlapping: bool = False, seed: int = 0
+) -> np.ndarray:
+    """Draw places at which the next bases are to be predicted from those before.
+
+    Parameters
+    ----------
+    codes
+        Base codes of contigs, uint8, [n].
+    count
+        How many to draw; fewer are returned when no more windows fit side by side.
+    context, most
+        Bases that are given before a place, and bases from it on that may be asked for: its window. All are known.
+    overlapping
+        Draw random windows, which may overlap, as Sanabria et al. 2024 did; else windows that have no base in common.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    The first base to be predicted of each example, int64, ascending.
+
+    Raises
+    ------
+    InputError
+        When there is no window of known bases.
+    """
+    width = context + most
+    if overlapping:
+        return np.sort(known_stretches(codes, width, count, seed)) + context
+    random = np.random.default_rng(seed)
+    begins, ends = known_runs(codes).T
+    slots = (ends - begins) // width
+    if not slots.sum():
+        raise InputError(
+            f"no {width:,} known bases in a row in {len(codes):,} bases; give a longer sequence, or a shorter context"
+        )
+    # Side by side in each run of known bases, with what is left over shared between its two ends at random.
+    first = begins + random.integers((ends - begins) - width * slots + 1)
+    starts = np.repeat(first - width * (np.cumsum(slots) - slots), slots) + width * np.arange(slots.sum())
+    return np.sort(random.choice(starts, min(count, len(starts)), replace=False)) + context
+
+
+def known_runs(codes: np.ndarray) -> np.ndarray:
+    """Start and end of each run of known bases: int64, [runs, 2]."""
+    return np.stack(runs(codes < UNKNOWN, np.array([0, len(codes)])), axis=1)
+
+
+def kmer_numbers(codes: np.ndarray, places: np.ndarray, k: int) -> np.ndarray:
+    """Alphabetical number of the k-mer at each place, int64, [n]: A C G T = 0 to 3, the first base counts most."""
+    numbers = np.zeros(len(places), dtype=np.int64)
+    for base in range(k):
+        numbers = 4 * numbers + codes[places + base]
+    return numbers
+
+
+def check_classes(n: int, k: int) -> None:
+    """Refuse to learn the 4^k k-mers from fewer than as many windows (`InputError`)."""
+    if n < 4**k:
+        raise InputError(
+            f"{n:,} windows to learn {k}-mers from; expected at least {4**k:,}, one for each of the 4^{k} classes. "
+            "Give more sequence, ask for more windows, or take a smaller k"
+        )
+
+
+def windows(codes: np.ndarray, places: np.ndarray, before: int, after: int = 0) -> np.ndarray:
+    """Codes of the ``before`` bases before each place and ``after`` from it on, uint8, [n, before + after].
+
+    What would lie before the sequence or after it reads as unknown.
+    """
+    padded = np.pad(codes, (before, after), constant_values=UNKNOWN)
+    return sliding_window_view(padded, before + after)[places]
+
+
+def context_tokens(
+    tokenizer: Tokenizer, codes: np.ndarray, places: np.ndarray, *, context: int = 50, margin: int = 100
+) -> list[np.ndarray]:
+    """Tokens of the bases before each place, made without a look at what is to be predicted.
+
+    A bare cut makes tokens on the left that the whole sequence doesn't have, so that up to ``margin`` bases further
+    left are encoded too, and their tokens dropped. Nothing to the right of the place is read: it holds the answer.
+    Fixed k-mers are then counted from the place backwards, so that no tail of single bases stands before it.
+
+    Parameters
+    ----------
+    codes, places
+        Base codes (uint8, [n]) and places of `draw_examples`.
+    context
+        Bases that are given.
+    margin
+        Bases to the left of those, as far as there are; 0: the context is cut out and encoded by itself.
+
+    Returns
+    -------
+    For each place the ids (int32) of all tokens with a base in the context; of k-mers fewer where it can't be
+    reached from the place.
+    """
+    reach = context + margin
+    stretches = windows(codes, places, reach)
+    k = getattr(tokenizer, "k", 1)
+    if margin and k > 1:
+        columns = np.arange(reach)
+        begins = np.where(stretches >= UNKNOWN, columns + 1, 0).max(axis=1, initial=0)
+        stretches[columns < (begins + (reach - begins) % k)[:, None]] = UNKNOWN
+    # One stream with an unknown base after each stretch, across which nothing merges.
+    width = reach + 1
+    ids = tokenizer.encode(np.pad(stretches, ((0, 0), (0, 1)), constant_values=UNKNOWN).ravel())
+    edges = tokenizer.offsets(ids)
+    rows, ends = edges[:-1] // width, edges[1:] % width
+    given = (ids != UNK) & (ends > margin)
+    return split_at(ids[given], np.bincount(rows[given], minlength=len(places)))
+
+
+def blocks(places: np.ndarray, size: int = 1_000_000) -> np.ndarray:
+    """The block of ``size`` bases that each place lies in, int64: what a bootstrap draws together."""
+    return places // size
+
+
+def seen_before(
+    train_codes: np.ndarray,
+    test_codes: np.ndarray,
+    places: np.ndarray,
+    *,
+    context: int = 50,
+    most: int = 6,
+    k: int = 31,
+) -> np.ndarray:
+    """Share of each test window that lies in ``k`` bases which the training contigs hold too, on either strand.
+
+    Parameters
+    ----------
+    train_codes, test_codes
+        Base codes, uint8.
+    places, context, most
+        Windows in ``test_codes``, as of `draw_examples`.
+    k
+        Bases of an exact match, at most 31.
+
+    Returns
+    -------
+    float64, [n].
+    """
+    held_out = windows(test_codes, places, context, most)
+    codes = np.concatenate([train_codes, held_out.ravel()])
+    offsets = np.append(0, len(train_codes) + held_out.shape[1] * np.arange(len(places) + 1))
+    is_window = (np.arange(len(places) + 1) > 0).astype(np.uint8)
+    # The other way round first, so that keys are kept of the little that both have, not of whole chromosomes.
+    shared = shared_mask(codes, offsets, 1 - is_window, k=k)[: len(train_codes)]
+    codes[: len(train_codes)][~shared] = UNKNOWN
+    return shared_mask(codes, offsets, is_window, k=k)[len(train_codes) :].reshape(held_out.shape).mean(axis=1)
