@@ -146,7 +146,9 @@ def test_a_job_may_read_a_file_of_another_and_no_masked_model_is_taken_for_a_cau
 def test_grovers_model_waits_for_its_tokens():
     jobs = load_profile("paper")
     name = "04_train_language_model/bert"
-    assert upstream(jobs, name) == {"corpus": ["01_extract_genes"], "tokenizer": ["02_train_tokenizers"]}
+    assert upstream(jobs, name) == {"corpus": ["01_extract_genes"], "tokenizer": ["03_select_tokenizer/bert"]}
+    assert set(upstream(jobs, "03_select_tokenizer/bert")["tokenizers"]) == {"02_train_tokenizers"}
+    assert "02_train_tokenizers/BPE-600.tokenizer.json" in jobs["03_select_tokenizer/bert"]["tokenizers"]
     assert "600" in jobs["02_train_tokenizers"]["merges"].split(",")
     config = language_model(jobs[name])
     assert config["model"] == {

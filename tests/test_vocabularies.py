@@ -149,7 +149,7 @@ def test_findings_say_what_the_tables_hold():
     assert differences.set_index("floor")["difference"].to_dict() == {"majority": 0.75, "12-gram": -0.25}
     read = predicted({"BPE 100": [1, 1, 0, 0]}, "read off")  # of fewer windows
     assert vocabularies.findings(ranking, differences, pd.concat([predictions, read])) == [
-        "the paper's choice of 600 merges does not stand: it is not within one standard error of the best here",
+        "at this budget the paper's choice of 600 merges doesn't stand: it isn't within one standard error of the best",
         "ahead of BPE 100 (1.10) by the same score: 1-mer (1.20)",
         "k = 2: BPE 100 is not shown to beat 12-gram",
         "k = 2, BPE 100, on the same 4 windows: pre-trained 75.0%, read off 50.0%",

@@ -8,11 +8,10 @@ import pandas as pd
 from dnastudy.files import InputError
 from dnastudy.study.statistics import weighted_sums
 
-RULE = (
-    "For each k, a vocabulary's accuracy on held-out contigs (mean over seeds) is divided by the mean over the "
-    "byte-pair vocabularies; the mean of these ratios over k is its score. Of the byte-pair vocabularies whose score "
-    "is within one standard error of the best one's, the one with the fewest merges is chosen."
-)
+RULE = """For each k, a vocabulary's accuracy on held-out contigs (mean over seeds) is divided by the mean
+over the byte-pair vocabularies; the mean of these ratios over k is its score. Of the byte-pair
+vocabularies whose score is within one standard error of the best one's, the one with the fewest
+merges is chosen."""
 
 
 def choose(outcomes: pd.DataFrame, *, resamples: int, seed: int) -> tuple[pd.DataFrame, str]:

@@ -252,8 +252,10 @@ def findings(
     chosen = byname.index[byname["chosen"]][0]
     lines = []
     if (name := f"BPE {paper}") in byname.index:
-        stands = "stands: it is" if byname.loc[name, "within"] else "does not stand: it is not"
-        lines.append(f"the paper's choice of {paper} merges {stands} within one standard error of the best here")
+        stands = "stands: it is" if byname.loc[name, "within"] else "doesn't stand: it isn't"
+        lines.append(
+            f"at this budget the paper's choice of {paper} merges {stands} within one standard error of the best"
+        )
     rivals = byname[byname["merges"].isna() & (byname["score"] > byname.loc[chosen, "score"])]
     if len(rivals):
         scores = ", ".join(f"{name} ({row.score:.2f})" for name, row in rivals.iterrows())
