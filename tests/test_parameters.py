@@ -152,7 +152,7 @@ def test_grovers_model_waits_for_its_tokens():
     assert "600" in jobs["02_train_tokenizers"]["merges"].split(",")
     config = language_model(jobs[name])
     assert config["model"] == {
-        "kind": "bert", "tokenizer": "02_train_tokenizers/BPE-600.tokenizer.json",
+        "kind": "bert", "tokenizer": "03_select_tokenizer/bert/chosen.tokenizer.json",
         "layers": 12, "width": 768, "heads": 12, "dropout": 0.1, "context": 512,
     }  # fmt: skip
     assert (config["training"]["masked"], config["training"]["batch"]) == (0.022, 64)
