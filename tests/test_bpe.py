@@ -147,6 +147,12 @@ def test_training_is_repeatable():
     assert train_bpe(codes, 40, boundaries).merges == train_bpe(codes, 40, boundaries).merges
 
 
+def test_one_base_has_no_pair_and_one_token():
+    for sequence in ("A", "a", "NAN"):
+        tokenizer = train_bpe(sequence, 5)
+        assert tokenizer.merges == [] and tokenizer.decode(tokenizer.encode(sequence)) == sequence.upper()
+
+
 @pytest.mark.parametrize(
     ("codes", "arguments", "message"),
     [
