@@ -5,20 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 import shutil
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
+from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes.fasta import UNKNOWN
+from dnastudy.tasks.kept import begin, finished, keep
 from dnastudy.tasks.next_kmer import blocks, check_classes, context_tokens, draw_examples, kmer_numbers
+from dnastudy.tasks.side_by_side import side_by_side
 from dnastudy.tokens.adjacency import successors
 from dnastudy.tokens.tokenizer import FIRST_BASE, Tokenizer, single_base
 
@@ -190,33 +189,13 @@ def judge_vocabularies(
     fixed = {"plan": _plain(plan), "material": material.digest(), "code": code, "torch": torch.__version__}
     for name, source in vocabularies.items():
         identity = fixed | {"source": _digest(source), "device": pick_device(device).type}
-        found = _finished(out / slug(name), identity)
+        found = finished(out / slug(name), identity, ("bits", "predictions"))
         if found is None:
             waiting.append((name, str(source), identity, out, device, progress))
         else:
-            done[name] = found
-    on_gpu = pick_device(device).type == "cuda"
-    workers = 1 if on_gpu else min(len(waiting), torch.get_num_threads())
-    if workers > 1:
-        spawned = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, spawned, initializer=_take, initargs=(material, plan, 1)) as pool:
-            try:
-                done |= dict(one.result() for one in as_completed([pool.submit(_judge, task) for task in waiting]))
-            except BrokenProcessPool:
-                raise InputError(
-                    f"a process that judged a vocabulary was killed, most likely for want of memory; give fewer than "
-                    f"{workers} threads (OMP_NUM_THREADS), or a smaller model"
-                ) from None
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    elif waiting:
-        threads = torch.get_num_threads()
-        _take(material, plan, threads if on_gpu else 1)
-        try:
-            done |= dict(map(_judge, waiting))
-        finally:
-            torch.set_num_threads(threads)
+            done[name] = Outcome(*found)
+    judged = side_by_side(_judge, waiting, (material, plan), device=device, what="judged a vocabulary")
+    done |= dict(judged)
     return {name: done[name] for name in vocabularies}
 
 
@@ -245,22 +224,11 @@ def slug(name: str) -> str:
     return name.replace(" ", "-")
 
 
-_given: list = []  # material and plan of this process
-
-
-def _take(material: Material, plan: Plan, threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-    _given[:] = material, plan
-
-
-def _judge(task: tuple) -> tuple[str, Outcome]:
+def _judge(task: tuple, material: Material, plan: Plan) -> tuple[str, Outcome]:
     """Judge one vocabulary and keep what comes of it."""
     import pandas as pd
 
     name, source, identity, out, device, progress = task
-    material, plan = _given
     folder = out / slug(name)
 
     def say(text: str) -> None:
@@ -269,7 +237,7 @@ def _judge(task: tuple) -> tuple[str, Outcome]:
                 print(f"{name}: {text}", file=stream)
 
     started = time.monotonic()
-    _clear(folder, identity)
+    begin(folder, identity)
     trunk, tokenizer, facts = _pre_trained(source, material, plan, folder, device)
     facts["seconds_pre_training"] = time.monotonic() - started
     say(f"pre-trained in {facts['seconds_pre_training']:.0f} s")
@@ -290,17 +258,9 @@ def _judge(task: tuple) -> tuple[str, Outcome]:
         say(f"{how}, {protocol}, seed {seed}: fine-tuned")
     facts["seconds"] = time.monotonic() - started
     outcome = Outcome(facts, bits, pd.concat(parts, ignore_index=True))
-    _keep(folder, identity, outcome)
+    keep(folder, identity, facts, bits=bits, predictions=outcome.predictions)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return name, outcome
-
-
-def _clear(folder: Path, identity: dict) -> None:
-    """Make room for a run: what an unfinished one of other settings, data or code has left can't be gone on from."""
-    path = folder / "begun.json"
-    if not path.exists() or read_json(path) != identity:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_json(path, identity)
 
 
 def _runs(plan: Plan) -> list[tuple[str, str, int]]:
@@ -503,28 +463,6 @@ def _rows(found: dict[int, tuple], examples: np.ndarray, block: np.ndarray, **ab
         for k, (right, bits) in found.items()
     ]
     return pd.concat(tables, ignore_index=True).assign(**about)
-
-
-def _keep(folder: Path, identity: dict, outcome: Outcome) -> None:
-    """Write an outcome; its identity comes last, so that half of one is never taken for a whole."""
-    (folder / "outcome.json").unlink(missing_ok=True)
-    for name in ("bits", "predictions"):
-        with atomic_path(folder / f"{name}.parquet") as partial:
-            getattr(outcome, name).to_parquet(partial)
-    write_json(folder / "outcome.json", {"identity": identity, "facts": outcome.facts})
-
-
-def _finished(folder: Path, identity: dict) -> Outcome | None:
-    """What an earlier call kept of the very same, if it did."""
-    import pandas as pd
-
-    try:
-        found = read_json(folder / "outcome.json")
-    except InputError:
-        return None
-    if found.get("identity") != identity:
-        return None
-    return Outcome(found["facts"], *(pd.read_parquet(folder / f"{name}.parquet") for name in ("bits", "predictions")))
 
 
 def _plain(plan: Plan) -> dict:
