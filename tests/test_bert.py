@@ -41,6 +41,16 @@ def test_both_sides_of_a_token_are_seen(model):
         assert not torch.allclose(model(changed)[0][0, 2], logits[0, 2], atol=1e-3)
 
 
+def test_states_of_all_layers(model):
+    ids = torch.tensor([[2, 5, 6, 3, 0], [2, 5, 6, 7, 3]])
+    states = model.states(ids)
+    assert [one.shape for one in states] == 3 * [(2, 5, 16)]
+    assert torch.equal(states[0], model.norm(model.embedding(ids) + model.positions.weight[:5]))
+    for number, block in enumerate(model.blocks):
+        assert torch.equal(states[number + 1], block(states[number], ids == 0))
+    assert torch.equal(model.hidden(ids), states[2])
+
+
 def test_logits_of_some_positions_alone(model):
     ids = torch.randint(5, 9, (3, 16))
     wanted = torch.rand(3, 16) < 0.3

@@ -66,6 +66,10 @@ def test_exported_model_has_equal_logits_and_tokens(model, tmp_path):
     ids = some_ids(12)
     seen = ids != 0
     torch.testing.assert_close(logits(other, ids)[seen], logits(model, ids)[seen], atol=1e-5, rtol=0)
+    theirs = other.bert(ids, attention_mask=seen.long(), output_hidden_states=True).hidden_states
+    assert len(theirs) == 3
+    for expected, found in zip(theirs, model.states(ids), strict=True):
+        torch.testing.assert_close(expected[seen], found[seen], atol=1e-5, rtol=0)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert tokenizer(TEXT)["input_ids"] == [2, *model.tokenizer.encode(TEXT).tolist(), 3]
     assert tokenizer.mask_token_id == 4
@@ -164,6 +168,26 @@ def test_another_architecture_is_refused_by_name(tmp_path):
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="a model of type 'gpt2'; expected 'bert'"):
         load(f"hf:{tmp_path}")
+
+
+def test_no_code_of_its_own_is_run(tmp_path):
+    theirs(tmp_path, tokens=9)
+    Tokenizer().save(tmp_path / "tokenizer.json")
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\n")
+    asked = {"AutoConfig": "own.Config", "AutoModelForMaskedLM": "own.Model", "AutoTokenizer": ["own.Tokens", None]}
+    config = json.loads((tmp_path / "config.json").read_text())
+    for kind in ("bert", "own"):
+        (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": kind, "auto_map": asked}))
+        with pytest.raises(
+            InputError, match=r"hf:.*asks to run its own code \(auto_map .* names own\.Config, own\.Model"
+        ):
+            load(f"hf:{tmp_path}")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"ACGT"]))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["own.Tokens", None]}}))
+    assert isinstance(load(f"hf:{tmp_path}").tokenizer, ForeignTokenizer)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_missing_is_said(tmp_path, monkeypatch):

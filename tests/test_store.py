@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dnastudy.files import DiskFull, InputError
+from dnastudy.files import DiskFull, InputError, sha256
 from dnastudy.models import NgramModel, build, load
-from dnastudy.models.store import _digest
+from dnastudy.models.store import _digest, digest_of
 
 CONFIGS = {
     "ngram": {"kind": "ngram", "order": 4},
@@ -173,3 +173,18 @@ def test_unknown_kind_in_a_folder_is_reported_with_the_folder(tmp_path):
 def test_unknown_device():
     with pytest.raises(InputError, match="device 'gpu': unknown"):
         build(CONFIGS["lstm"], device="gpu")
+
+
+def test_a_digest_tells_models_apart(tmp_path):
+    NgramModel(2).fit(["ACGT"]).save(tmp_path / "ours")
+    assert digest_of(tmp_path / "ours") == sha256(tmp_path / "ours" / "config.json")
+    assert digest_of("hf:PoetschLab/GROVER") == "hf:PoetschLab/GROVER"
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    with pytest.raises(InputError, match=r"theirs: no config.json there; expected a model folder"):
+        digest_of(f"hf:{theirs}")
+    (theirs / "config.json").write_text("{}")
+    (theirs / "model.safetensors").write_bytes(b"one")
+    first = digest_of(f"hf:{theirs}")
+    (theirs / "model.safetensors").write_bytes(b"other")
+    assert len(first) == 64 and digest_of(f"hf:{theirs}") != first

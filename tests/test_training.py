@@ -21,6 +21,7 @@ from dnastudy.models.neural import IGNORED
 from dnastudy.models.training import (
     TrainingConfig,
     bits_per_symbol,
+    parameter_groups,
     train,
     train_from_config,
     use_bf16,
@@ -528,6 +529,15 @@ def test_bad_corpus(corpus, tmp_path):
     (corpus / "split.npy").unlink()
     with pytest.raises(InputError, match=r"split\.npy: missing"):
         train_from_config(config, corpus, tmp_path / "out", progress=False)
+
+
+def test_weights_that_learn_faster_have_groups_of_their_own():
+    one, other, bias = (torch.nn.Parameter(torch.zeros(shape)) for shape in ((2, 2), (3, 2), (2,)))
+    groups = parameter_groups([bias, other, one], 0.1, lambda weight: 5.0 if weight is other else 1.0)
+    assert [(group["times"], group["weight_decay"]) for group in groups] == [(1.0, 0.1), (1.0, 0.0), (5.0, 0.1)]
+    assert [group["params"][0] is weight for group, weight in zip(groups, (one, bias, other), strict=True)] == 3 * [
+        True
+    ]
 
 
 def test_precision_follows_the_machine(monkeypatch):

@@ -103,7 +103,11 @@ class Bert(NeuralModel):
         return functional.linear(self.transform(hidden), self.embedding.weight, self.bias), None
 
     def hidden(self, ids: Tensor) -> Tensor:
-        """Hidden states after the last block, [rows, positions, width].
+        """Hidden states after the last block, [rows, positions, width]."""
+        return self.states(ids)[-1]
+
+    def states(self, ids: Tensor) -> list[Tensor]:
+        """The embedding's output and hidden states after each block: layers + 1 of [rows, positions, width].
 
         Raises
         ------
@@ -113,10 +117,10 @@ class Bert(NeuralModel):
         if ids.shape[1] > self.context:
             raise InputError(f"bert: {ids.shape[1]} positions; its context is {self.context}: cut it into windows")
         hidden = self.dropout(self.norm(self.embedding(ids) + self.positions.weight[: ids.shape[1]]))
-        padding = ids == PAD
+        padding, states = ids == PAD, [hidden]
         for block in self.blocks:
-            hidden = block(hidden, padding)
-        return hidden
+            states.append(block(states[-1], padding))
+        return states
 
 
 class Block(nn.Module):

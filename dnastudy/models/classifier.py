@@ -199,11 +199,7 @@ def fine_tune(
     classifier.to(device).train()
     learnt = [one for one in classifier.parameters() if one.requires_grad]
     heads = classifier.heads.weight
-    groups = [
-        group | {"times": times}
-        for part, times in (([one for one in learnt if one is not heads], 1.0), ([heads], settings.head_rate))
-        for group in parameter_groups(part, settings.weight_decay)
-    ]
+    groups = parameter_groups(learnt, settings.weight_decay, lambda one: settings.head_rate if one is heads else 1.0)
     optimizer = torch.optim.AdamW(groups, fused=device.type == "cuda")
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(settings.precision, device))
     history, seen, seen_before, bits = [], 0, 0, 0.0

@@ -115,13 +115,12 @@ def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
     Raises
     ------
     InputError
-        When ``transformers`` isn't installed, or there is no such model, or it is of another architecture or not
-        kept as safetensors.
+        When ``transformers`` isn't installed, or there is no such model, or it is of another architecture, asks to run
+        its own code, or isn't kept as safetensors.
     """
     transformers = _library(f"hf:{name}")
     try:
-        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
-        _check_architecture(name, config)
+        config = _read_config(transformers, name)
         theirs, report = transformers.BertForMaskedLM.from_pretrained(
             name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
@@ -218,9 +217,18 @@ def _names(layers: int) -> list[tuple[str, list[str]]]:
     return names
 
 
-def _check_architecture(name: str, config) -> None:
-    if config.model_type != "bert":
-        raise InputError(f"a model of type {config.model_type!r}; expected 'bert', no other architecture is read")
+def _read_config(transformers, name: str):
+    """A model's configuration, if its architecture is the one that is read here."""
+    settings, _ = transformers.PretrainedConfig.get_config_dict(name)
+    if asked := settings.get("auto_map"):  # of a known type, transformers would pass over it and misread the weights
+        names = ", ".join(map(str, asked.values()))
+        raise InputError(
+            f"asks to run its own code (auto_map in its config.json names {names}); that is never done, expected a "
+            "model that transformers knows as 'bert'"
+        )
+    if (kind := settings.get("model_type")) != "bert":
+        raise InputError(f"a model of type {kind!r}; expected 'bert', no other architecture is read")
+    config = transformers.BertConfig.from_dict(settings)
     expected = {
         "hidden_act": "gelu",
         "intermediate_size": 4 * config.hidden_size,
@@ -234,6 +242,7 @@ def _check_architecture(name: str, config) -> None:
             raise InputError(
                 f"{setting} = {found!r} in its config.json; expected {value!r}, no other form of BERT is read"
             )
+    return config
 
 
 def _tokenizer(transformers, name: str) -> tuple[Tokenizer, np.ndarray]:

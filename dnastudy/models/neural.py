@@ -105,6 +105,10 @@ class NeuralModel(CausalModel, nn.Module):
             return tuple(range(self.config["vocabulary"]))
         return PUBLISHED if self.published else BASE_IDS
 
+    def times(self, parameter: nn.Parameter) -> float:
+        """How many times faster than the rest a weight is to learn."""
+        return 1.0
+
     def embed(self, ids: Tensor, start: int) -> Tensor:
         """Vectors [rows, positions, embedding] of ``ids``, the first of which stands at position ``start``."""
         if not self.published:
@@ -276,13 +280,16 @@ def scored_stretches(
         for piece in _pieces(int(lengths[number]), model.context)
     )
     allowed = torch.tensor(sorted({*model.scored, SEP}) if include_end else model.scored, device=model.device)
-    positions = _RECURRENT_POSITIONS if model.context is None else _POSITIONS
-    if model.device.type != "cpu":
-        positions *= _ON_GPU
     for longest in pieces:
         width = min(longest[2] - longest[1], model.context or _CHUNK)
-        rows = [longest, *islice(pieces, max(0, positions // width - 1))]
+        rows = [longest, *islice(pieces, max(0, positions_at_once(model) // width - 1))]
         yield from _score_rows(model, codes, rows, allowed)
+
+
+def positions_at_once(model: NeuralModel) -> int:
+    """How many positions are best computed at once, without gradients."""
+    positions = _RECURRENT_POSITIONS if model.context is None else _POSITIONS
+    return positions if model.device.type == "cpu" else positions * _ON_GPU
 
 
 def _refuse_other_text(model: NeuralModel, verb: str) -> None:

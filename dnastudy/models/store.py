@@ -82,8 +82,7 @@ def save(model, folder: str | Path) -> None:
             tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
             # Not save_file, whose error on a full disk isn't an OSError.
             weights.write_bytes(to_bytes(tensors))
-        tokenizer = model.tokenizer if model.kind == "bert" else single_base()
-        tokenizer.save(staging / "tokenizer.json")
+        getattr(model, "tokenizer", single_base()).save(staging / "tokenizer.json")
         files = sorted(staging.iterdir())
         digests = {path.name: sha256(path) for path in files}
         for path in files:
@@ -113,14 +112,7 @@ def load(folder: str | Path, *, device: str | None = None):
 
         return import_from_transformers(str(folder).removeprefix("hf:"), device=device)
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no config.json there; expected a model folder as the training chapter writes it")
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or not isinstance(config.get("files"), dict) or "sha256" not in config:
-        raise InputError(f"{folder}/config.json: expected 'files' and 'sha256' in it; {_COPY}")
-    if config.pop("sha256") != _digest(config):
-        raise InputError(f"{folder}/config.json: changed since it was saved (its SHA-256 isn't 'sha256'); {_COPY}")
-    _verify(folder, config.get("kind"), config.pop("files"))
+    config = read_config(folder)
     trained_on, precision = config.pop("trained_on", {}), config.pop("precision", None)
     if config.get("kind") == "bert":
         config["tokenizer"] = str(folder / "tokenizer.json")
@@ -129,21 +121,73 @@ def load(folder: str | Path, *, device: str | None = None):
     except InputError as error:
         raise InputError(f"{folder}/config.json: {error}") from None
     model.trained_on, model.precision = trained_on, precision
-    weights = folder / _weights_file(model.kind)
     if model.kind == "ngram":
-        model.read_counts(weights)
+        model.read_counts(folder / _weights_file(model.kind))
         return model
+    read_weights(model, folder)
+    return model.eval()
+
+
+def read_config(folder: Path) -> dict:
+    """What ``config.json`` holds beside SHA-256s, which are compared: its own and those of all other files.
+
+    Raises
+    ------
+    InputError
+        When one is missing or isn't the file that was saved.
+    """
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no config.json there; expected a model folder as the training chapter writes it")
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("files"), dict) or "sha256" not in config:
+        raise InputError(f"{folder}/config.json: expected 'files' and 'sha256' in it; {_COPY}")
+    if config.pop("sha256") != _digest(config):
+        raise InputError(f"{folder}/config.json: changed since it was saved (its SHA-256 isn't 'sha256'); {_COPY}")
+    _verify(folder, config.get("kind"), config.pop("files"))
+    return config
+
+
+def read_weights(model, folder: Path) -> None:
+    """Give a model the weights that ``model.safetensors`` holds.
+
+    Raises
+    ------
+    InputError
+        When they are those of another model.
+    """
     from safetensors.torch import load_file
 
     try:
-        model.load_state_dict(load_file(weights, device=str(model.device)))
+        model.load_state_dict(load_file(folder / "model.safetensors", device=str(model.device)))
     except RuntimeError as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise InputError(
             f"{folder}: config.json and model.safetensors disagree ({first}); copy both again, or train again "
             "if another version of this package made them"
         ) from None
-    return model.eval()
+
+
+def digest_of(source: str | Path) -> str:
+    """What tells a model from another: a SHA-256, or ``hf:`` and its name where it isn't a folder here.
+
+    It is that of a model's ``config.json``, which holds those of the other files; of a folder of ``transformers``,
+    whose doesn't, that of the digests of its files.
+
+    Raises
+    ------
+    InputError
+        When it is no model folder.
+    """
+    theirs = str(source).startswith("hf:")
+    folder = Path(str(source).removeprefix("hf:"))
+    if theirs and not folder.is_dir():
+        return str(source)
+    if (folder / "config.json").is_file():
+        if not theirs:
+            return sha256(folder / "config.json")
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".txt"))
+        return _digest({path.name: sha256(path) for path in files})
+    raise InputError(f"{source}: no config.json there; expected a model folder as the training chapter writes it")
 
 
 def _weights_file(kind: str) -> str:

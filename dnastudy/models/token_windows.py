@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dnastudy.files import InputError
 from dnastudy.genes.fasta import UNKNOWN, reverse_complement
+from dnastudy.genes.intervals import runs
 from dnastudy.models.masked import MaskedWindows
 from dnastudy.models.neural import IGNORED, NeuralModel
 from dnastudy.models.settings import TrainingConfig
@@ -130,18 +131,13 @@ def contig_tokens(
 
 def end_of_training(codes: np.ndarray) -> int:
     """Where the last twentieth of the known bases begins, which is held back to validate on."""
-    runs = _runs(codes < UNKNOWN)
-    reach = np.cumsum(runs[:, 1] - runs[:, 0])
-    if not len(runs):
+    starts, ends = runs(codes < UNKNOWN, np.array([0, len(codes)]))
+    reach = np.cumsum(ends - starts)
+    if not len(reach):
         return 0
     learnt = int((1 - HELD_BACK) * reach[-1])
     last = np.searchsorted(reach, learnt)
-    return int(runs[last, 1] - (reach[last] - learnt))
-
-
-def _runs(known: np.ndarray) -> np.ndarray:
-    """Where stretches of true values begin and end, int64 [n, 2]."""
-    return np.flatnonzero(np.diff(known, prepend=False, append=False)).reshape(-1, 2)
+    return int(ends[last] - (reach[last] - learnt))
 
 
 def _in_runs(strands: list[np.ndarray], tokenizer: Tokenizer, least: int, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -149,11 +145,11 @@ def _in_runs(strands: list[np.ndarray], tokenizer: Tokenizer, least: int, what: 
     smallest = np.min_scalar_type(len(tokenizer))
     gap = np.array([UNK], dtype=smallest)
     ids = np.concatenate([part for one in strands for part in (tokenizer.encode(one).astype(smallest), gap)])
-    runs = _runs(ids != UNK)
-    sizes = runs[:, 1] - runs[:, 0]
+    spans = np.stack(runs(ids != UNK, np.array([0, len(ids)])), axis=1)
+    sizes = spans[:, 1] - spans[:, 0]
     if not (sizes >= least).any():
         raise InputError(
             f"training: no {least:,} known tokens side by side in the {what}, {max(sizes, default=0):,} at most; "
             "give longer contigs, or shorten window"
         )
-    return ids, runs[sizes >= least]
+    return ids, spans[sizes >= least]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -157,7 +158,7 @@ def train(
     held_out = source.validation()
     model.to(device).train()
     learnt = [one for one in model.parameters() if one.requires_grad]
-    groups = parameter_groups(learnt, config.weight_decay)
+    groups = parameter_groups(learnt, config.weight_decay, model.times)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=device.type == "cuda")
     forward = torch.compile(model, dynamic=config.sampling == "genes") if config.compile else model
     bf16 = use_bf16(config.precision, device)
@@ -193,7 +194,7 @@ def train(
         while not finished(run, config):
             rate = learning_rate(run.step, config)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["times"]
             random = np.random.SeedSequence([config.seed, run.step, rank()])
             torch.manual_seed(int(random.generate_state(1, np.uint64)[0] >> np.uint64(1)))
             seen, targets_in_all = source.bases(*drawn), max(1, int((drawn[1] != IGNORED).sum()))
@@ -269,11 +270,14 @@ def finished(run: Run, config: TrainingConfig) -> bool:
     return run.step >= config.steps or 0 < config.patience <= run.stale
 
 
-def parameter_groups(parameters: list[Tensor], weight_decay: float) -> list[dict]:
-    """Decay of weight matrices alone: biases and norms aren't drawn to zero."""
+def parameter_groups(parameters: list[Tensor], weight_decay: float, times: Callable[[Tensor], float]) -> list[dict]:
+    """Decay of weight matrices alone: biases and norms aren't drawn to zero. ``times``: of a weight's learning rate."""
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
+    for one in parameters:
+        groups.setdefault((times(one), one.ndim <= 1), []).append(one)
     return [
-        {"params": [one for one in parameters if one.ndim > 1], "weight_decay": weight_decay},
-        {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
+        {"params": these, "weight_decay": 0.0 if flat else weight_decay, "times": rate}
+        for (rate, flat), these in sorted(groups.items(), key=lambda group: group[0])
     ]
 
 

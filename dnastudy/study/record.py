@@ -9,14 +9,16 @@ import resource
 import subprocess
 import sys
 import time
-import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
+from dnastudy.models.store import KINDS, digest_of
 from dnastudy.study.parameters import PROJECT, check_parameters, declared_parameters
 
 FORMAT_TIME = "%Y-%m-%dT%H:%M:%SZ"
+CAUSAL = tuple(kind for kind in KINDS if kind != "bert")
 
 
 def start(notebook: str, namespace: dict) -> Run:
@@ -30,8 +32,6 @@ def start(notebook: str, namespace: dict) -> Run:
     InputError
         For an unknown parameter (with the nearest right name) or a value of a wrong type.
     """
-    # A library of ours looks for Jupyter's widgets, which a rendered book couldn't show anyway.
-    warnings.filterwarnings("ignore", message="IProgress not found")
     declared = declared_parameters(notebook)
     given = {
         name: value
@@ -103,21 +103,17 @@ class Run:
 
     @cached_property
     def models(self) -> dict:
-        """The models of the comma-separated folders in ``models``, by name; small ones where it is empty.
+        """The causal models of the comma-separated folders in ``models``, by name; small ones where it is empty.
 
         With ``"none"`` there are none: the floors are looked at alone.
-        """
-        from dnastudy.study.inputs import smoke_models
 
-        if self.parameters["models"] == "none":
-            return {}
-        if self.parameters["corpus"] and not self.parameters["models"]:
-            raise InputError(
-                "models is empty: name the model folders that 04 made of your corpus, between commas, or none for the "
-                "floors alone"
-            )
-        loaded = self._load(self.folders("models") or {folder.name: folder for folder in smoke_models()})
-        digests = self.corpus.info["files"]
+        Raises
+        ------
+        InputError
+            When one of them isn't causal.
+        """
+        loaded = self._load(self._folders_of_models(CAUSAL))
+        digests = self.corpus.info["files"] if loaded else {}
         for name, model in loaded.items():
             if any(digests.get(file) != digest for file, digest in model.trained_on.items()):
                 self.note(
@@ -126,8 +122,23 @@ class Run:
         return loaded
 
     def more_models(self, name: str) -> dict:
-        """The models of the comma-separated folders in another parameter, by name; none where that is empty."""
+        """The causal models of the comma-separated folders in another parameter, by name; none where it is empty."""
         return self._load(self.folders(name))
+
+    @cached_property
+    def any_models(self) -> dict:
+        """The models in ``models``, causal or not, by name; where it is empty small ones, a BERT among them."""
+        return self._load(self.any_folders, causal=False)
+
+    @cached_property
+    def any_folders(self) -> dict[str, Path]:
+        """The folders, or ``hf:`` names, of `any_models`, by name."""
+        folders = self._folders_of_models(KINDS)
+        self._identify(folders)
+        for name, folder in folders.items():
+            if str(folder).startswith("hf:"):
+                self.note(f"{name} was trained elsewhere: the sequence that it is judged on may be what it has seen")
+        return folders
 
     def corpora(self, name: str) -> dict:
         """The corpora of the comma-separated folders in a parameter, by name; the run's own where that is empty."""
@@ -138,7 +149,7 @@ class Run:
         return found or {"this corpus": self.corpus}
 
     def folders(self, name: str) -> dict[str, Path]:
-        """The comma-separated folders of a parameter, by their last part.
+        """The comma-separated folders of a parameter, or ``hf:`` names, by their last part.
 
         Raises
         ------
@@ -150,16 +161,37 @@ class Run:
             raise InputError(f"{name}={self.parameters[name]!r}: two folders have the same name; rename one")
         return folders
 
-    def _load(self, folders: dict[str, Path]) -> dict:
+    def _folders_of_models(self, kinds: Sequence[str]) -> dict[str, Path]:
+        """What ``models`` names, by name; where it is empty the folders of small models of some kinds."""
+        from dnastudy.study.inputs import smoke_models
+
+        if self.parameters["models"] == "none":
+            return {}
+        if self.parameters.get("corpus") and not self.parameters["models"]:
+            raise InputError(
+                "models is empty: name the model folders that 04 made of your corpus, between commas, or none for the "
+                "floors alone"
+            )
+        return self.folders("models") or {folder.name: folder for folder in smoke_models(kinds)}
+
+    def _load(self, folders: dict[str, Path], *, causal: bool = True) -> dict:
         from dnastudy.models import load
         from dnastudy.tasks import floors
 
         if taken := [name for name in folders if floors.NAMES.fullmatch(name)]:
             raise InputError(f"{folders[taken[0]]}: {taken[0]!r} is the name of a floor; rename the model's folder")
         loaded = {name: load(folder, device=self.device) for name, folder in folders.items()}
-        digests = {name: sha256(folder / "config.json") for name, folder in folders.items()}
-        self.data["models"] = self.data.get("models", {}) | digests
+        if causal and (others := [name for name, model in loaded.items() if model.kind not in CAUSAL]):
+            raise InputError(
+                f"{folders[others[0]]}: a {loaded[others[0]].kind}, which fills in masked tokens; {self.notebook} asks "
+                f"for the likelihood of whole sequences, expected {', '.join(CAUSAL)}: take it out"
+            )
+        self._identify(folders)
         return loaded
+
+    def _identify(self, folders: dict[str, Path]) -> None:
+        """Book which models these are."""
+        self.data["models"] = self.data.get("models", {}) | {name: digest_of(its) for name, its in folders.items()}
 
     @property
     def bootstrap(self) -> dict:
@@ -317,10 +349,12 @@ def _without_folders(value: object) -> object:
     """Keep the last parts of a path: where a folder stands on some machine is nobody's business."""
     if not isinstance(value, str) or os.sep not in value:
         return value
-    return ",".join(_short(part) for part in value.split(","))
+    return ",".join(_short(part.strip()) for part in value.split(","))
 
 
 def _short(path: str) -> str:
+    if path.startswith("hf:"):
+        return f"hf:{_short(path.removeprefix('hf:'))}"
     path = Path(path)
     if path.is_absolute() and path.is_relative_to(PROJECT):
         return path.relative_to(PROJECT).as_posix()
@@ -356,6 +390,7 @@ def summary(record: dict) -> str:
     ]
     contigs = data.get("corpus", {}).get("contigs", {})
     lines += [f"contig    {name}: {contig['length']:,} bases, M5 {contig['m5']}" for name, contig in contigs.items()]
-    lines += [f"model     {name}: config sha256 {digest[:12]}" for name, digest in data.get("models", {}).items()]
+    for name, digest in data.get("models", {}).items():
+        lines.append(f"model     {name}: {digest if digest.startswith('hf:') else f'config sha256 {digest[:12]}'}")
     lines += [f"note      {note}" for note in record["notes"]]
     return "\n".join(lines)

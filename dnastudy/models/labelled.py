@@ -1,0 +1,314 @@
+"""A classifier of whole sequences on a pre-trained model: fine-tune it end to end, predict with it, keep it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dnastudy.files import InputError, write_json
+from dnastudy.genes import fasta
+from dnastudy.models.embed import batches, fitting_ids, mean_state, padded
+from dnastudy.models.neural import IGNORED, Linear, NeuralModel
+from dnastudy.models.parallel import rank
+from dnastudy.models.settings import TrainingConfig
+from dnastudy.models.store import build, read_config, read_weights, save
+from dnastudy.models.training import train, use_bf16
+from dnastudy.models.windows import GeneBatches
+
+
+class SequenceClassifier(NeuralModel):
+    """A copy of a model without its head, and a linear layer on the mean of its states over a sequence's tokens.
+
+    `dnastudy.models.training.train` takes it for a model that fills in one symbol, the class, at the first position.
+
+    Parameters
+    ----------
+    trunk
+        The model, pre-trained or not; it isn't changed itself.
+    classes
+        How many there are.
+    dropout
+        Share of the mean state's values dropped while training.
+    head_rate
+        How many times faster the weights of the linear layer learn, which begin with nothing, than all else, which
+        is to keep what it has.
+
+    Raises
+    ------
+    InputError
+        When the model has no states, or there are fewer than two classes.
+    """
+
+    kind = "classifier"
+    causal = False
+
+    def __init__(self, trunk: NeuralModel, classes: int, *, dropout: float = 0.0, head_rate: float = 10.0):
+        super().__init__()
+        if not isinstance(trunk, NeuralModel):
+            raise InputError(f"a {trunk.kind} model has no weights to fine-tune; expected an lstm, gru, gpt or bert")
+        if classes < 2:
+            raise InputError(f"{classes} classes of sequences; expected two or more to tell apart")
+        self.trunk = copy.deepcopy(trunk)
+        for part in ("head",) if trunk.causal else ("transform", "bias"):
+            delattr(self.trunk, part)
+        self.classes, self.head_rate = classes, head_rate
+        self.config = {
+            "kind": self.kind,
+            "trunk": trunk.config,
+            "classes": classes,
+            "dropout": dropout,
+            "head_rate": head_rate,
+        }
+        self.context = trunk.context
+        self.trained_on = trunk.trained_on
+        if not trunk.causal:
+            self.tokenizer = trunk.tokenizer
+        self.dropout = nn.Dropout(dropout)
+        self.head = Linear(trunk.config["width"], classes)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+        self.to(trunk.device)
+
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """The classes."""
+        return tuple(range(self.classes))
+
+    def times(self, parameter: nn.Parameter) -> float:
+        """How many times faster than the rest a weight is to learn."""
+        return self.head_rate if parameter is self.head.weight else 1.0
+
+    def forward(self, ids: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, None]:
+        """Logits of the classes, float32 [rows, positions, classes], the same at all positions; and no state.
+
+        ``ids`` is int64 [rows, positions], as :func:`dnastudy.models.embed.fitting_ids` makes them, padded with PAD.
+        With ``wanted`` (bool, of the same shape) logits [n, classes] of those n positions alone.
+        """
+        state = mean_state(self.trunk.hidden(ids), ids)
+        with torch.autocast(ids.device.type, enabled=False):
+            logits = self.head(self.dropout(state))
+        logits = logits[:, None].expand(-1, ids.shape[1], -1)
+        return (logits if wanted is None else logits[wanted]), None
+
+
+class LabelSource:
+    """Labelled sequences in batches, each a function of the settings and the step alone.
+
+    The label is the target at CLS, and the only one. Sequences of like length in bases share a batch.
+
+    Parameters
+    ----------
+    trunk
+        The model that is fine-tuned: it says what the ids are.
+    codes, labels
+        Base codes of each sequence (uint8 [bases]), and the number of its class (int [n]).
+    config
+        ``batch``, ``reverse_complement`` and ``seed`` are used.
+    validation
+        Codes and labels to validate on, on the strand given.
+
+    Attributes
+    ----------
+    epoch_steps : int
+        Steps that see each sequence once.
+    longest : int
+        The most positions that a row has.
+    """
+
+    unit = "sequence"
+
+    def __init__(
+        self,
+        trunk: NeuralModel,
+        codes: Sequence[np.ndarray],
+        labels: np.ndarray,
+        config: TrainingConfig,
+        *,
+        validation: tuple[Sequence[np.ndarray], np.ndarray],
+    ):
+        strands = [codes]
+        if config.reverse_complement:
+            strands.append([fasta.reverse_complement(one) for one in codes])
+        self._strands = [fitting_ids(trunk, strand) for strand in strands]
+        self._labels, self._seed = np.asarray(labels, dtype=np.int64), config.seed
+        # By bases and not by tokens: a batch by tokens would hold what is alike, and so of one class.
+        self._batches = GeneBatches(np.array([len(one) for one in codes]), config.batch)
+        self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
+        self.epoch_steps = len(self._batches)
+        held_out, wanted = fitting_ids(trunk, validation[0]), np.asarray(validation[1], dtype=np.int64)
+        longest_first = np.argsort([-len(one) for one in held_out], kind="stable")
+        self._validation = _labelled([held_out[number] for number in longest_first], wanted[longest_first])
+        self.longest = max(len(one) for rows in (*self._strands, held_out) for one in rows)
+        self._identity = {
+            "start": _digest(one.detach().cpu().contiguous().numpy() for one in trunk.state_dict().values()),
+            "train": _digest([*(one for rows in self._strands for one in rows), self._labels]),
+            "validation": _digest([*held_out, wanted]),
+        }
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """Input ids and targets of a step, int64 [rows, positions]."""
+        epoch, number = divmod(step, self.epoch_steps)
+        if self._epoch[0] != epoch:
+            self._epoch = epoch, self._batches.shuffled([self._seed, epoch])
+        chosen = self._epoch[1][number]
+        strands = np.random.default_rng([self._seed, step]).integers(len(self._strands), size=len(chosen))
+        rows = [self._strands[strand][number] for strand, number in zip(strands, chosen, strict=True)]
+        return _labelled(rows, self._labels[chosen])
+
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """All sequences to validate on, the longest first."""
+        return self._validation
+
+    def identity(self) -> dict[str, str]:
+        """SHA-256 of the ids with the labels, and of the weights that fine-tuning starts from."""
+        return self._identity
+
+    def bases(self, inputs: Tensor, targets: Tensor) -> int:
+        """How many sequences are read."""
+        return len(inputs)
+
+
+def fine_tune(
+    trunk: NeuralModel,
+    codes: Sequence[np.ndarray],
+    labels: np.ndarray,
+    classes: int,
+    out: str | Path,
+    settings: TrainingConfig | None = None,
+    *,
+    validation: tuple[Sequence[np.ndarray], np.ndarray],
+    dropout: float = 0.0,
+    head_rate: float = 10.0,
+    device: str | torch.device | None = None,
+    progress: bool | TextIO = False,
+) -> SequenceClassifier:
+    """Fine-tune a model end to end, to tell the classes of sequences apart.
+
+    ``out`` then holds ``history.json``: the rows of `dnastudy.models.training.train`, of sequences instead of bases.
+    An interrupted call goes on from its last checkpoint, kept in ``out/checkpoint``, when it is made again; the
+    checkpoint is removed in the end. Sequences longer than the context: see
+    :func:`dnastudy.models.embed.fitting_ids`.
+
+    Parameters
+    ----------
+    trunk
+        The model to start from; it isn't changed itself.
+    codes, labels
+        Base codes of each sequence to learn from (uint8 [bases]), and the number of its class (int [n]).
+    classes
+        How many there are.
+    settings
+        How to train; lengths of windows aren't used, since each sequence is a row.
+    validation
+        Codes and labels by which the best weights are kept, and which decide when ``patience`` runs out.
+    dropout, head_rate
+        See `SequenceClassifier`.
+
+    Raises
+    ------
+    InputError
+        When labels don't fit the sequences or the classes, a class has no sequence to learn from, or as `train` says.
+    """
+    settings = settings or TrainingConfig()
+    labels, held_out = (
+        _checked(*given, classes, what)
+        for given, what in (((codes, labels), "to learn from"), (validation, "to validate on"))
+    )
+    if absent := set(range(classes)) - set(labels.tolist()):
+        raise InputError(f"no sequence of class {min(absent)} to learn from; give some, or leave the class out")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        classifier = SequenceClassifier(trunk, classes, dropout=dropout, head_rate=head_rate)
+    source = LabelSource(trunk, codes, labels, settings, validation=(validation[0], held_out))
+    settings = dataclasses.replace(settings, sampling="genes", window=source.longest)
+    history = train(classifier, source, out, settings, device=device, progress=progress)
+    classifier.precision = "bf16" if use_bf16(settings.precision, classifier.device) else "fp32"
+    if rank() == 0:
+        rows = [{name.replace("base", source.unit): value for name, value in row.items()} for row in history]
+        write_json(Path(out) / "history.json", rows)
+        shutil.rmtree(Path(out) / "checkpoint", ignore_errors=True)
+    return classifier
+
+
+def predict(
+    classifier: SequenceClassifier, codes: Sequence[np.ndarray], *, reverse_complement: bool = False
+) -> np.ndarray:
+    """Probability of each class, float32 [n, classes], computed in fp32 whatever the training precision.
+
+    Parameters
+    ----------
+    codes
+        Base codes of each sequence, uint8 [bases].
+    reverse_complement
+        Whether the probabilities on both strands are averaged.
+    """
+    if reverse_complement:
+        strands = codes, [fasta.reverse_complement(one) for one in codes]
+        return np.mean([predict(classifier, strand) for strand in strands], axis=0)
+    found = np.zeros((len(codes), classifier.classes), dtype=np.float32)
+    with classifier.evaluating():
+        for chosen, ids in batches(classifier, fitting_ids(classifier.trunk, codes)):
+            found[chosen] = classifier(ids)[0][:, 0].softmax(-1).cpu().numpy()
+    return found
+
+
+def save_classifier(classifier: SequenceClassifier, folder: str | Path) -> None:
+    """Write a folder like a model's: see :func:`dnastudy.models.store.save`."""
+    save(classifier, folder)
+
+
+def load_classifier(folder: str | Path, *, device: str | None = None) -> SequenceClassifier:
+    """Load what :func:`save_classifier` wrote.
+
+    Raises
+    ------
+    InputError
+        When ``folder`` holds no classifier, or a file in it isn't the one that was saved.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    if (kind := config.get("kind")) != SequenceClassifier.kind:
+        raise InputError(f"{folder}: a {kind} model; expected a classifier that was fine-tuned on it")
+    trunk = config["trunk"]
+    if trunk["kind"] == "bert":
+        trunk |= {"tokenizer": str(folder / "tokenizer.json")}
+    options = {name: config[name] for name in ("dropout", "head_rate")}
+    classifier = SequenceClassifier(build(trunk, device=device), config["classes"], **options)
+    classifier.trained_on, classifier.precision = config.get("trained_on", {}), config.get("precision")
+    read_weights(classifier, folder)
+    return classifier.eval()
+
+
+def _labelled(rows: list[np.ndarray], labels: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Rows as inputs, and targets that hold the labels at the first position."""
+    inputs = padded(rows)
+    targets = torch.full_like(inputs, IGNORED)
+    targets[:, 0] = torch.from_numpy(labels)
+    return inputs, targets
+
+
+def _checked(codes: Sequence[np.ndarray], labels: np.ndarray, classes: int, what: str) -> np.ndarray:
+    """Labels as int64 [n], each of a class."""
+    labels = np.asarray(labels, dtype=np.int64)
+    if len(labels) != len(codes) or not len(labels):
+        raise InputError(f"{len(labels):,} labels of {len(codes):,} sequences {what}; expected one each, and some")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(f"labels {what} from {labels.min()} to {labels.max()}; expected 0 to {classes - 1}")
+    return labels
+
+
+def _digest(arrays: Iterable[np.ndarray]) -> str:
+    """SHA-256 of arrays one after the other, with their shapes."""
+    digest = hashlib.sha256()
+    for one in arrays:
+        digest.update(repr(one.shape).encode() + np.ascontiguousarray(one).tobytes())
+    return digest.hexdigest()

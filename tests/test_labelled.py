@@ -1,0 +1,326 @@
+"""Fine-tuning a classifier of sequences: what it reads, what it learns, exact resumption, and what is refused."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dnastudy.files import InputError, read_json
+from dnastudy.genes.fasta import encode, reverse_complement
+from dnastudy.models import NgramModel, build, load
+from dnastudy.models.labelled import (
+    LabelSource,
+    SequenceClassifier,
+    fine_tune,
+    load_classifier,
+    predict,
+    save_classifier,
+)
+from dnastudy.models.settings import TrainingConfig
+from dnastudy.tokens import Tokenizer
+
+LSTM = {"kind": "lstm", "layers": 1, "width": 16, "embedding": 8}
+GPT = {"kind": "gpt", "layers": 1, "width": 16, "heads": 2, "context": 24}
+BERT = {"kind": "bert", "layers": 1, "width": 16, "heads": 2, "context": 24}
+QUICK = {"epochs": 8, "batch": 8, "learning_rate": 0.01, "warmup": 5, "validate_every": 0, "precision": "fp32"}
+MOTIF = np.array([0, 1, 2, 3, 3, 2], dtype=np.uint8)
+
+
+def trunk(config=LSTM, **changes):
+    torch.manual_seed(1)
+    return build(config | changes, device="cpu")
+
+
+def examples(count, seed):
+    """Stretches of 12 to 20 random bases, half of which hold a motif."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    codes = [random.integers(4, size=size).astype(np.uint8) for size in random.integers(12, 21, size=count)]
+    for one, label in zip(codes, labels, strict=True):
+        if label:
+            one[4:10] = MOTIF
+    return codes, labels
+
+
+def tune(out, *, model=None, count=64, progress=False, dropout=0.2, head_rate=10.0, **settings):
+    """Fine-tune a small model with the quick settings, changed as given."""
+    return fine_tune(
+        model or trunk(),
+        *examples(count, 0),
+        2,
+        out,
+        TrainingConfig.from_dict(QUICK | settings),
+        validation=examples(24, 1),
+        dropout=dropout,
+        head_rate=head_rate,
+        device="cpu",
+        progress=progress,
+    )
+
+
+def curve(folder):
+    rows = read_json(folder / "history.json")
+    return [{name: value for name, value in row.items() if not name.endswith("_per_second")} for row in rows]
+
+
+@pytest.mark.parametrize("config", [LSTM, GPT, BERT, LSTM | {"form": "as_published"}, GPT | {"form": "as_published"}])
+def test_the_mean_state_of_the_tokens_is_read(config):
+    model = trunk(config).eval()
+    found = SequenceClassifier(model, 3, dropout=0.5).eval()
+    end = [] if model.causal else [3]
+    ids = torch.tensor([[2, 5, 6, *end, 0, 0], [2, 5, 6, 7, 8, *end]])
+    logits, state = found(ids)
+    assert logits.shape == (*ids.shape, 3) and state is None
+    mean = model.hidden(torch.tensor([[2, 5, 6, *end]]))[:, 1:3].mean(1)
+    torch.testing.assert_close(logits[0], found.head(mean).expand(ids.shape[1], -1), atol=1e-5, rtol=1e-4)
+    wanted = torch.zeros_like(ids, dtype=torch.bool)
+    wanted[1, 0] = True
+    assert torch.equal(found(ids, wanted)[0], logits[1, :1])
+
+
+def test_compiles_as_one_graph_whatever_the_length():
+    found = SequenceClassifier(trunk(BERT), 2)
+    compiled = torch.compile(found, backend="eager", fullgraph=True, dynamic=True)
+    for length in (9, 5, 16):
+        ids = torch.randint(5, 9, (2, length))
+        assert torch.equal(compiled(ids)[0], found(ids)[0])
+
+
+@pytest.mark.parametrize("config", [LSTM, BERT])
+def test_the_model_given_stays_as_it_was_and_its_head_is_left_out(config, tmp_path):
+    model = trunk(config)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    drawn = torch.get_rng_state()
+    found = tune(tmp_path, model=model, epochs=1)
+    assert torch.equal(torch.get_rng_state(), drawn) and not found.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    kept = {name.removeprefix("trunk.") for name in found.state_dict() if name.startswith("trunk.")}
+    assert {name.split(".")[0] for name in before.keys() - kept} == (
+        {"head"} if model.causal else {"transform", "bias"}
+    )
+    assert not torch.equal(found.state_dict()["trunk.embedding.weight"], before["embedding.weight"])
+
+
+@pytest.mark.parametrize("config", [LSTM, GPT, BERT], ids=["lstm", "gpt", "bert"])
+def test_a_motif_is_learnt(config, tmp_path):
+    steps = {"epochs": 20, "validate_every": 0}
+    found = tune(tmp_path, model=trunk(config, width=32), count=160, dropout=0.0, **steps)
+    codes, labels = examples(60, 2)
+    probabilities = predict(found, codes)
+    assert probabilities.dtype == np.float32 and probabilities.sum(1) == pytest.approx(1, abs=1e-6)
+    assert (probabilities.argmax(1) == labels).mean() > 0.85
+    rows = read_json(tmp_path / "history.json")
+    assert rows[0].keys() == {
+        "step", "sequences", "train_bits_per_sequence", "validation_bits_per_sequence", "learning_rate",
+        "sequences_per_second",
+    }  # fmt: skip
+    assert rows[-1]["sequences"] == 20 * 160
+    assert [path.name for path in tmp_path.iterdir()] == ["history.json"]
+
+
+def test_the_best_weights_on_the_validation_part_are_kept(tmp_path):
+    codes, labels = examples(24, 1)
+    # With labels turned round, what is learnt makes it worse.
+    config, held_out = TrainingConfig.from_dict(QUICK | {"validate_every": 4}), (codes, 1 - labels)
+    found = fine_tune(trunk(), *examples(64, 0), 2, tmp_path, config, validation=held_out, device="cpu")
+    bits = -np.log2(predict(found, codes)[np.arange(24), 1 - labels]).mean()
+    looks = [row["validation_bits_per_sequence"] for row in curve(tmp_path)]
+    assert bits == pytest.approx(min(looks), abs=1e-5) and min(looks) < looks[-1] - 0.5
+
+
+def test_both_strands_are_averaged():
+    found, codes = SequenceClassifier(trunk(), 2).eval(), examples(9, 0)[0]
+    torch.nn.init.normal_(found.head.weight)
+    one, other = predict(found, codes), predict(found, [reverse_complement(one) for one in codes])
+    both = predict(found, codes, reverse_complement=True)
+    assert both == pytest.approx((one + other) / 2, abs=1e-7) and both.dtype == np.float32
+    assert not np.allclose(one, other, atol=1e-3)
+    single = [predict(found, [one])[0] for one in codes]
+    assert np.allclose(single, one, atol=1e-6)
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from test_labelled import trunk, tune
+
+config, settings, out = map(json.loads, sys.argv[1:])
+
+class Log:
+    def write(self, text):
+        if text.startswith("step 35/"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def flush(self):
+        pass
+
+tune(Path(out), model=trunk(config), progress=Log(), **settings)
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        (LSTM | {"dropout": 0.1}, {"reverse_complement": True}),
+        (BERT | {"dropout": 0.1}, {"accumulate": 2, "precision": "bf16"}),
+    ],
+    ids=["lstm", "bert"],
+)
+def test_killed_and_called_again_equals_uninterrupted_bit_for_bit(config, settings, tmp_path):
+    settings |= {"validate_every": 5, "checkpoint_every": 8}
+    whole = tune(tmp_path / "whole", model=trunk(config), **settings)
+    arguments = [json.dumps(value) for value in (config, settings, str(tmp_path / "killed"))]
+    here = Path(__file__).parent
+    process = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=here, capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint"]
+    resumed = tune(tmp_path / "killed", model=trunk(config), **settings)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert curve(tmp_path / "whole") == curve(tmp_path / "killed")
+    assert predict(whole, examples(9, 3)[0]).tolist() == predict(resumed, examples(9, 3)[0]).tolist()
+
+
+class Breaking:
+    """A log that breaks off training at its first line."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_a_checkpoint_of_other_data_or_weights_is_not_gone_on_from(tmp_path):
+    with pytest.raises(BrokenPipeError):
+        tune(tmp_path, progress=Breaking(), validate_every=8, checkpoint_every=4)
+    for other, difference in (
+        ({"count": 66}, r"data\.train"),
+        ({"model": trunk(LSTM | {"layers": 2})}, r"model\.trunk\.layers: 1 there, 2 here"),
+        ({"model": build(LSTM, device="cpu")}, r"data\.start"),
+        ({"head_rate": 2.0}, r"model\.head_rate: 10\.0 there, 2\.0 here"),
+    ):
+        with pytest.raises(InputError, match=difference):
+            tune(tmp_path, validate_every=8, checkpoint_every=4, **other)
+
+
+def test_the_new_layer_learns_faster(tmp_path):
+    model = trunk()
+    torch.manual_seed(0)
+    before = SequenceClassifier(model, 2).state_dict()
+    found = tune(
+        tmp_path, model=model, epochs=0, steps=1, warmup=0, learning_rate=1e-3, weight_decay=0.0, head_rate=5.0
+    )
+    moved = {name: (value - before[name]).abs().max().item() for name, value in found.state_dict().items()}
+    # Adam's first step is as long as the rate.
+    assert moved["head.weight"] == pytest.approx(5e-3, rel=0.01)
+    assert moved["head.bias"] == pytest.approx(1e-3, rel=0.01)
+    assert moved["trunk.layers.0.weight_hh_l0"] == pytest.approx(1e-3, rel=0.01)
+
+
+def test_each_sequence_once_an_epoch_on_either_strand():
+    codes = [encode(text) for text in ("AAC", "AACC", "ACC", "CCCA", "CAAA")]
+    labels = np.array([0, 1, 2, 0, 1])
+    config = TrainingConfig(batch=2, reverse_complement=True, seed=3)
+    source = LabelSource(trunk(), codes, labels, config, validation=(codes[:2], labels[:2]))
+    assert source.epoch_steps == 3 and source.longest == 5
+    spelt = {"".join("ACGT"[code] for code in strand): label
+             for one, label in zip(codes, labels.tolist(), strict=True)
+             for strand in (one, reverse_complement(one))}  # fmt: skip
+    strands, orders = set(), set()
+    for epoch in range(8):
+        seen = []
+        for step in range(3 * epoch, 3 * epoch + 3):
+            inputs, targets = source.draw(step)
+            assert (inputs[:, 0] == 2).all() and (targets[:, 1:] == -100).all()
+            assert source.bases(inputs, targets) == len(inputs)
+            for row, target in zip(inputs.tolist(), targets[:, 0].tolist(), strict=True):
+                text = "".join("ACGT"[number - 5] for number in row if number >= 5)
+                assert spelt[text] == target
+                strands.add(text)
+                seen.append(target)
+            assert torch.equal(inputs, source.draw(step)[0])
+        assert sorted(seen) == sorted(labels.tolist())
+        orders.add(tuple(seen))
+    assert strands == spelt.keys() and len(orders) > 1
+    inputs, targets = source.validation()
+    assert inputs.tolist() == [[2, 5, 5, 6, 6], [2, 5, 5, 6, 0]] and targets[:, 0].tolist() == [1, 0]
+
+
+def test_identity_is_that_of_ids_labels_and_weights():
+    codes, labels = examples(8, 0)
+    config, held_out = TrainingConfig(), examples(4, 1)
+    first = LabelSource(trunk(), codes, labels, config, validation=held_out).identity()
+    assert first == LabelSource(trunk(), codes, labels, config, validation=held_out).identity()
+    changed = {
+        "train": LabelSource(trunk(), codes, 1 - labels, config, validation=held_out),
+        "validation": LabelSource(trunk(), codes, labels, config, validation=examples(4, 2)),
+        "start": LabelSource(build(LSTM, device="cpu"), codes, labels, config, validation=held_out),
+    }
+    for part, source in changed.items():
+        assert {name for name, value in source.identity().items() if value != first[name]} == {part}
+
+
+def test_a_long_sequence_is_cut_to_the_context(tmp_path):
+    codes, labels = examples(16, 0)
+    long = [np.concatenate([np.full(30, 3, dtype=np.uint8), one, np.full(30, 3, dtype=np.uint8)]) for one in codes]
+    found = fine_tune(
+        trunk(GPT), long, labels, 2, tmp_path, TrainingConfig(steps=2, batch=8), validation=(long, labels), device="cpu"
+    )
+    assert predict(found, long).shape == (16, 2)
+    # 23 bases are seen, whatever stands about them.
+    (one, other) = predict(found, [long[0], np.concatenate([long[0][:10] * 0, long[0], long[0][:10] * 0])])
+    assert np.allclose(one, other)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "bert"])
+def test_kept_in_a_folder(kind, tmp_path):
+    Tokenizer([("A", "C")]).save(tmp_path / "tokenizer.json")
+    model = trunk(BERT | {"tokenizer": str(tmp_path / "tokenizer.json")}) if kind == "bert" else trunk()
+    model.trained_on = {"codes.npy": "1234"}
+    found = tune(tmp_path / "tuning", model=model, epochs=1)
+    save_classifier(found, tmp_path / "kept")
+    again = load_classifier(tmp_path / "kept", device="cpu")
+    codes = examples(9, 3)[0]
+    assert predict(again, codes).tolist() == predict(found, codes).tolist()
+    assert again.config == found.config and not again.training
+    assert (again.trained_on, again.precision) == ({"codes.npy": "1234"}, "fp32")
+    with pytest.raises(InputError, match=r"kept/config\.json: model kind 'classifier'"):
+        load(tmp_path / "kept")
+    (tmp_path / "kept" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=r"model\.safetensors: not the file saved"):
+        load_classifier(tmp_path / "kept")
+    model.save(tmp_path / "model")
+    with pytest.raises(InputError, match=f"model: a {kind} model; expected a classifier"):
+        load_classifier(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "validation", "message"),
+    [
+        ([0, 1], 2, [0, 1, 0], "2 labels of 3 sequences to learn from; expected one each"),
+        ([0, 1, 2], 2, [0, 1, 0], "labels to learn from from 0 to 2; expected 0 to 1"),
+        ([0, 1, 0], 2, [0, -1, 0], "labels to validate on from -1 to 0; expected 0 to 1"),
+        ([0, 1, 0], 3, [0, 1, 2], "no sequence of class 2 to learn from; give some, or leave the class out"),
+        ([0, 0, 0], 1, [0, 0, 0], "1 classes of sequences; expected two or more to tell apart"),
+    ],
+)
+def test_labels_that_do_not_fit(labels, classes, validation, message, tmp_path):
+    codes = examples(3, 0)[0]
+    with pytest.raises(InputError, match=message):
+        fine_tune(trunk(), codes, labels, classes, tmp_path, validation=(codes, validation), device="cpu")
+
+
+def test_nothing_to_validate_on(tmp_path):
+    with pytest.raises(InputError, match="0 labels of 0 sequences to validate on; expected one each, and some"):
+        fine_tune(trunk(), *examples(4, 0), 2, tmp_path, validation=([], []))
+
+
+def test_an_n_gram_model_has_nothing_to_fine_tune(tmp_path):
+    model = NgramModel(order=2).fit(["ACGT"], validation=["ACGT"])
+    with pytest.raises(
+        InputError, match="a ngram model has no weights to fine-tune; expected an lstm, gru, gpt or bert"
+    ):
+        fine_tune(model, *examples(4, 0), 2, tmp_path, validation=examples(4, 1))
