@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.tasks.discriminator import _assign_folds, _bootstrap, _compare_within_folds, _one_hot, tell_apart
+from dnastudy.tasks.discriminator import _assign_folds, _bootstrap, _compare_within_folds, one_hot, tell_apart
 
 
 def draw(n, length, seed, shares=(0.25, 0.25, 0.25, 0.25)):
@@ -87,11 +87,11 @@ def test_the_interval_draws_whole_groups():
 
 
 def test_one_hot():
-    inputs = _one_hot(["ACN", "ACGTACGTAC"])
+    inputs = one_hot(["ACN", "ACGTACGTAC"])
     assert inputs.shape == (2, 4, 10)
     assert inputs[0].nonzero().tolist() == [[0, 0], [1, 1]]
     assert inputs[1].sum().item() == 10
-    assert _one_hot(["A"]).shape == (1, 4, 8)
+    assert one_hot(["A"]).shape == (1, 4, 8)
 
 
 def test_too_few_loci_are_refused():

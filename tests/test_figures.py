@@ -22,7 +22,7 @@ def test_scores_are_drawn_in_order_with_their_values():
 
 
 def test_a_model_has_its_own_colour_and_a_floor_is_grey():
-    assert figures.colour("lstm") != figures.colour("gpt")
+    assert len({figures.colour(kind) for kind in ("ngram", "lstm", "gpt", "gru", "bert")}) == 5
     assert figures.colour("4-gram") == figures.colour("uniform") == figures.FLOOR
 
 

@@ -6,7 +6,7 @@ import pytest
 from dnastudy.genes.fasta import encode
 from dnastudy.models import NgramModel
 from dnastudy.tasks import kmer_floors
-from dnastudy.tasks.kmer_floors import fit_ngrams, score_floors
+from dnastudy.tasks.kmer_floors import fit_ngrams, score_floors, tfidf
 from dnastudy.tasks.next_kmer import draw_examples
 
 PERIODIC = encode("AACGT" * 300)
@@ -63,6 +63,13 @@ def test_the_n_gram_is_fitted_on_the_contigs_and_sees_the_context():
     for k in (1, 2):
         nats = [model.base_log_likelihoods([codes[place - 9 : place + k]])[0][9:].sum() for place in test]
         assert bits[k].tolist() == pytest.approx([-value / np.log(2) for value in nats], rel=1e-5)
+
+
+def test_the_commonest_words_of_the_lengths_asked_for():
+    learn, test = tfidf([encode("AACAA"), encode("AAG")], [encode("CAAG"), encode("TT")], (2, 2), most=1)
+    assert learn.shape == test.shape == (2, 1)  # AA, three times
+    assert learn.toarray().tolist() == [[1], [1]] and test.toarray().tolist() == [[1], [0]]
+    assert tfidf([encode("ACGT")], [encode("ACGT")], (2, 3))[0].shape == (1, 5)  # AC CG GT ACG CGT
 
 
 def test_parts_make_no_difference(monkeypatch):

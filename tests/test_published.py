@@ -7,6 +7,7 @@ from dnastudy.models import build
 from dnastudy.models.training import digests
 from dnastudy.tasks.published import (
     PUBLISHED_ACCURACY,
+    PUBLISHED_MCC,
     PUBLISHED_PERPLEXITY,
     fit_published,
     published_name,
@@ -17,6 +18,7 @@ from dnastudy.tasks.published import (
 def test_published_figures():
     assert PUBLISHED_PERPLEXITY["LSTM"] == 3.2878
     assert list(PUBLISHED_PERPLEXITY.values())[:5] == sorted(list(PUBLISHED_PERPLEXITY.values())[:5], reverse=True)
+    assert [of["GROVER"] for of in PUBLISHED_MCC.values()] == [0.996, 0.63, 0.60, 0.94]
     assert len(PUBLISHED_ACCURACY) == 2 * 3 * 3
     assert np.mean(PUBLISHED_ACCURACY["perplexity", "LSTM", 10]) == pytest.approx(0.8463, abs=1e-4)
     # By either score and for every N the LSTM is ahead of the n-gram.

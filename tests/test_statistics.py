@@ -2,9 +2,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from dnastudy.files import InputError
-from dnastudy.study.statistics import mean_bootstrap, paired_difference, ratio_bootstrap
+from dnastudy.study.statistics import (
+    mean_bootstrap,
+    multiplicities,
+    paired_difference,
+    rank_correlations,
+    ratio_bootstrap,
+    weighted_sums,
+)
 
 
 def test_the_value_is_a_ratio_of_sums():
@@ -51,6 +59,15 @@ def test_the_seed_repeats_and_changes_the_interval():
     assert mean_bootstrap(values, seed=1) == mean_bootstrap(values, seed=1)
     assert mean_bootstrap(values, seed=1) != mean_bootstrap(values, seed=2)
     assert ratio_bootstrap(values, np.ones(40), seed=1) != ratio_bootstrap(values, np.ones(40), seed=2)
+
+
+def test_draws_are_the_same_however_many_are_made_together():
+    whole = next(multiplicities(7, 20, 3, together=20))
+    parts = list(multiplicities(7, 20, 3, together=6))
+    assert [len(part) for part in parts] == [6, 6, 6, 2]
+    assert np.array_equal(np.concatenate(parts), whole)
+    assert (whole.sum(axis=1) == 7).all()
+    assert np.array_equal(weighted_sums(np.arange(14).reshape(2, 7), 20, 3), np.arange(14).reshape(2, 7) @ whole.T)
 
 
 def test_a_mean_is_a_ratio_to_the_number_of_rows():
@@ -110,3 +127,34 @@ def test_the_interval_lies_within_the_groups_own_ratios(rows):
 def test_bad_input_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         ratio_bootstrap(*arguments)
+
+
+def test_rank_correlations_are_spearmans_with_those_of_rows_drawn_again():
+    random = np.random.default_rng(1)
+    first = np.stack([random.integers(5, size=40), random.normal(size=40)], axis=1)
+    second = np.stack(
+        [first[:, 0] + random.normal(size=40), random.normal(size=40), random.integers(2, size=40)], axis=1
+    )
+    found = rank_correlations(first, second, resamples=50, seed=3, level=0.9)
+    assert found.shape == (2, 3, 3)
+    (draws,) = multiplicities(40, 50, 3, together=50)
+    for one in range(2):
+        for other in range(3):
+            pairs = first[:, one], second[:, other]
+            assert found[one, other, 0] == pytest.approx(spearmanr(*pairs).statistic)
+            rows = [np.repeat(np.arange(40), times) for times in draws]
+            drawn = [spearmanr(pairs[0][row], pairs[1][row]).statistic for row in rows]
+            assert found[one, other, 1:] == pytest.approx(np.quantile(drawn, [0.05, 0.95]))
+
+
+def test_a_column_of_one_value_has_no_rank_correlation():
+    found = rank_correlations([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]], [[3.0], [2.0], [1.0]], resamples=20)
+    assert found[0, 0, 0] == pytest.approx(-1) and np.isnan(found[1, 0]).all()
+
+
+@pytest.mark.parametrize(
+    "rows", [([[1.0]], [[1.0], [2.0]]), (np.empty((0, 1)), np.empty((0, 1))), ([[np.nan]], [[1.0]])]
+)
+def test_rows_that_do_not_go_together_are_not_correlated(rows):
+    with pytest.raises(InputError, match="rows to correlate; expected as many"):
+        rank_correlations(*rows)

@@ -19,6 +19,7 @@ COLOURS = {
     "lstm": "#d55e00",
     "gpt": "#029e73",
     "gru": "#cc78bc",
+    "bert": "#8c3f1d",
     "ngram_rc": "#6db6e8",
     "lstm_rc": "#f2a07b",
     "train": "#56b4e9",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -115,6 +116,63 @@ def paired_difference(
     return ratio_bootstrap(difference, denominator, groups, resamples=resamples, seed=seed, level=level)
 
 
+def rank_correlations(
+    first: ArrayLike, second: ArrayLike, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> np.ndarray:
+    """Spearman's rho of each column of ``first`` with each of ``second``, with a percentile interval over rows.
+
+    Parameters
+    ----------
+    first, second
+        float, [n, a] and [n, b].
+    resamples, seed, level
+        As in `ratio_bootstrap`.
+
+    Returns
+    -------
+    float64, [a, b, 3]: value, low, high; NaN where a column has one value alone.
+
+    Raises
+    ------
+    InputError
+        When there is no row, or a value isn't finite.
+    """
+    columns = [np.asarray(part, dtype=np.float64) for part in (first, second)]
+    n = len(columns[0])
+    if not n or len(columns[1]) != n or not all(np.isfinite(part).all() for part in columns):
+        raise InputError(f"{n} and {len(columns[1])} rows to correlate; expected as many, one or more, and no NaN")
+    parts = [_rhos(*columns, np.ones((1, n)))]
+    parts += [_rhos(*columns, times) for times in multiplicities(n, resamples, seed, together=max(1, 1_000_000 // n))]
+    found = np.concatenate(parts)
+    value = found[0]
+    low, high = np.full((2, *value.shape), np.nan)
+    for pair in zip(*np.nonzero(np.isfinite(value)), strict=True):
+        drawn = found[1:, *pair]
+        low[pair], high[pair] = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return np.stack([value, low, high], axis=-1)
+
+
+def _rhos(first: np.ndarray, second: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Spearman's rho of columns [n, a] and [n, b] with each row taken so many times ([samples, n]): [samples, a, b]."""
+    ranks = [np.stack([_middle_ranks(column, times) for column in part.T]) for part in (first, second)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for part in ranks:
+            part -= (part * times).sum(axis=-1, keepdims=True) / times.sum(axis=-1)[:, None]
+            part /= np.sqrt((part**2 * times).sum(axis=-1, keepdims=True))
+        return np.einsum("asn,sn,bsn->sab", ranks[0], times, ranks[1], optimize=True)
+
+
+def _middle_ranks(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Rank of each value ([n]) where each stands so many times ([samples, n]); of equal ones the mean: [samples, n]."""
+    order = np.argsort(values, kind="stable")
+    _, first, number = np.unique(values[order], return_index=True, return_inverse=True)
+    alike = np.add.reduceat(times[:, order], first, axis=1)
+    ranks = alike.cumsum(axis=1) - (alike - 1) / 2
+    found = np.empty(times.shape, dtype=np.float64)
+    found[:, order] = ranks[:, number]
+    return found
+
+
 def _checked(
     first: ArrayLike, second: ArrayLike, groups: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -149,11 +207,16 @@ def weighted_sums(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     -------
     float array, [m, resamples].
     """
-    rng = np.random.default_rng(seed)
     n = sums.shape[1]
-    batch = max(1, 10_000_000 // n)
-    parts = [
-        sums @ rng.multinomial(n, np.full(n, 1 / n), size=min(batch, resamples - start)).T
-        for start in range(0, resamples, batch)
-    ]
+    parts = [sums @ times.T for times in multiplicities(n, resamples, seed, together=max(1, 10_000_000 // n))]
     return np.concatenate(parts, axis=1)
+
+
+def multiplicities(n: int, resamples: int, seed: int, *, together: int) -> Iterator[np.ndarray]:
+    """How often each of ``n`` groups is drawn in each bootstrap sample: int64, [together, n] and what is left over.
+
+    The draws don't depend on how many of them are made together.
+    """
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, together):
+        yield rng.multinomial(n, np.full(n, 1 / n), size=min(together, resamples - start))

@@ -107,8 +107,8 @@ def _parts(split: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield np.flatnonzero(split != fold), np.flatnonzero(split == fold)
 
 
-def _kmer_shares(sequences: Sequence[str], k: int) -> np.ndarray:
-    """Share of each k-mer in each sequence, float64, [n, 4^k]."""
+def kmer_shares(sequences: Sequence[str | np.ndarray], k: int) -> np.ndarray:
+    """Share of each k-mer in each sequence (strings or uint8 codes), float64, [n, 4^k]."""
     text, starts = join(sequences)
     numbers = kmer_numbers(text, k)
     row = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(text)))
@@ -123,7 +123,7 @@ def _kmer_scores(sequences: Sequence[str], is_real: np.ndarray, split: np.ndarra
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    shares = _kmer_shares(sequences, k)
+    shares = kmer_shares(sequences, k)
     scores = np.zeros(len(shares))
     # Many k-mers and few sequences: a strong penalty keeps the classifier from learning the sample by heart.
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
@@ -137,19 +137,17 @@ def _cnn_scores(
 ) -> np.ndarray:
     """Log-odds of being real, by a CNN that hasn't seen the sequence's fold: float32, [n]."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    inputs = _one_hot(sequences).to(device)
+    inputs = one_hot(sequences).to(device)
     labels = torch.tensor(is_real, dtype=torch.float32, device=device)
     scores = np.zeros(len(inputs), dtype=np.float32)
     for learn, judge in _parts(split):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network = _train_cnn(inputs, labels, torch.from_numpy(learn), epochs)
+        network = train_cnn(inputs, labels, torch.from_numpy(learn), epochs, seed)
         with torch.no_grad():
-            scores[judge] = network.eval()(inputs[torch.from_numpy(judge)])[:, 0].cpu().numpy()
+            scores[judge] = network(inputs[torch.from_numpy(judge)])[:, 0].cpu().numpy()
     return scores
 
 
-def _one_hot(sequences: Sequence[str]) -> torch.Tensor:
+def one_hot(sequences: Sequence[str | np.ndarray]) -> torch.Tensor:
     """A channel a base, float32, [n, 4, longest]; zeros past a sequence's end and where a base is unknown."""
     inputs = torch.zeros(len(sequences), 4, max(POOL, *map(len, sequences)))
     for row, sequence in zip(inputs, sequences, strict=True):
@@ -158,7 +156,35 @@ def _one_hot(sequences: Sequence[str]) -> torch.Tensor:
     return inputs
 
 
-def _cnn() -> nn.Module:
+def train_cnn(
+    inputs: torch.Tensor, labels: torch.Tensor, chosen: torch.Tensor, epochs: int, seed: int, *, scores: int = 1
+) -> nn.Module:
+    """Train on the rows ``chosen`` of `one_hot` inputs, in random batches of 16.
+
+    With one score a row its label is 0 or 1 (float), and the score its log-odds; with more the label is the class
+    (int64), and the scores are logits. The random state is left alone; the network is ready to be applied.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = _cnn(scores).to(inputs.device)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
+        steps = epochs * -(-len(chosen) // 16)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
+        for _ in range(epochs):
+            for batch in chosen[torch.randperm(len(chosen))].split(16):
+                optimiser.zero_grad()
+                found = network(inputs[batch])
+                if scores == 1:
+                    loss = nn.functional.binary_cross_entropy_with_logits(found[:, 0], labels[batch])
+                else:
+                    loss = nn.functional.cross_entropy(found, labels[batch])
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+    return network.eval()
+
+
+def _cnn(scores: int) -> nn.Module:
     """Two layers of convolutions: motifs of 8 bases, then groups of them within some 40 bases."""
     return nn.Sequential(
         nn.Conv1d(4, 16, 8, padding=4),
@@ -168,24 +194,8 @@ def _cnn() -> nn.Module:
         nn.ReLU(),
         _PeakAndMean(),
         nn.Dropout(0.3),
-        nn.Linear(64, 1),
+        nn.Linear(64, scores),
     )
-
-
-def _train_cnn(inputs: torch.Tensor, labels: torch.Tensor, chosen: torch.Tensor, epochs: int) -> nn.Module:
-    """Train on the rows ``chosen``, in random batches of 16."""
-    network = _cnn().to(inputs.device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
-    steps = epochs * -(-len(chosen) // 16)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
-    for _ in range(epochs):
-        for batch in chosen[torch.randperm(len(chosen))].split(16):
-            optimiser.zero_grad()
-            scores = network(inputs[batch])[:, 0]
-            nn.functional.binary_cross_entropy_with_logits(scores, labels[batch]).backward()
-            optimiser.step()
-            schedule.step()
-    return network
 
 
 def _compare_within_folds(scores: np.ndarray, is_real: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

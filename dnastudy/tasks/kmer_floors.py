@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ def score_floors(
     answers = {k: kmer_numbers(test_codes, test, k) for k in sizes}
     labels = {k: kmer_numbers(train_codes, learn, k) for k in sizes}
     contexts = windows(test_codes, test, context)
-    features = _tfidf(windows(train_codes, learn, context), contexts)
+    features = tfidf(windows(train_codes, learn, context), contexts)
     found = {
         "uniform": ((k, np.full(len(test), 4.0**-k), np.full(len(test), 2.0 * k)) for k in sizes),
         "majority": _majority(train_codes, answers),
@@ -124,12 +124,17 @@ def _ngram(
     return ((k, right[k], bits[k]) for k in answers)
 
 
-def _tfidf(learn: np.ndarray, test: np.ndarray):
-    """TF-IDF of the words of contexts (uint8, [n, bases]), float32 sparse matrices [n, words] of either."""
+def tfidf(
+    learn: Iterable[np.ndarray], test: Iterable[np.ndarray], words: tuple[int, int] = WORDS, most: int | None = None
+):
+    """TF-IDF of the words of sequences (uint8 codes each), float32 sparse matrices [n, words] of either.
+
+    Words have as many bases as ``words`` says, at least and at most; the ``most`` commonest ones are counted.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    words = TfidfVectorizer(analyzer="char", ngram_range=WORDS, lowercase=False, dtype=np.float32)
-    return words.fit_transform(map(decode, learn)), words.transform(map(decode, test))
+    counter = TfidfVectorizer(analyzer="char", ngram_range=words, lowercase=False, max_features=most, dtype=np.float32)
+    return counter.fit_transform(map(decode, learn)), counter.transform(map(decode, test))
 
 
 def _linear(
