@@ -1,4 +1,4 @@
-"""The command line: ``dnastudy fetch`` and ``dnastudy train``; all else is make and papermill."""
+"""The command line: ``dnastudy fetch``, ``train`` and ``variants``; all else is make and papermill."""
 
 from __future__ import annotations
 
@@ -96,6 +96,25 @@ Every setting of training and its default; rates are per step, lengths in bases 
   seed: 0                   of the weights, the rows and the dropout
 """
 
+_VARIANTS = """
+Score the variants of a VCF with a model that was trained for nothing of the kind: log p(ALT) - log p(REF), in nats,
+of a window round each, on both strands and their mean. Above 0 the model finds the alternative allele the likelier.
+Of a BERT it is the ratio of the masked tokens that differ. The longer allele of an insertion or deletion pays for its
+bases: compare it with others of the same length.
+
+  dnastudy variants --model my_lstm --vcf my.vcf.gz --fasta my.fa.gz --out scores.tsv
+  dnastudy variants --model my_gpt --vcf my.vcf.gz --dataset chr19-chr22 --out scores.tsv
+
+REF is compared with the sequence first; 22 and chr22 are the same contig. Alleles of several letters are taken, of up
+to 50 bases, several alternatives one by one. Beside scores.tsv there are then
+
+  scores.refused.tsv   the alleles not scored, each with the reason: another base in the sequence, no such contig ...
+  scores.tsv.json      model, file, contigs by M5, context, counts, code and machine
+
+context_before and context_after say how many bases the model saw of those asked for: fewer at a contig's end, and
+where its own context is shorter. Interrupted, the same command begins anew: nothing half done is left.
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for bad input or a failing disk, 130 when interrupted."""
@@ -112,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"dnastudy: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("dnastudy: interrupted; the same command goes on from here", file=sys.stderr)
+        print(f"dnastudy: interrupted; the same command {arguments.again}", file=sys.stderr)
         return 130
     return 0
 
@@ -120,9 +139,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dnastudy",
-        description="Fetch the study's data, or train one model. Everything else is `make` and papermill.",
+        description="Fetch the study's data, train a model, score variants with one. All else is `make` and papermill.",
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="{fetch,train}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="{fetch,train,variants}")
 
     as_written = argparse.RawDescriptionHelpFormatter
     fetch = commands.add_parser(
@@ -133,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--list", action="store_true", help="list the datasets and exit")
     fetch.add_argument("--dest", type=Path, metavar="DIR", help="folder for the files (default: a cache folder)")
     fetch.add_argument("--only", nargs="+", metavar="MEMBER", help="fetch only these files of the dataset")
-    fetch.set_defaults(run=_fetch)
+    fetch.set_defaults(run=_fetch, again="goes on from here")
 
     train = commands.add_parser(
         "train", help="train one model on a corpus", description=_TRAIN, formatter_class=as_written
@@ -143,7 +162,21 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
     train.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ... (default: cuda if there, else cpu)")
     train.add_argument("--overwrite", action="store_true", help="replace a finished model that stands there")
-    train.set_defaults(run=_train)
+    train.set_defaults(run=_train, again="goes on from here")
+
+    variants = commands.add_parser(
+        "variants", help="score the variants of a VCF", description=_VARIANTS, formatter_class=as_written
+    )
+    variants.add_argument("--model", required=True, metavar="DIR", help="model folder, or hf:NAME")
+    variants.add_argument("--vcf", type=Path, required=True, metavar="FILE", help="VCF, plain, gzip or bgzip")
+    where = variants.add_mutually_exclusive_group(required=True)
+    where.add_argument("--fasta", type=Path, action="append", metavar="FILE", help="its sequence; may be repeated")
+    where.add_argument("--dataset", metavar="NAME", help="a dataset of the study that holds the sequence")
+    variants.add_argument("--out", type=Path, required=True, metavar="FILE", help="TSV to write")
+    variants.add_argument("--context", type=int, default=512, metavar="N", help="bases on each side (default: 512)")
+    variants.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ... (default: cuda if there, else cpu)")
+    variants.add_argument("--overwrite", action="store_true", help="replace what stands at --out")
+    variants.set_defaults(run=_variants, again="begins anew")
     return parser
 
 
@@ -164,6 +197,16 @@ def _train(arguments: argparse.Namespace) -> None:
 
     config = _read_config(arguments.config)
     train_from_config(config, arguments.corpus, arguments.out, arguments.device, overwrite=arguments.overwrite)
+
+
+def _variants(arguments: argparse.Namespace) -> None:
+    from dnastudy.study.variant_file import score_vcf
+
+    options = {name: value for name, value in vars(arguments).items() if name not in ("run", "again")}
+    counts = score_vcf(**options, progress=True)["counts"]
+    print(f"{arguments.out}: {counts['scored']:,} of {counts['alleles']:,} alleles scored")
+    for reason, number in counts["refused"].items():
+        print(f"not scored: {number:,} ({reason})")
 
 
 def _read_config(path: Path) -> dict:

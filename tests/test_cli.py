@@ -208,6 +208,63 @@ def test_every_stop_is_one_line_and_an_exit_code(tmp_path, monkeypatch, capsys, 
     assert capsys.readouterr().err == line
 
 
+@pytest.fixture
+def scored(monkeypatch):
+    """The calls that reached scoring, which isn't run."""
+    calls = []
+
+    def score_vcf(**options):
+        calls.append(options)
+        refused = {"no such contig": 1200, "symbolic allele": 1}
+        return {"counts": {"alleles": 4321, "scored": 3120, "refused": refused}}
+
+    monkeypatch.setitem(sys.modules, "dnastudy.study.variant_file", SimpleNamespace(score_vcf=score_vcf))
+    return calls
+
+
+def test_variants_passes_everything_on_and_says_what_was_scored(scored, capsys):
+    command = [
+        "variants",
+        "--model",
+        "hf:a/b",
+        "--vcf",
+        "v.vcf",
+        "--fasta",
+        "1.fa",
+        "--fasta",
+        "2.fa",
+        "--out",
+        "o.tsv",
+    ]
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out == (
+        "o.tsv: 3,120 of 4,321 alleles scored\nnot scored: 1,200 (no such contig)\nnot scored: 1 (symbolic allele)\n"
+    )
+    defaults = {"dataset": None, "context": 512, "device": None, "overwrite": False, "progress": True}
+    given = {"model": "hf:a/b", "vcf": Path("v.vcf"), "fasta": [Path("1.fa"), Path("2.fa")], "out": Path("o.tsv")}
+    assert scored == [defaults | given]
+
+
+def test_variants_takes_a_dataset_in_place_of_fasta(scored, capsys):
+    command = ["variants", "--model", "m", "--vcf", "v.vcf", "--out", "o.tsv", "--context", "9", "--device", "cpu"]
+    assert cli.main([*command, "--dataset", "chr19-chr22", "--overwrite"]) == 0
+    (options,) = scored
+    assert (options["dataset"], options["fasta"], options["context"]) == ("chr19-chr22", None, 9)
+    assert (options["device"], options["overwrite"]) == ("cpu", True)
+    with pytest.raises(SystemExit):
+        cli.main(command)
+    assert "one of the arguments --fasta --dataset is required" in capsys.readouterr().err
+
+
+def test_variants_says_that_it_begins_anew(monkeypatch, capsys):
+    def stop(**options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "dnastudy.study.variant_file", SimpleNamespace(score_vcf=stop))
+    assert cli.main(["variants", "--model", "m", "--vcf", "v", "--fasta", "f", "--out", "o"]) == 130
+    assert capsys.readouterr().err == "dnastudy: interrupted; the same command begins anew\n"
+
+
 def test_the_module_is_the_command_and_helps():
     answer = subprocess.run(
         [sys.executable, "-m", "dnastudy", "fetch", "--help"], capture_output=True, text=True, check=True

@@ -4,19 +4,27 @@ import numpy as np
 import pytest
 
 from dnastudy.files import InputError
-from dnastudy.genes import decode, m5, read_contigs
+from dnastudy.genes import decode, m5, read_contigs, read_genome
 
 
 @pytest.fixture
 def files(tmp_path):
     (tmp_path / "a.fa").write_text(">1 first\nACGT\nAC\n>chr2\nggg\n")
     (tmp_path / "b.fa").write_text(">3\nTTNT\n")
-    (tmp_path / "repeats.bed").write_text("chr1\t1\t3\nchr1\t2\t4\nchr3\t3\t9\n")
+    (tmp_path / "repeats.bed").write_text("chr1\t1\t3\nchr1\t2\t4\nchr3\t3\t4\n")
     return [tmp_path / "a.fa", tmp_path / "b.fa"]
 
 
 def letters(found):
     return {split: decode(part.codes) for split, part in found.items()}
+
+
+def test_of_a_genome_the_contigs_asked_for_are_kept(files):
+    found = read_genome(files, {"chr3", "chr1", "chr9"})
+    assert {name: (decode(codes), its) for name, (codes, its) in found.items()} == {
+        "chr1": ("ACGTAC", m5("ACGTAC")),
+        "chr3": ("TTNT", m5("TTNT")),
+    }
 
 
 def test_the_last_contig_is_held_out(files):
@@ -46,6 +54,12 @@ def test_repeats_lie_where_the_track_says(files):
     found = read_contigs(files, repeats=files[0].with_name("repeats.bed"))
     assert np.flatnonzero(found["train"].repeats).tolist() == [1, 2, 3]
     assert (len(found["train"].repeats), found["test"].repeats.tolist()) == (10, [False, False, False, True])
+
+
+def test_repeats_past_their_contig_are_refused(files):
+    files[0].with_name("repeats.bed").write_text("chr3\t3\t9\n")
+    with pytest.raises(InputError, match=r"repeats.bed, line 1: expected an interval inside chr3, which has 4 bases"):
+        read_contigs(files, repeats=files[0].with_name("repeats.bed"))
 
 
 def test_a_single_contig_is_halved(files):

@@ -150,10 +150,28 @@ def test_findings_say_what_the_tables_hold():
     read = predicted({"BPE 100": [1, 1, 0, 0]}, "read off")  # of fewer windows
     assert vocabularies.findings(ranking, differences, pd.concat([predictions, read])) == [
         "at this budget the paper's choice of 600 merges doesn't stand: it isn't within one standard error of the best",
+        "BPE 100 is the smallest compared; smaller ones weren't tried",
         "ahead of BPE 100 (1.10) by the same score: 1-mer (1.20)",
         "k = 2: BPE 100 is not shown to beat 12-gram",
         "k = 2, BPE 100, on the same 4 windows: pre-trained 75.0%, read off 50.0%",
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["BPE 50", "BPE 100"], ["BPE 100 is the largest compared; larger ones weren't tried"]),
+        (["BPE 50", "BPE 100", "BPE 200"], []),
+        (["BPE 100"], []),
+    ],
+)
+def test_a_choice_at_the_edge_of_what_was_compared_is_told(names, expected):
+    merges = [vocabularies.merges_of(name) for name in names]
+    chosen = [name == "BPE 100" for name in names]
+    ranking = pd.DataFrame({"vocabulary": names, "merges": merges, "score": 1.0, "within": True, "chosen": chosen})
+    differences = pd.DataFrame({"floor": [], "k": [], "low": []})
+    found = vocabularies.findings(ranking, differences, predicted({"BPE 100": [1, 0]}))
+    assert found[:-1] == expected
 
 
 def test_a_want_of_windows_is_told():

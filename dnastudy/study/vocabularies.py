@@ -247,7 +247,7 @@ def shortages(table: pd.DataFrame) -> list[str]:
 def findings(
     ranking: pd.DataFrame, differences: pd.DataFrame, predictions: pd.DataFrame, paper: int = 600
 ) -> list[str]:
-    """What the tables say, in words: the paper's choice, rivals ahead, floors not beaten, the worth of pre-training."""
+    """What the tables say, in words: paper's choice, edges, rivals ahead, floors not beaten, worth of pre-training."""
     byname = ranking.set_index("vocabulary")
     chosen = byname.index[byname["chosen"]][0]
     lines = []
@@ -256,6 +256,10 @@ def findings(
         lines.append(
             f"at this budget the paper's choice of {paper} merges {stands} within one standard error of the best"
         )
+    merges = byname["merges"].dropna()
+    for extreme, edge, beyond in (("smallest", merges.min(), "smaller"), ("largest", merges.max(), "larger")):
+        if len(merges) > 1 and merges[chosen] == edge:
+            lines.append(f"{chosen} is the {extreme} compared; {beyond} ones weren't tried")
     rivals = byname[byname["merges"].isna() & (byname["score"] > byname.loc[chosen, "score"])]
     if len(rivals):
         scores = ", ".join(f"{name} ({row.score:.2f})" for name, row in rivals.iterrows())

@@ -253,7 +253,7 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     InputError
         When the file can't be read or lacks a column, or a line has too few fields or no nucleotide sequence.
     """
-    table = _read_table(Path(path)).rename(columns=PAPER_COLUMNS)
+    table = read_table(Path(path), "pairs").rename(columns=PAPER_COLUMNS)
     missing = [name for name in ("id", "real", "mutated") if name not in table]
     if missing:
         raise InputError(
@@ -265,7 +265,7 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     for name in ("real", "mutated"):
         table[name] = table[name].str.strip().str.removeprefix("<").str.removesuffix(">").str.upper()
         for line, value in table[name].items():
-            _check_sequence(f"{path}, line {line}, column {name}", value)
+            check_sequence(f"{path}, line {line}, column {name}", value)
     if "edits" not in table:
         table["edits"] = ""
     table["edits"] = _whole_numbers(path, table["edits"])
@@ -296,8 +296,8 @@ def _edited(real: str, kinds: np.ndarray, rng: np.random.Generator) -> str:
     return "".join(letters) + inserted.get(len(letters), "")
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """A file of text columns as strings, indexed by line number; the delimiter is the header's."""
+def read_table(path: Path, of: str) -> pd.DataFrame:
+    """A file of text columns (TSV or CSV, plain or gz) as strings, by line number; the delimiter is the header's."""
     import pandas as pd
 
     opener = gzip.open if path.suffix == ".gz" else open
@@ -315,9 +315,9 @@ def _read_table(path: Path) -> pd.DataFrame:
                     rows.append(row)
                     lines.append(reader.line_num)
     except (EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a whole table ({error}); expected a TSV or CSV file of pairs") from None
+        raise InputError(f"{path}: not a whole table ({error}); expected a TSV or CSV file of {of}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error}); expected a TSV or CSV file of pairs") from None
+        raise InputError(f"{path}: cannot be read ({error}); expected a TSV or CSV file of {of}") from None
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(header):
             raise InputError(
@@ -327,7 +327,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header, index=lines, dtype=str)
 
 
-def _check_sequence(where: str, value: str) -> None:
+def check_sequence(where: str, value: str) -> None:
+    """Refuse a text that isn't one or more nucleotide codes (`InputError`)."""
     whole = NUCLEOTIDES.match(value).end()
     if whole < len(value):
         raise InputError(

@@ -1,0 +1,117 @@
+"""Score the variants of a VCF: a table, a list of those that can't be scored, and a record of what both rest on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dnastudy.files import InputError, atomic_path, sha256, write_json
+from dnastudy.study.record import FORMAT_TIME, code_identity, machine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def score_vcf(
+    model: str,
+    vcf: str | Path,
+    out: str | Path,
+    *,
+    fasta: Sequence[str | Path] | None = None,
+    dataset: str | None = None,
+    context: int = 512,
+    device: str | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> dict:
+    """Score each alternative allele of a VCF with a model, after comparing REF with the sequence.
+
+    Parameters
+    ----------
+    model
+        A model folder, or ``hf:NAME``.
+    vcf
+        VCF, plain, gzip or bgzip; or Parquet, as `dnastudy.genes.read_variants` takes it.
+    out
+        TSV of `dnastudy.tasks.score_variants`. With ``.refused.tsv`` for its suffix it is the list of the alleles not
+        scored, with ``.json`` after it the record.
+    fasta, dataset
+        Files with the contigs; or a dataset that holds them, of which no more than these are fetched.
+    context, progress
+        As in `dnastudy.tasks.score_variants`.
+    device
+        None: CUDA where there is a GPU, else the CPU.
+    overwrite
+        Replace what stands at ``out``.
+
+    Returns
+    -------
+    The record: model, vcf, contigs, context, counts (alleles, scored, refused by reason), code, machine.
+
+    Raises
+    ------
+    InputError
+        When ``out`` stands there, nothing in the VCF can be scored, or as model, VCF and FASTA readers say.
+    """
+    from dnastudy.genes import check_variants, read_genome, read_variants
+    from dnastudy.models import load
+    from dnastudy.models.store import digest_of
+    from dnastudy.tasks import score_variants
+
+    out, vcf = Path(out), Path(vcf)
+    if out.exists() and not overwrite:
+        raise InputError(f"{out}: stands there already; give another file, or overwrite it (--overwrite)")
+    if context < 0:
+        raise InputError(f"context {context}: expected 0 or more bases on each side of a variant")
+    started = time.monotonic()
+    scorer = load(model, device=device)
+    variants = read_variants(vcf, every_allele=True)
+    contigs = set(variants["contig"])
+    found = read_genome(fasta or _fetch(dataset, contigs), contigs)
+    genome = {name: codes for name, (codes, _) in found.items()}
+    try:
+        agreeing, refused = check_variants(variants, genome)
+    except InputError as error:
+        raise InputError(f"{vcf}: {error}") from None
+    listed, beside = out.with_suffix(".refused.tsv"), out.with_name(f"{out.name}.json")
+    for stale in (out, beside):  # the list is not of that run
+        stale.unlink(missing_ok=True)
+    _write(refused.assign(position=refused["position"] + 1), listed)
+    reasons = refused["reason"].value_counts().to_dict()
+    if agreeing.empty:
+        told = ", ".join(f"{reason} ({number:,})" for reason, number in reasons.items()) or "the file is empty"
+        raise InputError(
+            f"{vcf}: no variant to score: {told}; expected some on contigs of the sequence, found "
+            f"{', '.join(sorted(contigs)[:5]) or 'none'}"
+        )
+    scored = score_variants(scorer, genome, agreeing, context=context, progress=progress)
+    record = {
+        "model": {"name": Path(model).resolve().name, "kind": scorer.kind, "digest": digest_of(model)},
+        "vcf": {"file": vcf.name, "sha256": sha256(vcf)},
+        "contigs": {name: {"length": len(codes), "m5": its} for name, (codes, its) in found.items()},
+        "context": context,
+        "counts": {"alleles": len(variants), "scored": len(scored), "refused": reasons},
+        "code": code_identity(),
+        "machine": machine(),
+        "finished": time.strftime(FORMAT_TIME, time.gmtime()),
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    _write(scored, out)
+    write_json(beside, record)
+    return record
+
+
+def _fetch(dataset: str, contigs: set[str]) -> list[Path]:
+    """The files of a dataset that hold any of the contigs."""
+    from dnastudy.genes import canonical_contig, fetch, load_manifest
+
+    members = load_manifest(dataset).members
+    wanted = [name for name, its in members.items() if contigs & {canonical_contig(contig) for contig in its.contigs}]
+    return list(fetch(dataset, members=wanted).values())
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with atomic_path(path) as partial:
+        table.to_csv(partial, sep="\t", index=False, float_format="%.6f")
