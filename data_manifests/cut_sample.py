@@ -1,4 +1,4 @@
-"""Cut the embedded sample out of verified files: a slice of two chromosomes, annotation, repeats, SNPs; a text.
+"""Cut the embedded samples out of verified files: a slice of two chromosomes with its tracks; a text.
 
 Run it in the repository's environment, `python data_manifests/cut_sample.py`; tests/test_sample.py checks
 that what stands in data_manifests/sample/ is still what it would write.
@@ -11,15 +11,17 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from dnastudy.files import atomic_path
-from dnastudy.genes import decode, fetch, read_fasta, read_variants
+from dnastudy.genes import decode, fetch, read_fasta, read_tracks, read_variants
+from dnastudy.genes.intervals import read_track
 
 FOLDER = Path(__file__).parent / "sample"
 LINE = 80  # bases
 CHAPTERS = 30  # of the text
+ELEMENTS = 50  # accessible elements of each cell type in each split
+ELEMENT_COLUMNS = ["chr", "start", "end", "summit", "sequence", "TAG", "data_label"]
 FEATURES = {"gene", "ncRNA_gene", "pseudogene", "exon", "CDS"}
 # What extraction reads of a GTF line; GFF3 needs the four below.
 GTF_KEYS = ("gene_id", "transcript_id", "gene_type", "gene_name", "transcript_type")
@@ -50,21 +52,27 @@ def sample() -> dict[str, bytes]:
     """Every file of the sample by name, before compression."""
     files = fetch("chr19-chr22")
     tables = fetch("repeats-hg38")
-    repeats = pd.read_parquet(tables["hg38_repeats.parquet"])
-    variants = read_variants(tables["hg38_common_snps.parquet"], [piece.chromosome for piece in SLICES])
+    genome = {piece.chromosome: next(read_fasta(files[f"{piece.chromosome}.fa"])).codes for piece in SLICES}
+    regulation = read_tracks("regulation-hg38", genome)
+    repeats = read_track(tables["hg38_repeats.parquet"], genome)
+    intervals = {"repeats": repeats, "ctcf": regulation.ctcf, "cpg": regulation.cpg}
+    variants = read_variants(tables["hg38_common_snps.parquet"], genome)
     contents = {}
-    tracks, snps = [], list(VCF_HEAD)
+    snps = list(VCF_HEAD)
     for piece in SLICES:
-        record = next(read_fasta(files[f"{piece.chromosome}.fa"]))
-        letters = decode(record.codes[piece.start : piece.end])
+        letters = decode(genome[piece.chromosome][piece.start : piece.end])
         lines = [letters[i : i + LINE] for i in range(0, len(letters), LINE)]
         contents[f"{piece.chromosome}.fa"] = "\n".join([f">{piece.contig}", *lines, ""]).encode()
         name = f"{piece.chromosome}.{piece.annotation}"
         contents[name] = cut_annotation(files[name], piece).encode()
-        tracks += cut_repeats(repeats, piece)
         snps += cut_variants(variants, piece)
-    contents["repeats.bed"] = "\n".join([*tracks, ""]).encode()
+    for name, track in intervals.items():
+        lines = [line for piece in SLICES for line in cut_intervals(track, piece)]
+        contents[f"{name}.bed"] = "\n".join([*lines, ""]).encode()
     contents["snps.vcf"] = "\n".join([*snps, ""]).encode()
+    regulation_files = fetch("regulation-hg38")
+    contents["elements.tsv"] = cut_elements(regulation_files["elements.tsv"]).encode()
+    contents["motif.pfm"] = regulation_files["motif.pfm"].read_bytes()
     contents["verses.txt"] = cut_text(fetch("king-james")["verses.txt"]).encode()
     return contents
 
@@ -124,15 +132,23 @@ def _gtf_keys(feature: str) -> tuple[str, ...]:
     return GTF_KEYS[:2] if feature in ("exon", "CDS") else GTF_KEYS
 
 
-def cut_repeats(repeats: pd.DataFrame, piece: Slice) -> list[str]:
-    """BED lines of the repeats that reach into the slice, clipped and shifted."""
-    chosen = repeats[
-        (repeats["_labels"] == piece.chromosome) & (repeats["_starts"] < piece.end) & (repeats["_ends"] > piece.start)
-    ]
-    starts = np.maximum(chosen["_starts"] - piece.start, 0)
-    ends = np.minimum(chosen["_ends"], piece.end) - piece.start
+def cut_intervals(track: pd.DataFrame, piece: Slice) -> list[str]:
+    """BED lines of the intervals that reach into the slice, clipped and shifted."""
+    chosen = track[(track["contig"] == piece.chromosome) & (track["start"] < piece.end) & (track["end"] > piece.start)]
+    starts = chosen["start"].clip(lower=piece.start) - piece.start
+    ends = chosen["end"].clip(upper=piece.end) - piece.start
     places = sorted(zip(starts, ends, strict=True))
     return [f"{piece.contig}\t{start}\t{end}" for start, end in places]
+
+
+def cut_elements(path: Path) -> str:
+    """Elements of every cell type and split, evenly spread over the table, with only the columns that are read."""
+    table = pd.read_csv(path, sep="\t", usecols=ELEMENT_COLUMNS)
+    number = table.groupby(["TAG", "data_label"]).cumcount()
+    size = table.groupby(["TAG", "data_label"])["chr"].transform("size")
+    chosen = table[number % (size // ELEMENTS) == 0]
+    chosen = chosen.groupby(["TAG", "data_label"]).head(ELEMENTS)
+    return chosen[ELEMENT_COLUMNS].to_csv(sep="\t", index=False, lineterminator="\n")
 
 
 def cut_variants(variants: pd.DataFrame, piece: Slice) -> list[str]:

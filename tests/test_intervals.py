@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnastudy.files import InputError
-from dnastudy.genes.intervals import label_loci, lift, merge, read_track, runs, union_length
+from dnastudy.genes.intervals import (
+    check_inside,
+    label_loci,
+    lift,
+    merge,
+    read_intervals,
+    read_track,
+    runs,
+    union_length,
+)
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=12)
 
@@ -81,6 +90,35 @@ def test_tracks_are_read_from_bed_and_parquet(tmp_path):
     for name in ("a.bed", "b.bed.gz", "c.parquet"):
         track = read_track(tmp_path / name, {"chr1"})
         assert list(track.itertuples(index=False, name=None)) == expected
+
+
+def test_intervals_come_by_line_or_row_and_with_their_name(tmp_path):
+    (tmp_path / "a.bed").write_text("# a comment\n1\t5\t9\tAlu\n\nchr2\t1\t2\n")
+    table = pd.DataFrame({"_labels": ["19", "chr2"], "_starts": [5, 1], "_ends": [9, 2]}, index=["x", "y"])
+    table.to_parquet(tmp_path / "b.parquet")
+    assert list(read_intervals(tmp_path / "a.bed").itertuples(name=None)) == [
+        (2, "chr1", 5, 9, "Alu"),
+        (4, "chr2", 1, 2, ""),
+    ]
+    assert list(read_intervals(tmp_path / "b.parquet").itertuples(name=None)) == [(1, "chr19", 5, 9), (2, "chr2", 1, 2)]
+
+
+@pytest.mark.parametrize(("start", "end"), [(7, 11), (6, 5), (-1, 3)])
+def test_intervals_past_their_contig_are_refused(start, end):
+    rows = [("chr1", 0, 10), ("chr2", 0, 20), ("chr1", start, end)]
+    track = pd.DataFrame(rows, columns=["contig", "start", "end"], index=[1, 2, 5])
+    genome = {"chr1": np.zeros(10), "chr2": np.zeros(20)}
+    check_inside(track[:2], genome, "a.bed")
+    message = rf"a.bed, line 5: expected an interval inside chr1, which has 10 bases; found {start} to {end}\. Check"
+    with pytest.raises(InputError, match=message):
+        check_inside(track, genome, "a.bed")
+
+
+def test_a_track_is_checked_against_the_sequence_where_that_is_given(tmp_path):
+    (tmp_path / "a.bed").write_text("chr2\t0\t99\nchr1\t5\t11\n")
+    assert len(read_track(tmp_path / "a.bed", ["chr1"])) == 1
+    with pytest.raises(InputError, match=r"a.bed, line 2: expected an interval inside chr1, which has 10 bases"):
+        read_track(tmp_path / "a.bed", {"chr1": np.zeros(10)})
 
 
 @pytest.mark.parametrize(

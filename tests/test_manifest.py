@@ -19,7 +19,7 @@ from dnastudy.genes.manifest import Member, fetch, list_manifests, load_manifest
 
 FASTA = b">chr1 a comment\nACGTAC\nGTAC\n"  # ACGTACGTAC
 M5 = "45aff2fecf7615d56bc0567dffab9fa8"
-SHIPPED = {"chr19-chr22", "grch38", "hg19", "human-genes-paper", "repeats-hg38"}
+SHIPPED = {"chr19-chr22", "grch38", "hg19", "human-genes-paper", "regulation-hg38", "repeats-hg38"}
 
 
 @pytest.fixture

@@ -1,21 +1,23 @@
-"""The embedded sample is what its script cuts out of the verified chromosomes, and small."""
+"""The embedded samples are what their script cuts out of verified files, and small."""
 
 import gzip
 import importlib.util
 
 import pytest
 
-from dnastudy.genes import read_annotation, read_fasta
+from dnastudy.genes import fetch, read_annotation, read_fasta
 from dnastudy.genes.manifest import MANIFESTS
 
 FOLDER = MANIFESTS / "sample"
 
 
-def test_the_sample_needs_no_network_and_about_a_megabyte(sample):
+def test_the_sample_needs_no_network_and_about_a_megabyte(sample, tmp_path):
     names = ["chr19.fa.gz", "chr19.gff3.gz", "chr22.fa.gz", "chr22.gtf.gz", "repeats.bed.gz"]
     names += ["snps.vcf.gz", "verses.txt.gz"]
     assert sorted(sample) == names
     assert 0.8e6 < sum(path.stat().st_size for path in FOLDER.iterdir()) < 1.2e6
+    tracks = fetch("regulation-sample", dest=tmp_path)
+    assert sorted(tracks) == ["consensus.fa", "cpg.bed.gz", "ctcf.bed.gz", "elements.tsv.gz", "motif.pfm"]
 
 
 def test_its_contigs_say_where_they_were_cut(sample):

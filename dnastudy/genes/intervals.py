@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -93,10 +93,15 @@ def orient(
     return starts[order], (starts + high - low)[order]
 
 
-def read_track(path: str | Path, contigs: Collection[str]) -> pd.DataFrame:
+def read_track(path: str | Path, contigs: Collection[str] | Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Read the intervals of a BED (plain or gzip) or Parquet file that lie on ``contigs``.
 
-    A Parquet file's first three columns are contig, start and end (0-based, half-open), whatever their names.
+    Parameters
+    ----------
+    path
+        The file.
+    contigs
+        Their names, or base codes by name: then no interval may end past its contig.
 
     Returns
     -------
@@ -106,7 +111,29 @@ def read_track(path: str | Path, contigs: Collection[str]) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When the file cannot be read, a line is malformed, or no interval lies on ``contigs``.
+        As `read_intervals` and `check_inside` say, or when no interval lies on ``contigs``.
+    """
+    track = on_contigs(read_intervals(path), contigs, path)
+    if isinstance(contigs, Mapping):
+        check_inside(track, contigs, path)
+    return track[["contig", "start", "end"]].reset_index(drop=True)
+
+
+def read_intervals(path: str | Path) -> pd.DataFrame:
+    """Read all intervals of a BED (plain or gzip) or Parquet file.
+
+    A Parquet file's first three columns are contig, start and end (0-based, half-open), whatever their names.
+
+    Returns
+    -------
+    DataFrame
+        contig (canonical), start, end and, of a BED, name (its fourth column, or empty); by line of the BED or row of
+        the table, from 1.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or a line is malformed.
     """
     path = Path(path)
     try:
@@ -115,15 +142,46 @@ def read_track(path: str | Path, contigs: Collection[str]) -> pd.DataFrame:
         raise damaged_gzip(path, error) from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: cannot be read as intervals ({error}); expected BED or Parquet") from None
-    names = {name: canonical_contig(name) for name in track["contig"].unique()}
-    track["contig"] = track["contig"].map(names)
+    track["contig"] = track["contig"].map({name: canonical_contig(name) for name in track["contig"].unique()})
+    track.index += 1
+    return track
+
+
+def on_contigs(track: pd.DataFrame, contigs: Collection[str], path: str | Path) -> pd.DataFrame:
+    """Give those rows of a file's intervals that lie on ``contigs``; an InputError if there is none."""
     found = track[track["contig"].isin(contigs)]
     if found.empty:
         raise InputError(
-            f"{path}: no interval on {', '.join(list(contigs)[:3])}; found {', '.join(list(names)[:3])}. "
+            f"{path}: no interval on {', '.join(list(contigs)[:3])}; found {', '.join(track['contig'].unique()[:3])}. "
             "Check that the track is of the same assembly and names its contigs alike"
         )
-    return found.reset_index(drop=True)
+    return found
+
+
+def check_inside(track: pd.DataFrame, genome: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Refuse intervals that end past their contig.
+
+    Parameters
+    ----------
+    track
+        contig, start, end; by line or row of the file ``path``, from 1.
+    genome
+        Base codes by contig.
+
+    Raises
+    ------
+    InputError
+        With file, line and contig, for the first of them.
+    """
+    length = track["contig"].map({name: len(codes) for name, codes in genome.items()}).astype(np.int64)
+    bad = (track["end"] > length) | (track["start"] > track["end"]) | (track["start"] < 0)
+    if bad.any():
+        row = track[bad].iloc[0]
+        raise InputError(
+            f"{path}, line {row.name}: expected an interval inside {row['contig']}, which has "
+            f"{len(genome[row['contig']]):,} bases; found {row['start']:,} to {row['end']:,}. "
+            "Check that track and sequence are of one assembly"
+        )
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -132,7 +190,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
     try:
         columns = pq.read_schema(path).names[:3]
-        track = pd.read_parquet(path, columns=columns)
+        track = pd.read_parquet(path, columns=columns).reset_index(drop=True)
     except pa.ArrowInvalid as error:
         raise OSError(str(error)) from None
     if len(columns) < 3:
@@ -160,4 +218,4 @@ def _read_bed(path: Path) -> pd.DataFrame:
             f"{path}, line {row.name + 1}: expected whole numbers as start and end, found "
             f"{row['start']!r} and {row['end']!r}. Mend or remove the line"
         )
-    return rows[["contig", "start", "end"]].astype({"start": np.int64, "end": np.int64})
+    return rows[["contig", "start", "end", "name"]].astype({"start": np.int64, "end": np.int64})
