@@ -1,0 +1,335 @@
+"""Label sets: windows of real contigs with what each is, divided into what is learnt from and what is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dnastudy.files import InputError, nearest
+from dnastudy.genes.fasta import encode
+from dnastudy.genes.motifs import Motif, log_odds
+from dnastudy.tasks.label_places import cut, grid, look_alikes, match, motif_hits, repeat_share, thin, windows_about
+from dnastudy.tasks.label_splits import BLOCK, assign, divide, hold_out
+from dnastudy.tasks.negatives import dinucleotide_shuffle, token_shuffle
+from dnastudy.tasks.regions import covered
+from dnastudy.tasks.splice_sites import WIDTHS
+from dnastudy.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEGATIVES = ("tokens", "dinucleotides", "genomic")
+ABOUT = 5000  # bases on each side of a transcription start that are searched for it
+
+
+class LabelSet(NamedTuple):
+    """Sequences and what each of them is.
+
+    Attributes
+    ----------
+    name
+        Of the set.
+    table
+        contig, start, end (0-based, half-open), strand, label (int64, from 0), split ("train", "validation" or
+        "test"), group (int64: what a bootstrap draws together), shared (bool: whether a held-out sequence has 31 bases
+        that stand in what is learnt from, on either strand); of some sets core_start and core_end, the bases of the
+        sequence that its label hangs on, and repeats, the share of it that lies in one. Others are the track's own.
+    codes
+        Base codes of each row, uint8, in its own orientation.
+    classes
+        Name of each label.
+    facts
+        What the set was made of, plain values by name.
+    """
+
+    name: str
+    table: pd.DataFrame
+    codes: list[np.ndarray]
+    classes: tuple[str, ...]
+    facts: dict
+
+
+def promoters(
+    genome: Mapping[str, np.ndarray],
+    starts: pd.DataFrame,
+    splits: Mapping[str, str],
+    *,
+    negatives: str = "genomic",
+    tokenizer: Tokenizer | None = None,
+    repeats: pd.DataFrame | None = None,
+    before: int = 250,
+    after: int = 50,
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """Prom300: the sequence about each transcription start beside as much that holds none.
+
+    Parameters
+    ----------
+    genome
+        Base codes (uint8) by contig.
+    starts
+        contig, position, strand. One that follows another on its strand within the window's length is left out, so
+        that windows of one strand don't overlap.
+    splits
+        Contigs, each "train" or "test" (see `dnastudy.tasks.label_splits.divide`).
+    negatives
+        "tokens": each promoter with its tokens shuffled, as in Sanabria et al. 2024; "dinucleotides": with its
+        dinucleotides shuffled; "genomic": a real window nearby that matches it, on its strand (see
+        `dnastudy.tasks.negatives`). A pair is drawn, or dropped, together.
+    tokenizer
+        Whose tokens are shuffled.
+    repeats
+        Intervals (contig, start, end), by which "genomic" negatives match.
+    before, after
+        Bases before the start, and from it on.
+    most, drop_shared, seed
+        See `dnastudy.tasks.label_splits.hold_out`.
+
+    Raises
+    ------
+    InputError
+        When there is no such kind of negatives, no tokenizer to make them with, or a split is left without a class.
+    """
+    import pandas as pd
+
+    if negatives not in NEGATIVES:
+        raise InputError(f"negatives {negatives!r}; {nearest(negatives, NEGATIVES)}")
+    if negatives == "tokens" and tokenizer is None:
+        raise InputError("negatives 'tokens': no tokenizer whose tokens could be shuffled; give one of byte pairs")
+    regions, width = divide(genome, splits), before + after
+    everywhere = starts[starts["contig"].isin(splits)]
+    starts, dropped = thin(everywhere, width)
+    left = np.where(starts["strand"] == "+", before, after - 1)
+    positives = starts.assign(start=starts["position"] - left, end=starts["position"] - left + width, label=1)
+    positives["core_start"], positives["core_end"] = before, before + 1
+    positives, codes = cut(genome, positives, dropped)
+    positives = assign(positives, regions)
+    positives["unit"] = np.arange(len(positives))
+    others = positives.assign(label=0)
+    rng = np.random.default_rng(seed)
+    if negatives == "genomic":
+        others["start"] = match(genome, positives, regions, everywhere, repeats, seed)
+        others["end"] = others["start"] + width
+        matched = (others["start"] >= 0).to_numpy()
+        dropped["promoter without a match"] = int((~matched).sum())
+        positives, others = positives[matched], others[matched]
+        codes = [each for each, kept in zip(codes, matched, strict=True) if kept]
+        others, theirs = cut(genome, others, dropped)
+    elif negatives == "tokens":
+        theirs = [token_shuffle(each, tokenizer, rng) for each in codes]
+    else:
+        theirs = [dinucleotide_shuffle(each, rng) for each in codes]
+    table, codes = pd.concat([positives, others], ignore_index=True), codes + theirs
+    if repeats is not None and negatives == "genomic":
+        table["repeats"] = repeat_share(table, repeats)
+    facts = {"contigs": dict(splits), "before": before, "negatives": negatives, "dropped": dropped}
+    classes = ("no promoter", "promoter")
+    return _finish("Prom300", table, codes, classes, facts, "pair", most, drop_shared, seed)
+
+
+def promoter_scan(
+    genome: Mapping[str, np.ndarray],
+    starts: pd.DataFrame,
+    splits: Mapping[str, str],
+    *,
+    width: int = 1000,
+    stride: int = 500,
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """PromScan: which windows of the 10 kb about transcription starts hold one.
+
+    Windows begin at the multiples of ``stride`` on a contig, so that those of neighbouring genes are the same, and a
+    start stands anywhere in its window. A window comes once, on the strand of the start next to its middle, and is
+    positive with a start on either strand, since most promoters are read both ways. All windows next to a start are
+    drawn together, positive and negative as they come.
+
+    Parameters
+    ----------
+    genome, starts, splits, most, drop_shared, seed
+        See `promoters`; no start is left out.
+    width, stride
+        Bases of a window, and between the begins of two.
+    """
+    import pandas as pd
+
+    regions, dropped = divide(genome, splits), {}
+    starts = starts.sort_values(["contig", "position"], ignore_index=True)
+    windows = [windows_about(starts[starts["contig"] == contig], ABOUT, width, stride) for contig in splits]
+    table, codes = cut(genome, pd.concat(windows, ignore_index=True), dropped)
+    table, classes = assign(table, regions), ("no start", "start")
+    facts = {"contigs": dict(splits), "stride": stride, "about": 2 * ABOUT, "dropped": dropped}
+    return _finish("PromScan", table, codes, classes, facts, "locus", most, drop_shared, seed)
+
+
+def region_windows(
+    genome: Mapping[str, np.ndarray],
+    contig: str,
+    start: int,
+    end: int,
+    strand: str = "+",
+    *,
+    width: int = 1000,
+    stride: int = 500,
+) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    """All windows of a stretch of a contig, as `promoter_scan` lays them: contig, start, end, strand; and their codes.
+
+    Those with an unknown base are left out.
+    """
+    import pandas as pd
+
+    begins = grid(start, end, width, stride)
+    table = pd.DataFrame({"contig": contig, "start": begins, "end": begins + width, "strand": strand})
+    return cut(genome, table, {})
+
+
+def ctcf_sites(
+    genome: Mapping[str, np.ndarray],
+    motif: Motif,
+    bound: pd.DataFrame,
+    splits: Mapping[str, str],
+    *,
+    threshold: float = 10.0,
+    width: int = 200,
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """CTCF: places where the motif stands, bound or not.
+
+    Of places that overlap, the one that scores highest is taken; its window has the motif in its middle, on the
+    strand on which it scores. A motif that lies partly in a bound interval is left out. As many of either class are
+    drawn.
+
+    Parameters
+    ----------
+    genome, splits, most, drop_shared, seed
+        See `promoters`.
+    motif
+        What is looked for, on either strand.
+    bound
+        Bound intervals: contig, start, end.
+    threshold
+        The least score, in bits against equal shares of the bases.
+    width
+        Bases of a window.
+    """
+    import pandas as pd
+
+    regions, dropped, parts = divide(genome, splits), {}, []
+    weights = log_odds(motif)
+    for contig in splits:
+        hits = motif_hits(genome[contig], weights, threshold).assign(contig=contig)
+        intervals = bound[bound["contig"] == contig]
+        hits["inside"] = covered(hits["site"].to_numpy(), hits["site"].to_numpy() + len(weights), intervals)
+        parts.append(hits)
+    table = pd.concat(parts, ignore_index=True)
+    partly = (table["inside"] > 0) & (table["inside"] < len(weights))
+    dropped["motif partly in a bound interval"] = int(partly.sum())
+    table = table[~partly].reset_index(drop=True)
+    table["label"] = (table.pop("inside") > 0).astype(np.int64)
+    table["start"] = table["site"] + len(weights) // 2 - width // 2
+    table["end"] = table["start"] + width
+    inside = table.pop("site") - table["start"]
+    table["core_start"] = inside.where(table["strand"] == "+", width - inside - len(weights))
+    table["core_end"] = table["core_start"] + len(weights)
+    table, codes = cut(genome, table, dropped)
+    facts = {"contigs": dict(splits), "motif": motif.id, "threshold": threshold, "dropped": dropped}
+    table, classes = assign(table, regions), ("unbound", "bound")
+    return _finish("CTCF", table, codes, classes, facts, "class", most, drop_shared, seed)
+
+
+def splice_labels(
+    genome: Mapping[str, np.ndarray],
+    sites: pd.DataFrame,
+    splits: Mapping[str, str],
+    *,
+    width: int = 100,
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """Splice: donors and acceptors beside places that look like them.
+
+    A window has the border between exon and intron in its middle. For each donor and each acceptor a place is drawn
+    between the outermost borders of its gene that has GT after it, or AG before it, as a donor or an acceptor has, and
+    is no border on either strand; so that half of those that are neither look like either. As many of each class are
+    drawn.
+
+    Parameters
+    ----------
+    genome, splits, most, drop_shared, seed
+        See `promoters`.
+    sites
+        contig, border (bases left of it on the forward strand), strand, kind ("donor" or "acceptor"), gene.
+    width
+        Bases of a window.
+    """
+    import pandas as pd
+
+    regions, dropped = divide(genome, splits), {}
+    sites = sites[sites["contig"].isin(splits)].drop_duplicates(["contig", "border", "strand"], ignore_index=True)
+    rng = np.random.default_rng(seed)
+    like = [look_alikes(genome[contig], here, rng) for contig, here in sites.groupby("contig", sort=False)]
+    real = sites.assign(label=sites["kind"].map({"donor": 1, "acceptor": 2}).astype(np.int64))
+    table = pd.concat([real, *like], ignore_index=True)
+    dropped["gene without a look-alike left"] = 2 * len(sites) - len(table)
+    table["start"] = table["border"] - width // 2
+    table["end"] = table["start"] + width
+    reach = np.array([WIDTHS[kind] for kind in table["kind"]], dtype=np.int64).reshape(-1, 2)
+    table["core_start"], table["core_end"] = width // 2 - reach[:, 0], width // 2 + reach[:, 1]
+    table, codes = cut(genome, table.drop(columns=["border", "kind", "gene"]), dropped)
+    facts = {"contigs": dict(splits), "negatives": "GT or AG inside the same genes", "dropped": dropped}
+    table, classes = assign(table, regions), ("neither", "donor", "acceptor")
+    return _finish("splice", table, codes, classes, facts, "class", most, drop_shared, seed)
+
+
+def accessible(
+    elements: pd.DataFrame,
+    *,
+    without: Collection[str] = (),
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """DNase: in which cell type an element is accessible. The split is the elements' own.
+
+    Parameters
+    ----------
+    elements
+        contig, start, end, cell, split, sequence (of the forward strand).
+    without
+        Contigs whose elements are left out.
+    most, drop_shared, seed
+        See `promoters`.
+    """
+    classes = tuple(sorted(elements["cell"].unique()))
+    left_out = elements["contig"].isin(without)
+    table = elements[~left_out].reset_index(drop=True)
+    codes = [encode(sequence) for sequence in table.pop("sequence")]
+    table["label"] = table.pop("cell").map({name: number for number, name in enumerate(classes)}).astype(np.int64)
+    blocks = table["contig"] + ":" + (table["start"] // BLOCK).astype(str)
+    table = table.assign(strand="+", group=blocks.factorize()[0])
+    facts = {"dropped": {"contig left out": int(left_out.sum())}}
+    return _finish("DNase", table, codes, classes, facts, "class", most, drop_shared, seed)
+
+
+def _finish(
+    name: str,
+    table: pd.DataFrame,
+    codes: list[np.ndarray],
+    classes: tuple[str, ...],
+    facts: dict,
+    by: str,
+    most: Mapping[str, int] | int | None,
+    drop_shared: bool,
+    seed: int,
+) -> LabelSet:
+    """Divide and draw."""
+    table, codes, rows = hold_out(name, table, codes, classes, by=by, most=most, drop_shared=drop_shared, seed=seed)
+    return LabelSet(name, table, codes, classes, {**facts, **rows, "drop_shared": drop_shared, "seed": seed})

@@ -1,0 +1,87 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from dnastudy.genes import read_annotation
+from dnastudy.genes.contigs import read_genome
+from dnastudy.genes.fasta import encode
+from dnastudy.genes.tracks import transcription_starts
+from dnastudy.tasks.label_cards import card, give_away
+from dnastudy.tasks.labels import LabelSet, promoters
+from dnastudy.tokens import KmerTokenizer, Tokenizer, train_bpe
+
+
+def label_set(letters, labels, classes=("no", "yes"), facts=None):
+    """The same sequences to learn from, for validation and to be judged on."""
+    n = len(letters)
+    table = pd.DataFrame({"label": labels * 3, "split": np.repeat(["train", "validation", "test"], n)})
+    table["group"] = np.arange(3 * n) // 2
+    return LabelSet("toy", table, [encode(each) for each in letters] * 3, classes, facts or {})
+
+
+def test_a_card_says_what_a_set_is():
+    facts = {"contigs": {"chr19": "train"}, "dropped": {"unknown base": 1234}, "drop_shared": False, "threshold": 10.0}
+    labels = label_set(["ACGN", "AATTT", "GGGG", "ATAT"], [0, 0, 1, 1], facts=facts)
+    labels.table["repeats"] = [0.5, 0.0, 1.0, 1.0] * 3
+    assert card(labels).to_numpy().tolist() == [
+        ["examples", "12"],
+        ["bases of an example", "4 to 5"],
+        ["train", "2 no, 2 yes; 2 groups"],
+        ["validation", "2 no, 2 yes; 2 groups"],
+        ["test", "2 no, 2 yes; 2 groups"],
+        ["GC share", "no 33.3%, yes 50.0%"],
+        ["share in repeats", "no 25.0%, yes 100.0%"],
+        ["contigs: chr19", "train"],
+        ["dropped: unknown base", "1,234"],
+        ["drop shared", "no"],
+        ["threshold", "10.0"],
+    ]
+
+
+def test_what_gives_a_class_away_comes_first():
+    # Both classes have four C and four G: only in the second do they stand together, and merge.
+    tokenizer = Tokenizer([("C", "G")])
+    labels = label_set(["GGCCGGCC", "CCCCGGGG", "CGCGCGCG", "GCGCGCGC"], [0, 0, 1, 1])
+    table = give_away(labels, tokenizer).set_index("statistic")
+    assert table.loc["tokens"].tolist() == [False, 7.0, 4.5, 0.0]
+    assert table.loc["GC share"].tolist() == [False, 1.0, 1.0, 0.5]
+    assert table.loc["CG", ["first", "last", "auroc"]].tolist() == pytest.approx([1 / 7, 3.5 / 7, 1.0])
+    assert table.loc["longest run of a base", ["first", "last", "auroc"]].tolist() == [3.0, 1.0, 0.0]
+    assert table.loc["tokens by frequency", ["learnt", "auroc"]].tolist() == [True, 1.0]
+    assert abs(table["auroc"] - 0.5).is_monotonic_decreasing and len(table) == 23
+
+
+def test_frequencies_are_learnt_from_training_alone():
+    labels = label_set(["ACACACAC", "ACACACAC", "GTGTGTGT", "GTGTGTGT"], [0, 0, 1, 1])
+    swapped = labels.table["label"].where(labels.table["split"] != "test", 1 - labels.table["label"])
+    table = give_away(labels._replace(table=labels.table.assign(label=swapped)), Tokenizer()).set_index("statistic")
+    assert table.loc[["tokens by frequency", "6-mers"], "auroc"].tolist() == [0.0, 0.0]
+    assert table.loc["tokens by frequency", "last"] < 0 < table.loc["tokens by frequency", "first"]
+
+
+def test_of_three_classes_the_first_and_the_last_are_compared():
+    labels = label_set(["AAAAAAAA", "CCCCCCCC", "AAAACCCC", "AAAACCCC"], [0, 2, 1, 1], ("a", "b", "c"))
+    table = give_away(labels, Tokenizer()).set_index("statistic")
+    assert table.loc["GC share"].tolist() == [False, 0.0, 1.0, 1.0]
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_shuffled_merges_are_given_away_by_their_number(chromosomes):
+    genome = {
+        name: codes for name, (codes, _) in read_genome([chromosomes["chr19.fa"], chromosomes["chr22.fa"]]).items()
+    }
+    annotations = [read_annotation(chromosomes[name]) for name in ("chr19.gff3", "chr22.gtf")]
+    starts = pd.concat([transcription_starts(each) for each in annotations], ignore_index=True)
+    tokenizer, splits = train_bpe(genome["chr19"], 600, threads=1), {"chr19": "train", "chr22": "test"}
+
+    def aurocs(negatives, shuffled=tokenizer):
+        labels = promoters(genome, starts, splits, negatives=negatives, tokenizer=shuffled)
+        return give_away(labels, tokenizer).set_index("statistic")["auroc"]
+
+    tokens, kmers = aurocs("tokens"), aurocs("tokens", KmerTokenizer(6))
+    dinucleotides = aurocs("dinucleotides")
+    # An encoding has no two neighbours that merge; shuffled tokens do, so that fewer are left of them.
+    assert tokens[["tokens", "tokens by frequency"]].tolist() == pytest.approx([0.82, 0.95], abs=0.01)
+    assert kmers[["tokens", "tokens by frequency"]].tolist() == pytest.approx([0.41, 0.66], abs=0.02)
+    assert dinucleotides[["tokens", "tokens by frequency"]].tolist() == pytest.approx([0.41, 0.83], abs=0.02)
