@@ -64,6 +64,13 @@ def test_both_strands(config):
     assert not np.allclose(both, embed(model, codes), atol=1e-3)
 
 
+@pytest.mark.parametrize("config", [LSTM, GPT, BERT])
+def test_in_bf16_it_is_nearly_the_same(config):
+    model, codes = made(config), [encode(text) for text in TEXTS]
+    exact, rounded = (embed(model, codes, precision=precision) for precision in ("fp32", "bf16"))
+    assert rounded == pytest.approx(exact, abs=0.03) and rounded.dtype == np.float32 and (rounded != exact).any()
+
+
 def test_layers_of_a_bert(merged):
     codes = [encode("AAGTT"), encode("C")]
     states = merged.states(torch.tensor([[2, 9, 7, 10, 3]]))

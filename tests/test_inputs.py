@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,9 +19,11 @@ from dnastudy.study.inputs import (
     build_variant_pairs,
     chromosomes,
     input_counts,
+    locate_tracks,
+    smoke_models,
 )
 from dnastudy.study.parameters import declared_parameters
-from dnastudy.study.record import Run
+from dnastudy.study.record import CAUSAL, Run
 
 HEADER = "NCBIGeneID,Symbol,Description,GeneType,GeneGroupIdentifier,GeneGroupMethod,NucleotideSequence\n"
 
@@ -90,6 +93,21 @@ def test_chromosomes_of_ones_own(vocabulary_run, tmp_path):
     assert [decode(part.codes) for part in found.values()] == ["GG", "ACGTA"]
     assert found["train"].repeats is None
     assert "repeats" not in run.data
+
+
+def test_tracks_that_go_with_the_contigs(sample, tmp_path):
+    def located(**given):
+        return locate_tracks(SimpleNamespace(**{"dataset": "sample", "fasta": "", "repeats": "", **given}))
+
+    annotations, repeats = located()
+    assert [path.name for path in annotations] == ["chr19.gff3.gz", "chr22.gtf.gz"] and repeats.name == "repeats.bed.gz"
+    own = {"fasta": "my.fa", "annotation": f"{tmp_path}/my.gtf"}
+    assert located(**own) == ([tmp_path.resolve() / "my.gtf"], None)
+    assert located(**own, repeats=str(sample["repeats.bed.gz"])) == (
+        [tmp_path.resolve() / "my.gtf"],
+        sample["repeats.bed.gz"].resolve(),
+    )
+    assert located(dataset="king-james")[1] is None
 
 
 def test_no_more_is_fetched_than_the_contigs_asked_for(vocabulary_run, monkeypatch):
@@ -307,3 +325,22 @@ def test_variants_of_other_kinds_alone_are_noted(detecting, corpus, tmp_path):
     run = detecting(corpus, variants_dataset=str(tmp_path / "indels.vcf"))
     assert build_variant_pairs(run).empty
     assert run.notes == ["variants that people carry: left out, since indels.vcf holds no single-base variant"]
+
+
+def test_small_models_are_trained_once_and_only_those_asked_for(monkeypatch, tmp_path):
+    defaults = {name: p.default for name, p in declared_parameters("04_train_language_model").items()}
+    jobs = {f"04_train_language_model/{kind}": defaults | {"model": kind} for kind in ("ngram", "bert")}
+    jobs["01_extract_genes"] = {}
+    trained = []
+
+    def train(config, corpus, folder, **_):
+        trained.append(config["model"]["kind"])
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setattr("dnastudy.study.inputs.load_profile", lambda name: jobs)
+    monkeypatch.setattr("dnastudy.study.inputs.smoke_corpus", lambda: tmp_path)
+    monkeypatch.setattr("dnastudy.study.inputs.PROJECT", tmp_path)
+    monkeypatch.setattr("dnastudy.models.train_from_config", train, raising=False)
+    assert [folder.name for folder in smoke_models(CAUSAL)] == ["ngram"] == trained
+    assert [folder.name for folder in smoke_models(("bert", "ngram"))] == ["ngram", "bert"] == trained

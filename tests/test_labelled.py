@@ -142,6 +142,8 @@ def test_both_strands_are_averaged():
     assert not np.allclose(one, other, atol=1e-3)
     single = [predict(found, [one])[0] for one in codes]
     assert np.allclose(single, one, atol=1e-6)
+    rounded = predict(found, codes, precision="bf16")
+    assert rounded == pytest.approx(one, abs=0.05) and (rounded != one).any()
 
 
 KILLED = """

@@ -143,6 +143,14 @@ def test_a_job_may_read_a_file_of_another_and_no_masked_model_is_taken_for_a_cau
         upstream(jobs, "04_train_language_model/bert")
 
 
+def test_a_model_of_the_hub_stands_beside_those_of_jobs():
+    models = "04_train_language_model/lstm, hf:PoetschLab/GROVER"
+    jobs = JOBS | {"09_label_regulatory_sequence": {"models": models}}
+    name = "09_label_regulatory_sequence"
+    assert upstream(jobs, name) == {"models": ["04_train_language_model/lstm"]}
+    assert located(jobs, name, "r") == {"models": "r/04_train_language_model/lstm,hf:PoetschLab/GROVER"}
+
+
 def test_grovers_model_waits_for_its_tokens():
     jobs = load_profile("paper")
     name = "04_train_language_model/bert"

@@ -79,7 +79,7 @@ def test_the_graph_follows_the_parameters():
     for block in done.stdout.split("\nrule ")[1:]:
         rule, rest = block.split(":", 1)
         rules[rule] = rest
-    assert len(rules) == 11  # ten jobs and `all`
+    assert len(rules) == 14  # thirteen jobs and `all`
     assert "results/never/01_extract_genes/record.json" in rules["04_train_language_model_ngram"]
     assert "01_extract_genes" not in rules["02_train_tokenizers"]
     comparison = rules["05_compare_models"].split("output:")[0]

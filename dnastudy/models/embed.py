@@ -13,6 +13,7 @@ from dnastudy.files import InputError
 from dnastudy.genes import fasta
 from dnastudy.models.classifier import rows
 from dnastudy.models.neural import VOCABULARY, NeuralModel, positions_at_once
+from dnastudy.models.training import use_bf16
 from dnastudy.tokens.tokenizer import CLS, PAD, SEP, coded, single_base
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def embed(
     *,
     reverse_complement: bool = False,
     layer: int | None = None,
+    precision: str = "fp32",
 ) -> np.ndarray:
-    """A vector for each sequence by a model that stays as it is, in fp32.
+    """A vector for each sequence by a model that stays as it is.
 
     That is the mean of the model's states over the sequence's tokens, without CLS and SEP; of a sequence longer than
     the context over those of :func:`fitting_ids`. An n-gram model has no states. Its vector is the mean log-likelihood
@@ -44,6 +46,8 @@ def embed(
     layer
         Of a BERT, the layer whose states are taken: 0 is the embedding after its norm, then come the blocks. None: the
         last.
+    precision
+        That the states are computed in, as in `TrainingConfig`.
 
     Returns
     -------
@@ -56,16 +60,18 @@ def embed(
     """
     if reverse_complement:
         strands = codes, [fasta.reverse_complement(one) for one in codes]
-        return np.mean([embed(model, strand, layer=layer) for strand in strands], axis=0)
+        how = {"layer": layer, "precision": precision}
+        return np.mean([embed(model, strand, **how) for strand in strands], axis=0)
     if layer is not None and (model.kind != "bert" or not 0 <= layer <= model.config["layers"]):
         raise InputError(f"layer {layer} of a {model.kind} model; expected 0 to the number of layers, of a bert alone")
     if model.kind == "ngram":
         return _likelihood_bins(model, codes)
     found = np.zeros((len(codes), model.config["width"]), dtype=np.float32)
-    with model.evaluating():
+    bf16 = use_bf16(precision, model.device)
+    with model.evaluating(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
         for chosen, ids in batches(model, fitting_ids(model, codes)):
             states = model.hidden(ids) if layer is None else model.states(ids)[layer]
-            found[chosen] = mean_state(states, ids).cpu().numpy()
+            found[chosen] = mean_state(states.float(), ids).cpu().numpy()
     return found
 
 

@@ -240,9 +240,13 @@ def fine_tune(
 
 
 def predict(
-    classifier: SequenceClassifier, codes: Sequence[np.ndarray], *, reverse_complement: bool = False
+    classifier: SequenceClassifier,
+    codes: Sequence[np.ndarray],
+    *,
+    reverse_complement: bool = False,
+    precision: str = "fp32",
 ) -> np.ndarray:
-    """Probability of each class, float32 [n, classes], computed in fp32 whatever the training precision.
+    """Probability of each class, float32 [n, classes].
 
     Parameters
     ----------
@@ -250,14 +254,17 @@ def predict(
         Base codes of each sequence, uint8 [bases].
     reverse_complement
         Whether the probabilities on both strands are averaged.
+    precision
+        That they are computed in, as in `TrainingConfig`.
     """
     if reverse_complement:
         strands = codes, [fasta.reverse_complement(one) for one in codes]
-        return np.mean([predict(classifier, strand) for strand in strands], axis=0)
+        return np.mean([predict(classifier, strand, precision=precision) for strand in strands], axis=0)
     found = np.zeros((len(codes), classifier.classes), dtype=np.float32)
-    with classifier.evaluating():
+    bf16 = use_bf16(precision, classifier.device)
+    with classifier.evaluating(), torch.autocast(classifier.device.type, torch.bfloat16, enabled=bf16):
         for chosen, ids in batches(classifier, fitting_ids(classifier.trunk, codes)):
-            found[chosen] = classifier(ids)[0][:, 0].softmax(-1).cpu().numpy()
+            found[chosen] = classifier(ids)[0][:, 0].float().softmax(-1).cpu().numpy()
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from dnastudy.files import InputError, nearest, sha256
@@ -63,7 +64,7 @@ def build_corpus(parameters: dict, out: Path):
         validation=parameters["validation_share"],
         test=parameters["test_share"],
         **rules,
-        repeats=_member(parameters["repeats"], "intervals") if parameters["repeats"] else repeats,
+        repeats=member_of(parameters["repeats"], "intervals") if parameters["repeats"] else repeats,
     )
 
 
@@ -96,14 +97,11 @@ def chromosomes(run):
     InputError
         As `dnastudy.genes.read_contigs` says.
     """
-    from dnastudy.genes import canonical_contig, read_contigs
+    from dnastudy.genes import read_contigs
 
     named = {split: run.listed(f"{split}_contigs") for split in ("train", "test")}
-    paths, track = _paths(run.fasta), None
-    if not paths:
-        wanted = {canonical_contig(name) for names in named.values() for name in names}
-        paths, track = _sequences(run.dataset, wanted if all(named.values()) else set())
-    track = _member(run.repeats, "intervals") if run.repeats else track
+    paths, track = locate_sequences(run)
+    track = member_of(run.repeats, "intervals") if run.repeats else track
     found = read_contigs(paths, **named, repeats=track)
     run.data["corpus"] = {"contigs": {name: its for part in found.values() for name, its in part.contigs.items()}}
     if track:
@@ -111,6 +109,34 @@ def chromosomes(run):
     for split, part in found.items():
         run.note(f"{'learnt from' if split == 'train' else 'held out'}: {', '.join(part.contigs)}")
     return found
+
+
+def locate_sequences(run) -> tuple[list[Path], Path | None]:
+    """Where the contigs stand that a run names: the user's FASTA files, else those of its dataset, with its repeats."""
+    from dnastudy.genes import canonical_contig
+
+    if run.fasta:
+        return _paths(run.fasta), None
+    named = {split: {canonical_contig(name) for name in run.listed(f"{split}_contigs")} for split in ("train", "test")}
+    return _sequences(run.dataset, named["train"] | named["test"] if all(named.values()) else set())
+
+
+def locate_tracks(run) -> tuple[list[Path], Path | None]:
+    """Where the annotation and the repeats stand that go with the contigs of `chromosomes`.
+
+    Returns
+    -------
+    Annotation files, none where a FASTA of the user's has none beside it; and the repeats, None where there are none.
+    """
+    from dnastudy.genes import fetch
+    from dnastudy.genes.manifest import load_manifest
+
+    if run.fasta:
+        return _paths(run.annotation), member_of(run.repeats, "intervals") if run.repeats else None
+    kinds = {member: its.kind for member, its in load_manifest(run.dataset).members.items()}
+    files = fetch(run.dataset, members=[member for member, kind in kinds.items() if kind == "annotation"])
+    repeats = run.repeats or (run.dataset if "intervals" in kinds.values() else "")
+    return list(files.values()), member_of(repeats, "intervals") if repeats else None
 
 
 def build_pairs(run):
@@ -214,7 +240,7 @@ def build_variant_pairs(run):
     reasons = {"variants is 0": run.variants < 1, "ready sequences have no place on a contig": test == {""}}
     if _left_out(run, section, reasons):
         return pd.DataFrame()
-    path = _member(run.variants_dataset, "variants")
+    path = member_of(run.variants_dataset, "variants")
     variants = read_variants(path)
     elsewhere = ~variants["contig"].isin(test)
     unmatched = (
@@ -257,14 +283,14 @@ def smoke_corpus() -> Path:
     return folder
 
 
-def smoke_models() -> list[Path]:
-    """Folders of the models of the smoke profile, trained on the sample if they aren't there (some ten seconds)."""
+def smoke_models(kinds: Sequence[str]) -> list[Path]:
+    """Folders of the smoke profile's models of some kinds, trained on the sample if they aren't there (ten seconds)."""
     from dnastudy.models import train_from_config
 
     folders = []
     for job, parameters in load_profile("smoke").items():
         notebook, _, run = job.partition("/")
-        if notebook != "04_train_language_model":
+        if notebook != "04_train_language_model" or parameters["model"] not in kinds:
             continue
         code = ("files.py", "genes", "tokens", "models", "study/inputs.py", "study/parameters.py")
         folder = _cache(parameters, *code) / run
@@ -355,7 +381,7 @@ def _contigs(names) -> str:
     return ", ".join(names[:5] + ["..."] * (len(names) > 5))
 
 
-def _member(value: str, kind: str) -> Path:
+def member_of(value: str, kind: str) -> Path:
     """A user's own file, or the first file of a kind in the named dataset."""
     from dnastudy.genes import fetch
     from dnastudy.genes.manifest import load_manifest

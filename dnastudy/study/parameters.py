@@ -143,7 +143,7 @@ def load_profile(name: str | Path) -> dict[str, dict]:
     return jobs
 
 
-DATASETS = ("dataset", "repeats", "text", "variants_dataset")  # parameters that may name a manifest
+DATASETS = ("dataset", "repeats", "tracks", "text", "variants_dataset")  # parameters that may name a manifest
 
 MODEL_FIELDS = {
     "ngram": ("order", "smoothing", "reverse_complement"),
@@ -201,7 +201,7 @@ def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
     found = {}
     for name, value in jobs[job].items():
         named = [part.strip() for part in value.split(",")] if isinstance(value, str) and value else []
-        named = [part.rpartition("/")[0] if part.endswith(".json") else part for part in named]
+        named = [part.rpartition("/")[0] if part.endswith(".json") else part for part in named if not _elsewhere(part)]
         for part in named:
             if part not in jobs and part.split("/")[0] in notebooks:
                 raise InputError(f"{job}: {name} names {part}, which isn't in the profile; {nearest(part, jobs)}")
@@ -220,10 +220,15 @@ def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
     return {name: runs for name, runs in found.items() if runs}
 
 
+def _elsewhere(part: str) -> bool:
+    """Whether a part of a parameter names a model of another library, which no job makes."""
+    return part.startswith("hf:")
+
+
 def located(jobs: dict[str, dict], job: str, results: str) -> dict[str, str]:
     """The parameters in which a job names others (see `upstream`), the folder of all results before each name."""
     found = {}
     for name, runs in upstream(jobs, job).items():
         named = [part.strip() for part in jobs[job][name].split(",")] if jobs[job][name] else runs
-        found[name] = ",".join(f"{results}/{part}" for part in named)
+        found[name] = ",".join(part if _elsewhere(part) else f"{results}/{part}" for part in named)
     return found

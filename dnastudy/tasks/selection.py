@@ -15,6 +15,7 @@ import numpy as np
 
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes.fasta import UNKNOWN
+from dnastudy.models.store import digest_of
 from dnastudy.tasks.kept import begin, finished, keep
 from dnastudy.tasks.next_kmer import blocks, check_classes, context_tokens, draw_examples, kmer_numbers
 from dnastudy.tasks.side_by_side import side_by_side
@@ -207,13 +208,11 @@ def _digest(source: str | Path) -> str:
     InputError
         When it isn't there, or is a model that no classifier can be put on.
     """
-    if str(source).startswith("hf:"):
-        return str(source)
     path = Path(source)
-    if path.is_dir():
-        path = path / "config.json"
-        if (kind := read_json(path).get("kind")) == "ngram":
+    if str(source).startswith("hf:") or path.is_dir():
+        if path.is_dir() and (kind := read_json(path / "config.json").get("kind")) == "ngram":
             raise InputError(f"{source}: an {kind} model has no states to fine-tune on; give a network's folder")
+        return digest_of(source)
     if not path.is_file():
         raise InputError(f"{source}: nothing there; expected a tokenizer's file, a model's folder or hf:NAME")
     return sha256(path)

@@ -35,12 +35,15 @@ FIGURES = {
     "chapters/04_train_language_model/lstm_seed2": 1,
     "chapters/04_train_language_model/lstm_rc": 1,
     "chapters/04_train_language_model/gpt": 1,
+    "chapters/04_train_language_model/bert": 1,
     "chapters/04_train_language_model/gpt_published": 1,
     "chapters/05_compare_models": 3,
     "chapters/06_measure_data_hunger": 3,
     "chapters/07_generate_genes": 8,
     "chapters/08_detect_mutations": 5,
     "chapters/08_detect_mutations/short": 4,
+    "chapters/09_label_regulatory_sequence": 4,
+    "chapters/10_read_the_grammar": 10,
 }
 PROSE = ("train", "claims", "methods", "data", "rerun", "runs", "references")
 

@@ -1,0 +1,308 @@
+"""Turn the parameters of 10_read_the_grammar into a model, windows with what lies in them, and sites of two motifs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dnastudy.files import InputError
+from dnastudy.genes.contigs import Contigs
+from dnastudy.genes.fasta import UNKNOWN, reverse_complement
+from dnastudy.genes.motifs import Motif, log_odds, scan
+from dnastudy.tasks import regions
+from dnastudy.tasks.splice_sites import DINUCLEOTIDES, FEWEST, WIDTHS
+
+if TYPE_CHECKING:
+    from dnastudy.models.bert import Bert
+
+MOTIF_BITS = 10.0  # the least score of a CTCF site
+DRAWN = ("CpG islands", "TSS")  # so rare that windows are drawn about them
+
+
+class Marks(NamedTuple):
+    """What is marked on contigs in a row, in the coordinates of `Contigs.codes`, and what it takes to read it.
+
+    Attributes
+    ----------
+    intervals
+        start, end and, where it has them, strand and klass, by name: "genes", "TSS", "CpG islands", "repeats" (without
+        klass unless the file has it), "CTCF" and "donors" (both ends the border of exon and intron). What nothing was
+        given for is missing.
+    own
+        The user's regions: start, end, klass, by the name of their file.
+    consensus
+        Codes of repeat families, by name; empty without tracks.
+    motif
+        Of CTCF; None without tracks.
+    """
+
+    intervals: dict[str, pd.DataFrame]
+    own: dict[str, pd.DataFrame]
+    consensus: dict[str, np.ndarray]
+    motif: Motif | None
+
+
+class Sites(NamedTuple):
+    """Sites of one motif in held-out sequence, each read on its own strand.
+
+    Attributes
+    ----------
+    counts
+        How often each base stands at each place of the motif, float64, [width, 4].
+    codes
+        The sites with as many bases on either side, uint8, [n, flank + width + flank]; the best match comes first.
+    names
+        Where each site is.
+    """
+
+    counts: np.ndarray
+    codes: np.ndarray
+    names: list[str]
+
+    @property
+    def core(self) -> tuple[int, int]:
+        """Where the motif begins and ends."""
+        flank = (self.codes.shape[1] - len(self.counts)) // 2
+        return flank, flank + len(self.counts)
+
+
+def not_run() -> dict[str, str]:
+    """What the paper looks at too, and no package registry has: where it is to be had, by name."""
+    from dnastudy.genes.tracks import CANONICAL
+
+    return {name: CANONICAL[name] for name in ("chromatin states (hg19)", "replication timing (hg19)")}
+
+
+def read_bert(run) -> tuple[str, Bert]:
+    """The first BERT among the run's models, and its name.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    models = run.any_models
+    for name, model in models.items():
+        if model.kind == "bert":
+            return name, model
+    raise InputError(
+        f"models={run.parameters['models']!r}: {', '.join(models) or 'none'}, and no bert among them; this chapter "
+        "reads a masked model: name a folder that 04 made of one, or hf:NAME"
+    )
+
+
+def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
+    """Read annotation, repeats and regulatory tracks of the contigs, and the user's regions.
+
+    Raises
+    ------
+    InputError
+        As the readers of each file say.
+    """
+    from dnastudy.genes.annotation import check_ends, read_annotation
+    from dnastudy.genes.intervals import read_track
+    from dnastudy.genes.repeat_classes import read_rmsk
+    from dnastudy.genes.tracks import read_regions, read_tracks, splice_sites, transcription_starts
+    from dnastudy.study.inputs import locate_tracks
+
+    genome = {name: codes for part in contigs.values() for name, codes in _by_contig(part).items()}
+    annotations, repeats = locate_tracks(run)
+    tables, consensus, motif = {}, {}, None
+    if annotations:
+        read = [read_annotation(path) for path in annotations]
+        for path, its in zip(annotations, read, strict=True):
+            for name, codes in genome.items():
+                check_ends(its, name, len(codes), path)
+        genes = pd.concat([its.genes for its in read])
+        tables["genes"] = genes[genes["type"] == "protein_coding"]
+        starts = pd.concat([transcription_starts(its) for its in read])
+        tables["TSS"] = starts.assign(start=starts["position"], end=starts["position"] + 1)
+        borders = pd.concat([splice_sites(its) for its in read]).query("kind == 'donor'")
+        tables["donors"] = borders.assign(start=borders["border"], end=borders["border"])
+    if run.rmsk:
+        tables["repeats"] = read_rmsk(run.rmsk, genome)
+    elif repeats:
+        tables["repeats"] = read_track(repeats, genome)
+    if run.tracks:
+        tracks = read_tracks(run.tracks, genome)
+        run.data["tracks"] = tracks.facts
+        tables |= {"CTCF": tracks.ctcf, "CpG islands": tracks.cpg}
+        consensus, motif = tracks.consensus, tracks.motif
+    own = {path.name: read_regions(path, genome) for path in run.listed("regions", Path)}
+    own = {name: table.rename(columns={"name": "klass"}) for name, table in own.items()}
+    return {
+        split: Marks(_in_a_row(tables, part), _in_a_row(own, part), consensus, motif) for split, part in contigs.items()
+    }
+
+
+def draw_regions(run, contigs: dict[str, Contigs], marks: dict[str, Marks]) -> dict[str, pd.DataFrame]:
+    """Windows of the contigs and what lies in them (see `dnastudy.tasks.regions`), by split; notes say what is missing.
+
+    Repeats that a window has a base of get a class from the consensus sequences, where they have none.
+    """
+    from dnastudy.genes.repeat_classes import classify_repeats
+
+    found = {}
+    for split, part in contigs.items():
+        its = marks[split].intervals
+        places = {name: its[name]["start"].to_numpy() for name in DRAWN if name in its}
+        drawn = regions.draw_regions(
+            part.codes, count=run.windows, length=run.length, places=places, most=run.about, seed=run.seed
+        )
+        tracks = {name: its[name] for name in ("genes", *DRAWN) if name in its}
+        near = its["repeats"][regions.touched(its["repeats"], drawn)] if "repeats" in its else pd.DataFrame()
+        if "klass" in near:
+            tracks["repeats"] = near
+        elif len(near) and marks[split].consensus:
+            row = near.assign(contig="row")
+            tracks["repeats"] = classify_repeats({"row": part.codes}, row, marks[split].consensus)
+        found[split] = regions.describe(drawn, part.codes, tracks)
+    if missing := [name for name in ("genes", *DRAWN, "repeats") if name not in tracks]:
+        run.note(f"nothing to tell {', '.join(missing)} by: what they are asked about is left out")
+    return found
+
+
+def class_errors(run, marks: Marks) -> pd.DataFrame:
+    """How often the classes of repeats are right, by `dnastudy.genes.repeat_classes.classification_error`.
+
+    Empty where a file has the classes, or there is nothing to tell them by.
+    """
+    from dnastudy.genes.repeat_classes import classification_error
+
+    repeats = marks.intervals.get("repeats")
+    if repeats is None or "klass" in repeats or not marks.consensus:
+        return pd.DataFrame()
+    lengths = (repeats["end"] - repeats["start"]).to_numpy()
+    return classification_error(marks.consensus, lengths, copies=run.planted, seed=run.seed)
+
+
+def cut(codes: np.ndarray, drawn: pd.DataFrame) -> list[np.ndarray]:
+    """The bases of windows (start, end): uint8, [bases] each."""
+    return [codes[start:end] for start, end in zip(drawn["start"], drawn["end"], strict=True)]
+
+
+def gather_claims(drawn: dict[str, pd.DataFrame], marks: dict[str, Marks]) -> dict[str, dict[str, regions.Claim]]:
+    """What windows of all splits can be asked, by split: `dnastudy.tasks.regions.claims`, and the user's regions."""
+    asked = {split: regions.claims(table) for split, table in drawn.items()}
+    both = set.intersection(*(set(its) for its in asked.values()))
+    found = {split: {name: claim for name, claim in its.items() if name in both} for split, its in asked.items()}
+    for name in marks["train"].own:
+        classes = tuple(sorted({label for its in marks.values() for label in its.own[name]["klass"]}))
+        for split, table in drawn.items():
+            found[split][name] = regions.claim_of(table, marks[split].own[name], classes)
+    return found
+
+
+def find_sites(run, model: Bert, contigs: dict[str, Contigs], marks: dict[str, Marks]) -> dict[str, Sites]:
+    """Sites of CTCF and splice donors on the held-out contigs; a motif with none is left out, and a note says so.
+
+    CTCF's are the best match in each bound interval, of at least 10 bits; donors have the usual GT, and their motif
+    is counted on the contigs to learn from. Flanks are as long as asked for, or as the model's context takes.
+    """
+    part, its, motif = contigs["test"], marks["test"].intervals, marks["test"].motif
+    found = {}
+    if motif is not None:
+        found["CTCF"] = motif, _motif_matches(part.codes, its["CTCF"], log_odds(motif))
+    if "donors" in its:
+        motif = _donor_motif(contigs["train"].codes, marks["train"].intervals["donors"])
+        found["splice donor"] = motif, _donors(part.codes, its["donors"], log_odds(motif))
+    sites = {}
+    for name, (motif, places) in found.items():
+        flank = max(0, min(run.flank, (model.context - 2 - len(motif.counts)) // 2))
+        places = places[(places["start"] >= flank) & (places["end"] + flank <= len(part.codes))]
+        codes = _cut(part.codes, places, flank)
+        known = (codes < UNKNOWN).all(axis=1)
+        if not known.any():
+            continue
+        best = int(places["score"].where(known).argmax())
+        others = np.random.default_rng(run.seed).permutation(np.flatnonzero(known))
+        chosen = [best, *others[others != best][: run.sites - 1]]
+        names = [_name(part, row) for row in places.iloc[chosen].itertuples()]
+        sites[name] = Sites(motif.counts, codes[chosen], names)
+    for name in [name for name in ("CTCF", "splice donor") if name not in sites]:
+        run.note(f"{name}: left out, since no site of it is known in the held-out contigs")
+    return sites
+
+
+def _by_contig(part: Contigs) -> dict[str, np.ndarray]:
+    """Base codes of each contig, by name."""
+    starts = _starts(part)
+    return {name: part.codes[start : start + part.contigs[name]["length"]] for name, start in starts.items()}
+
+
+def _starts(part: Contigs) -> dict[str, int]:
+    """Where each contig begins in the row, an unknown base between two."""
+    lengths = [its["length"] + 1 for its in part.contigs.values()]
+    return dict(zip(part.contigs, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True))
+
+
+def _in_a_row(tables: dict[str, pd.DataFrame], part: Contigs) -> dict[str, pd.DataFrame]:
+    """Intervals of contigs in the coordinates of the row, those on other contigs left out."""
+    starts, found = _starts(part), {}
+    for name, table in tables.items():
+        table = table[table["contig"].isin(starts)]
+        shift = table["contig"].map(starts).astype(np.int64)
+        moved = table.assign(start=table["start"] + shift, end=table["end"] + shift)
+        found[name] = moved.sort_values(["start", "end"], kind="stable", ignore_index=True)
+    return found
+
+
+def _motif_matches(codes: np.ndarray, intervals: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
+    """The best match in each interval that has a good one: start, end, strand, score (bits)."""
+    rows = []
+    for start, end in zip(intervals["start"], intervals["end"], strict=True):
+        strands = dict(zip("+-", scan(codes[start:end], weights), strict=True))
+        best = max(strands, key=lambda strand: strands[strand].max(initial=-np.inf))
+        if strands[best].max(initial=-np.inf) >= MOTIF_BITS:
+            rows.append((start + int(strands[best].argmax()), best, float(strands[best].max())))
+    table = pd.DataFrame(rows, columns=["start", "strand", "score"]).drop_duplicates("start")
+    return table.assign(end=table["start"] + len(weights))
+
+
+def _donors(codes: np.ndarray, borders: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
+    """The bases about each border that a donor's motif takes in: start, end, strand, score (bits)."""
+    places = _donor_places(codes, borders)
+    return places.assign(score=[float(scan(site, weights)[0][0]) for site in _cut(codes, places, 0)])
+
+
+def _donor_motif(codes: np.ndarray, borders: pd.DataFrame) -> Motif:
+    """Which bases stand about the borders.
+
+    Raises
+    ------
+    InputError
+        When there are too few to count.
+    """
+    sites = _cut(codes, _donor_places(codes, borders), 0)
+    if len(sites) < FEWEST:
+        raise InputError(
+            f"{len(sites)} splice donors in the contigs to learn from; expected {FEWEST} or more: give longer contigs"
+        )
+    return Motif("donor", "splice donor", (sites[:, :, None] == np.arange(4)).sum(axis=0).astype(np.float64))
+
+
+def _donor_places(codes: np.ndarray, borders: pd.DataFrame) -> pd.DataFrame:
+    """Where donors of the usual GT stand, with as much of the exon and the intron as the motif has."""
+    before, after = WIDTHS["donor"]
+    start = borders["start"] - np.where(borders["strand"] == "+", before, after)
+    places = borders.assign(start=start, end=start + before + after)
+    places = places[(start >= 0) & (places["end"] <= len(codes))]
+    return places[(_cut(codes, places, 0)[:, before : before + 2] == DINUCLEOTIDES["donor"][1]).all(axis=1)]
+
+
+def _cut(codes: np.ndarray, places: pd.DataFrame, flank: int) -> np.ndarray:
+    """The bases of places (of one length) and their flanks, each on its own strand: uint8, [n, bases]."""
+    cuts = [
+        codes[start - flank : end + flank] if strand == "+" else reverse_complement(codes[start - flank : end + flank])
+        for start, end, strand in zip(places["start"], places["end"], places["strand"], strict=True)
+    ]
+    return np.stack(cuts) if cuts else np.empty((0, sum(WIDTHS["donor"])), dtype=np.uint8)
+
+
+def _name(part: Contigs, row) -> str:
+    """Contig, first and last base (1-based) and strand of a place in the row."""
+    contig, begin = max(_starts(part).items(), key=lambda item: (item[1] <= row.start, item[1]))
+    return f"{contig}:{row.start - begin + 1:,}-{row.end - begin:,} ({row.strand})"

@@ -1,0 +1,212 @@
+"""Draw what embeddings hold: each function takes a table and returns the Axes it drew on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from dnastudy.study.figures import FLOOR, OTHERS, PROTOCOLS
+from dnastudy.study.grammar_probes import COMPOSITION
+from dnastudy.study.label_figures import importance_logo, motif_logo
+from dnastudy.tasks.embeddings import GROVER_VARIANCE, PROPERTIES
+
+KINDS = {"SINE": "#d55e00", "LINE": "#0173b2", "LTR": "#029e73", "none": "#c9c9c9"}
+_TRACKS = ("bits over\ncomposition", "cost of\nanother base")
+
+
+def draw_variance(variance: pd.DataFrame) -> Axes:
+    """Share of variance by component, a line an embedding, and the largest that GROVER's authors report.
+
+    Columns: embedding, component, share.
+    """
+    axes = plt.subplots()[1]
+    for (name, part), shade in zip(variance.groupby("embedding", sort=False), _shades(), strict=False):
+        axes.plot(part["component"], 100 * part["share"], "o-", ms=4, color=shade, label=name)
+    for name, share in GROVER_VARIANCE.items():
+        axes.axhline(100 * share, color=FLOOR, ls=":", lw=1)
+        place = (1, 100 * share)
+        axes.annotate(f"paper: {name}", place, xycoords=("axes fraction", "data"), ha="right", va="bottom", color=FLOOR)
+    axes.set(yscale="log", xlabel="principal component", ylabel="share of the variance (%)")
+    axes.set_xticks(sorted(set(variance["component"])))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return axes
+
+
+def draw_correlations(components: pd.DataFrame) -> Axes:
+    """Heat map of Spearman's rho, components by properties, a panel an embedding; bold where the interval excludes 0.
+
+    Columns: embedding, component, property, rho, low, high.
+    """
+    names = list(dict.fromkeys(components["embedding"]))
+    size = (1 + 2.4 * len(names), 3.4)
+    panels = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False, layout="constrained")[1][0]
+    for axes, name in zip(panels, names, strict=True):
+        part = components[components["embedding"] == name]
+        rho = part.pivot(index="component", columns="property", values="rho")[list(PROPERTIES)]
+        look = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "cbar": False}
+        sns.heatmap(rho, annot=True, fmt=".2f", annot_kws={"size": 7}, ax=axes, **look)
+        sure = (part["low"] > 0) | (part["high"] < 0)
+        for text, bold in zip(axes.texts, sure[part["rho"].notna()], strict=True):
+            text.set_fontweight("bold" if bold else "normal")
+        axes.set(title=name, xlabel="", ylabel="component" if axes is panels[0] else "")
+        axes.tick_params(length=0)
+        axes.tick_params(axis="y", rotation=0)
+    return panels[0]
+
+
+def draw_tokens(tokens: pd.DataFrame) -> Axes:
+    """Tokens on the first two components, coloured by how often they come and by G + C; the commonest are named.
+
+    Columns: PC1, PC2, token, "log frequency", GC, length.
+    """
+    panels = plt.subplots(1, 2, figsize=(9, 4), sharex=True, sharey=True, layout="constrained")[1]
+    for axes, name, shades in zip(panels, ("log frequency", "GC"), ("viridis", "coolwarm"), strict=True):
+        points = axes.scatter(tokens["PC1"], tokens["PC2"], 14, tokens[name], cmap=shades, alpha=0.85, lw=0)
+        axes.figure.colorbar(points, ax=axes, label=name)
+        axes.set(xlabel="PC1", ylabel="PC2")
+    for row in tokens.nlargest(8, "log frequency").itertuples():
+        panels[0].annotate(row.token, (row.PC1, row.PC2), fontsize=7, xytext=(3, 3), textcoords="offset points")
+    return panels[0]
+
+
+def draw_similarity(similarity: pd.DataFrame) -> Axes:
+    """Self-similarity by layer, the middle token and the middle 80%, and anisotropy dashed; a colour a model.
+
+    Columns: model, layer, anisotropy, similarity.
+    """
+    axes = plt.subplots()[1]
+    for (name, part), shade in zip(similarity.groupby("model", sort=False), _shades(), strict=False):
+        by_layer = part.groupby("layer")
+        tenths = by_layer["similarity"].quantile([0.1, 0.5, 0.9]).unstack()
+        axes.plot(tenths.index, tenths[0.5], "o-", color=shade, label=name)
+        axes.fill_between(tenths.index, tenths[0.1], tenths[0.9], color=shade, alpha=0.2, lw=0)
+        between = by_layer["anisotropy"].first()
+        axes.plot(between.index, between, "--", color=shade, lw=1.2, label=f"{name}: any two tokens")
+    axes.set(xlabel="layer (0: the embedding)", ylabel="cosine of a token's states,\nthat of any two taken off")
+    axes.set_xticks(sorted(set(similarity["layer"])))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return axes
+
+
+def draw_at_home(similarity: pd.DataFrame) -> Axes:
+    """Self-similarity after the last layer by the share of a token in repeats, the most self-similar named.
+
+    Columns: layer, similarity, in_repeats, length, token; one model's.
+    """
+    axes = plt.subplots()[1]
+    last = similarity[similarity["layer"] == similarity["layer"].max()]
+    points = axes.scatter(last["in_repeats"], last["similarity"], 16, last["length"], cmap="viridis", alpha=0.85, lw=0)
+    for row in last.nlargest(6, "similarity").itertuples():
+        place = (row.in_repeats, row.similarity)
+        axes.annotate(row.token, place, fontsize=7, xytext=(3, 3), textcoords="offset points")
+    axes.figure.colorbar(points, label="length of the token (bases)")
+    axes.set(xlabel="share of the token's bases in repeats", ylabel="self-similarity, last layer")
+    return axes
+
+
+def draw_regions(regions: pd.DataFrame, maps: Mapping[str, np.ndarray]) -> Axes:
+    """Windows on each map ([n, 2], a row each), coloured by repeat, by kind of place, by an Alu's strand and by G + C.
+
+    Columns as of `dnastudy.tasks.regions.describe`; a colouring that lacks its columns is left out.
+    """
+    kinds = _kinds(regions)
+    size = (2.9 * (len(kinds) + 1) + 0.6, 2.9 * len(maps) + 0.5)
+    figure, grid = plt.subplots(len(maps), len(kinds) + 1, figsize=size, squeeze=False, layout="constrained")
+    for row, (name, places) in zip(grid, maps.items(), strict=True):
+        for axes, (labels, shades) in zip(row, kinds.values(), strict=False):
+            for label, shade in shades.items():
+                chosen = (labels == label).to_numpy(dtype=bool, na_value=False)
+                axes.scatter(*places[chosen].T, 5, color=shade, alpha=0.7, lw=0, label=label)
+        points = row[-1].scatter(*places.T, 5, regions["gc"], cmap="coolwarm", alpha=0.8, lw=0)
+        figure.colorbar(points, ax=row[-1])
+        row[0].set_ylabel(name)
+    for axes, title in zip(grid[0], [*kinds, "G + C"], strict=True):
+        axes.set_title(title, fontsize="medium")
+    for axes in grid[0, :-1]:
+        axes.legend(fontsize="x-small", markerscale=2, handletextpad=0)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+    return grid[0, 0]
+
+
+def draw_probes(probes: pd.DataFrame, metric: str = "auroc") -> Axes:
+    """What a probe of each kind of input reads, with 95% intervals, a group of rows a claim; what no model saw is grey.
+
+    Columns: claim, seen, and the metric with _low and _high.
+    """
+    claims, seen = (list(dict.fromkeys(probes[name])) for name in ("claim", "seen"))
+    axes = plt.subplots(figsize=(7.2, 0.6 + 0.75 * len(claims)))[1]
+    shades = dict(zip([name for name in seen if name not in COMPOSITION], _shades(), strict=False))
+    marks = dict(zip(COMPOSITION, "xs^", strict=True))
+    for number, name in enumerate(seen):
+        part = probes[probes["seen"] == name]
+        y = part["claim"].map(claims.index) + (number - (len(seen) - 1) / 2) * 0.14
+        ends = [part[metric] - part[f"{metric}_low"], part[f"{metric}_high"] - part[metric]]
+        look = {"fmt": marks.get(name, "o"), "color": shades.get(name, FLOOR)}
+        axes.errorbar(part[metric], y, xerr=ends, ms=5, lw=1.5, label=name, **look)
+    axes.axvline(0.5 if metric == "auroc" else 0, color=FLOOR, lw=0.6)
+    axes.set_yticks(range(len(claims)), claims)
+    axes.invert_yaxis()
+    axes.set(xlabel={"auroc": "AUROC", "mcc": "MCC"}[metric])
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
+    return axes
+
+
+def draw_sites(expected: pd.DataFrame, counts: np.ndarray) -> Axes:
+    """What models expect about a motif, over many sites, under its logo. Columns: model, place, bits, low, high."""
+    logo, axes = plt.subplots(2, 1, figsize=(8, 4.2), sharex=True, height_ratios=(1, 2), layout="constrained")[1]
+    motif_logo(logo, counts)
+    for (name, part), shade in zip(expected.groupby("model", sort=False), _shades(), strict=False):
+        axes.plot(part["place"], part["bits"], "o-", ms=3, lw=1, color=shade, label=name)
+        axes.fill_between(part["place"], part["low"], part["high"], color=shade, alpha=0.2, lw=0)
+    axes.axhline(0, color=FLOOR, lw=0.6)
+    axes.axvspan(-0.5, len(counts) - 0.5, color=FLOOR, alpha=0.12, lw=0)
+    axes.set(xlabel="place in the motif", ylabel="bits over composition")
+    axes.set_xlim(expected["place"].min() - 0.5, expected["place"].max() + 0.5)
+    axes.legend(fontsize="small")
+    return logo
+
+
+def draw_locus(locus: pd.DataFrame, counts: np.ndarray, title: str) -> Axes:
+    """One site under its motif's logo: the bases as high as the masked model expects them, and as losing them costs.
+
+    Columns: place (0: the motif's first), code (of the base), bits (over composition), cost (nats).
+    """
+    start = locus["place"].min()
+    panels = plt.subplots(3, 1, figsize=(9, 5), sharex=True, layout="constrained")[1]
+    for axes, column, label in zip(panels[1:], ("bits", "cost"), _TRACKS, strict=True):
+        importance_logo(axes, locus["code"].to_numpy(), locus[column], start=start)
+        axes.axvspan(-0.5, len(counts) - 0.5, color=FLOOR, alpha=0.12, lw=0)
+        axes.set_ylabel(label)
+    motif_logo(panels[0], counts)
+    panels[0].set_xlim(start - 0.5, locus["place"].max() + 0.5)
+    panels[0].set_title(title, fontsize="medium")
+    panels[2].set_xlabel("place in the motif")
+    return panels[0]
+
+
+def _kinds(regions: pd.DataFrame) -> dict[str, tuple[pd.Series, dict[str, str]]]:
+    """By title, a label for each window and the colour of each label, in the order of drawing."""
+    found = {}
+    if "repeat" in regions:
+        found["repeat, mostly"] = regions["repeat"], dict(reversed(KINDS.items()))
+    if {"tss", "island", "in_gene"} <= set(regions):
+        conditions = [regions["tss"], regions["island"] >= 0.5, regions["in_gene"] == 1]
+        labels = np.select(conditions, ["TSS", "CpG island", "gene body"], "between genes")
+        shades = ("#c9c9c9", PROTOCOLS[2], PROTOCOLS[1], PROTOCOLS[0])
+        names = ("between genes", "gene body", "CpG island", "TSS")
+        found["place"] = pd.Series(labels, index=regions.index), dict(zip(names, shades, strict=True))
+    if "alu" in regions:
+        labels = np.select([regions["alu"] >= 0.25, regions["alu"] <= -0.25], ["Alu +", "Alu -"], "neither")
+        shades = {"neither": "#dddddd", "Alu +": PROTOCOLS[0], "Alu -": PROTOCOLS[1]}
+        found["strand of an Alu"] = pd.Series(labels, index=regions.index), shades
+    return found
+
+
+def _shades() -> tuple[str, ...]:
+    return (*PROTOCOLS, *OTHERS)

@@ -1,0 +1,224 @@
+"""Tables of 10_read_the_grammar's tokens: what components go with, what stays itself in context, the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from dnastudy.study.statistics import mean_bootstrap, rank_correlations
+from dnastudy.tasks import embeddings, saliency
+
+if TYPE_CHECKING:
+    from dnastudy.models.bert import Bert
+
+COMPONENTS = 6  # of the embeddings that are looked at
+MIDDLE = 64  # bases of a window whose tokens are masked, one at a time
+ALIKE = 0.99  # cosine of any two tokens from which a layer tells them hardly apart
+FEWEST_TOKENS = 10  # to correlate anything over
+
+
+def masked_table(
+    models: Mapping[str, Bert],
+    windows: Sequence[np.ndarray],
+    properties: pd.DataFrame,
+    *,
+    flank: int,
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """What it costs to restore a masked token in the middle of windows, one at a time.
+
+    Parameters
+    ----------
+    properties
+        As `dnastudy.tasks.embeddings.token_properties` returns them; the floor is the cost by the counts there.
+    flank
+        Bases on either side of the middle 64 that a model sees, or as many as its context takes.
+
+    Returns
+    -------
+    DataFrame: predictor (the models, "frequency"), bits (a token), low, high, n (windows).
+    """
+    rows = []
+    length = min(map(len, windows))
+    for name, model in models.items():
+        middle = min(MIDDLE, model.context - 2, length)
+        side = min(flank, (min(model.context - 2, length) - middle) // 2)
+        middles = [codes[len(codes) // 2 - middle // 2 - side :][: middle + 2 * side] for codes in windows]
+        cores = np.tile([side, side + middle], (len(middles), 1))
+        window, token, nats = saliency.token_log_likelihoods(model, middles, cores)
+        rows.append((name, *mean_bootstrap(-nats / np.log(2), window, resamples=resamples, seed=seed)))
+    counts = np.bincount(properties.index, weights=properties["count"], minlength=token.max() + 1) + 1
+    floor = -np.log2(counts / counts.sum())[token]
+    rows.append(("frequency", *mean_bootstrap(floor, window, resamples=resamples, seed=seed)))
+    return pd.DataFrame(rows, columns=["predictor", "bits", "low", "high", "n"])
+
+
+def gather_embeddings(
+    models: Mapping[str, Bert],
+    contexts: Mapping[str, embeddings.Contexts],
+    properties: pd.DataFrame,
+    word2vec: np.ndarray | None = None,
+) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """Embeddings of the tokens that all of them have, by name: float, [tokens, width].
+
+    Parameters
+    ----------
+    models, contexts
+        The model and one that was never trained, and what they make of tokens in windows, by name in this order.
+    properties
+        As `dnastudy.tasks.embeddings.token_properties` returns them.
+    word2vec
+        As `dnastudy.tasks.embeddings.word2vec` returns it.
+
+    Returns
+    -------
+    "embedding" (the learnt one), "in context" (mean state after the last layer), "Word2Vec" and "random start" (an
+    embedding as drawn); and the properties of those tokens.
+    """
+    model, untrained = models.values()
+    found = {"embedding": _embedding(model), "in context": next(iter(contexts.values())).means()}
+    found |= {} if word2vec is None else {"Word2Vec": word2vec}
+    found["random start"] = _embedding(untrained)
+    known = np.all([np.isfinite(its[properties.index]).all(axis=1) for its in found.values()], axis=0)
+    properties = properties[known]
+    return {name: its[properties.index] for name, its in found.items()}, properties
+
+
+def token_map(vectors: np.ndarray, properties: pd.DataFrame) -> pd.DataFrame:
+    """Properties of tokens with the first two components of their embeddings ([tokens, width]), as PC1 and PC2."""
+    scores, _ = embeddings.principal_components(vectors, 2)
+    return properties.assign(PC1=scores[:, 0], PC2=scores[:, 1])
+
+
+def _embedding(model: Bert) -> np.ndarray:
+    return model.embedding.weight.detach().cpu().numpy()
+
+
+def variance_table(vectors: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Share of variance of the first components of each embedding ([tokens, width]): embedding, component, share."""
+    rows = [
+        (name, number, share)
+        for name, its in vectors.items()
+        for number, share in enumerate(embeddings.principal_components(its)[1], 1)
+    ]
+    return pd.DataFrame(rows, columns=["embedding", "component", "share"])
+
+
+def component_table(
+    vectors: Mapping[str, np.ndarray], properties: pd.DataFrame, *, resamples: int, seed: int
+) -> pd.DataFrame:
+    """Spearman's rho of the first components of each embedding with properties of its tokens.
+
+    Intervals are over tokens, the components as they are.
+
+    Parameters
+    ----------
+    vectors
+        Embeddings of the same tokens, float, [tokens, width], by name.
+    properties
+        As `dnastudy.tasks.embeddings.token_properties` returns them, of those tokens.
+
+    Returns
+    -------
+    DataFrame: embedding, component (from 1), property, rho, low, high (NaN for a property that all tokens share).
+    """
+    names = list(embeddings.PROPERTIES)
+    rows = []
+    for name, its in vectors.items():
+        scores, _ = embeddings.principal_components(its, COMPONENTS)
+        found = rank_correlations(scores, properties[names], resamples=resamples, seed=seed)
+        rows += [
+            (name, component + 1, names[number], *found[component, number])
+            for component in range(scores.shape[1])
+            for number in range(len(names))
+        ]
+    return pd.DataFrame(rows, columns=["embedding", "component", "property", "rho", "low", "high"])
+
+
+def strongest(components: pd.DataFrame) -> pd.DataFrame:
+    """The component that each property goes with most, by embedding, beside GROVER's.
+
+    Returns
+    -------
+    DataFrame: property, embedding, component, rho (its size, a component's sign being free), low, high, GROVER (the
+    same of its strongest, and which), as text.
+    """
+    known = components.dropna(subset="rho")
+    best = known.loc[known["rho"].abs().groupby([known["property"], known["embedding"]], sort=False).idxmax()]
+    ends = np.sort(best[["low", "high"]].mul(np.sign(best["rho"]), axis=0).to_numpy(), axis=1)
+    theirs: dict[str, list[str]] = {}
+    for name, component, rho in embeddings.GROVER_CORRELATIONS:
+        theirs.setdefault(name, []).append(f"{abs(rho):.2f} (PC{component})")
+    grover = best["property"].map({name: ", ".join(its) for name, its in theirs.items()})
+    table = best.assign(rho=best["rho"].abs(), low=ends[:, 0], high=ends[:, 1], GROVER=grover)
+    return table[["property", "embedding", "component", "rho", "low", "high", "GROVER"]].reset_index(drop=True)
+
+
+def similarity_table(contexts: Mapping[str, embeddings.Contexts], properties: pd.DataFrame, least: int) -> pd.DataFrame:
+    """How alike a token's states are from window to window, by model and layer, anisotropy taken off.
+
+    Returns
+    -------
+    DataFrame, a row a model, layer and token that was seen in at least ``least`` windows: model, layer (0: the
+    embedding), anisotropy (of the layer), id, similarity (NaN of none), and the token's properties.
+    """
+    tables = []
+    for name, its in contexts.items():
+        alike, anisotropy = embeddings.self_similarity(its, least)
+        ids = properties.index[np.isfinite(alike[0, properties.index])]
+        for layer, (values, between) in enumerate(zip(alike, anisotropy, strict=True)):
+            columns = {"model": name, "layer": layer, "anisotropy": between, "id": ids}
+            tables.append(pd.DataFrame(columns | {"similarity": values[ids] - between}))
+    return pd.concat(tables, ignore_index=True).merge(properties, left_on="id", right_index=True)
+
+
+def collapsed(similarity: pd.DataFrame) -> list[str]:
+    """In words, which models' layers have nearly one state for all tokens, so that nothing is to be read off them."""
+    lines = []
+    for name, part in similarity.query("anisotropy > @ALIKE").groupby("model", sort=False):
+        layers = ", ".join(map(str, sorted(set(part["layer"]))))
+        lines.append(f"{name}: all tokens have nearly one state after layer {layers}, which say little of any of them")
+    return lines
+
+
+def similarity_correlations(similarity: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
+    """Spearman's rho of self-similarity with what a token is, over tokens: model, layer, property, rho, low, high."""
+    names = [name for name in ("in_repeats", "log frequency", "length") if name in similarity]
+    rows = []
+    for (model, layer), part in similarity.groupby(["model", "layer"], sort=False):
+        if len(part) >= FEWEST_TOKENS:
+            found = rank_correlations(part[["similarity"]], part[names], resamples=resamples, seed=seed)[0]
+            rows += [(model, layer, name, *its) for name, its in zip(names, found, strict=True)]
+    return pd.DataFrame(rows, columns=["model", "layer", "property", "rho", "low", "high"])
+
+
+def vocabulary_table(
+    properties: pd.DataFrame, similarity: pd.DataFrame, vectors: np.ndarray, nearest: int = 4
+) -> pd.DataFrame:
+    """All tokens that come, the commonest first: what they are, and how they stand to the model.
+
+    Parameters
+    ----------
+    similarity
+        As `similarity_table` returns it, of one model.
+    vectors
+        Embedding of each row of ``properties``, float, [n, width].
+
+    Returns
+    -------
+    DataFrame: token, length, count, per Mb, GC, in repeats (where known), self-similarity first and last (after the
+    first block and the last), nearest (tokens, by cosine of the embeddings).
+    """
+    names = {"token": "token", "length": "length", "count": "count", "per Mb": "per Mb", "GC": "GC"}
+    names |= {"in_repeats": "in repeats"} if "in_repeats" in properties else {}
+    layers = similarity.pivot(index="id", columns="layer", values="similarity").reindex(properties.index)
+    close = embeddings.neighbours(vectors, nearest)
+    tokens = properties["token"].to_numpy()
+    table = properties[list(names)].rename(columns=names)
+    table["self-similarity, first"], table["self-similarity, last"] = layers[1], layers[layers.columns.max()]
+    table["nearest"] = [" ".join(tokens[row]) for row in close]
+    return table.sort_values("count", ascending=False, kind="stable", ignore_index=True)

@@ -1,0 +1,232 @@
+"""Notebook 09's inputs: the contigs and what is known of them, label sets, variants, and what is done with models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dnastudy.files import InputError, nearest, sha256
+from dnastudy.genes.annotation import check_ends, read_annotation
+from dnastudy.genes.corpus import SPLITS
+from dnastudy.genes.fasta import canonical_contig, m5, read_fasta
+from dnastudy.genes.intervals import read_track
+from dnastudy.genes.motifs import log_odds, scan
+from dnastudy.genes.tracks import Tracks, read_tracks, splice_sites, transcription_starts
+from dnastudy.genes.variants import check_variants, read_variants
+from dnastudy.study.inputs import locate_sequences, locate_tracks, member_of
+from dnastudy.tasks.label_files import read_labels
+from dnastudy.tasks.label_splits import assign, divide
+from dnastudy.tasks.labelling import Plan, rows_of
+from dnastudy.tasks.labels import (
+    NEGATIVES,
+    LabelSet,
+    accessible,
+    ctcf_sites,
+    promoter_scan,
+    promoters,
+    splice_labels,
+)
+from dnastudy.tasks.variants import matched_controls, score_variants
+from dnastudy.tokens import Tokenizer, train_bpe
+
+TASKS = ("promoters", "scan", "ctcf", "splice", "elements")
+NEED_TRACKS = {"ctcf", "elements"}
+TRAINING = "epochs batch accumulate learning_rate warmup weight_decay patience precision reverse_complement".split()
+
+
+class Material(NamedTuple):
+    """What label sets are made of.
+
+    ``genome`` are base codes (uint8) by contig, ``splits`` says which contigs are "train" and "test"; ``starts`` and
+    ``sites`` are the transcription starts and splice sites of the annotation, ``repeats`` intervals or None, and
+    ``tracks`` None where none were asked for.
+    """
+
+    genome: dict[str, np.ndarray]
+    splits: dict[str, str]
+    starts: pd.DataFrame
+    sites: pd.DataFrame
+    repeats: pd.DataFrame | None
+    tracks: Tracks | None
+
+
+def read_material(run) -> Material:
+    """Read the contigs that the parameters of 09_label_regulatory_sequence name, and what is known of them.
+
+    Raises
+    ------
+    InputError
+        When a contig is missing, is to be learnt from and held out, or nothing is left for either; when an annotation
+        or a track ends past a contig; or as the readers say.
+    """
+    fastas, _ = locate_sequences(run)
+    annotations, track = locate_tracks(run)
+    if not annotations:
+        raise InputError("annotation is empty: name the GTF or GFF3 file that goes with your FASTA")
+    found = {canonical_contig(record.name): record.codes for path in fastas for record in read_fasta(path)}
+    splits = _splits(run, found)
+    genome = {name: found[name] for name in splits}
+    run.data["corpus"] = {"contigs": {name: {"m5": m5(codes), "length": len(codes)} for name, codes in genome.items()}}
+    starts, sites = [], []
+    for path in annotations:
+        annotation = read_annotation(path)
+        for name, codes in genome.items():
+            check_ends(annotation, name, len(codes), path)
+        starts.append(transcription_starts(annotation))
+        sites.append(splice_sites(annotation))
+    tracks = read_tracks(run.tracks, genome) if run.tracks else None
+    if tracks:
+        run.data["tracks"] = tracks.facts
+    repeats = None
+    if track:
+        run.data["repeats"] = {"file": track.name, "sha256": sha256(track)}
+        repeats = read_track(track, genome)
+    starts, sites = (pd.concat(tables, ignore_index=True) for tables in (starts, sites))
+    return Material(genome, splits, starts, sites, repeats, tracks)
+
+
+def _splits(run, found: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Which contigs are learnt from and which are held out; without names the last one is held out."""
+    named = {split: [canonical_contig(name) for name in run.listed(f"{split}_contigs")] for split in ("train", "test")}
+    for name in named["train"] + named["test"]:
+        if name not in found:
+            raise InputError(f"no contig {name!r} in the sequence; {nearest(name, found)}")
+    if both := set(named["train"]) & set(named["test"]):
+        raise InputError(f"{', '.join(sorted(both))}: both learnt from and held out; name each contig once")
+    others = [name for name in found if name not in named["train"] + named["test"]]
+    test = named["test"] or others[-1:]
+    train = named["train"] or [name for name in others if name not in test]
+    if not (train and test):
+        raise InputError(
+            f"{', '.join(found)}: nothing left to {'hold out' if train else 'learn from'}; give two contigs"
+        )
+    return dict.fromkeys(train, "train") | dict.fromkeys(test, "test")
+
+
+def read_plan(run) -> Plan:
+    """What the parameters ask to be done with each model."""
+    seeds = tuple(run.listed("seeds", int))
+    if not seeds:
+        raise InputError("seeds is empty: give one or more numbers, between commas")
+    training = {name: run.parameters[name] for name in TRAINING} | {"validate_every": 0, "sampling": "genes"}
+    return Plan(
+        training=training,
+        seeds=seeds,
+        epochs=run.cnn_epochs,
+        **{name: run.parameters[name] for name in ("head_rate", "dropout", "random_start", "replacements", "trees")},
+    )
+
+
+def read_tokenizer(run, material: Material | None) -> Tokenizer | None:
+    """Whose tokens the published negatives shuffle: the file given, or merges learnt from the training contigs."""
+    if material is None:
+        return None
+    if run.tokenizer:
+        return Tokenizer.load(run.tokenizer)
+    names = [name for name, split in material.splits.items() if split == "train"]
+    offsets = np.cumsum([len(material.genome[name]) for name in names])[:-1]
+    return train_bpe(np.concatenate([material.genome[name] for name in names]), run.merges, offsets)
+
+
+def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None) -> dict[str, LabelSet]:
+    """The label sets asked for, by name; the user's own where there are any.
+
+    Raises
+    ------
+    InputError
+        For an unknown task or kind of negatives, or one that needs tracks when there are none.
+    """
+    if material is None:
+        return _users(run)
+    tasks, kinds = run.listed("tasks"), run.listed("negatives")
+    for name, value, known in (("tasks", tasks, TASKS), ("negatives", kinds, NEGATIVES)):
+        for each in value:
+            if each not in known:
+                raise InputError(f"{name}={run.parameters[name]!r}: no {each!r}; {nearest(each, known)}")
+    if material.tracks is None and (without := NEED_TRACKS & set(tasks)):
+        raise InputError(f"tasks={run.tasks!r}: {min(without)} needs tracks; name a dataset of tracks, or leave it out")
+    how = {"most": {"train": run.examples, "validation": run.validation_examples, "test": run.test_examples}}
+    how |= {"drop_shared": run.drop_shared, "seed": run.seed}
+    place = (material.genome, material.starts, material.splits)
+    found = {}
+    if "promoters" in tasks:
+        for kind in kinds:
+            about = {"negatives": kind, "tokenizer": tokenizer, "repeats": material.repeats}
+            found[f"Prom300, {kind}"] = promoters(*place, **about, **how)
+    if "scan" in tasks:
+        fewer = {"most": {split: int(run.scan_share * most) for split, most in how["most"].items()}}
+        found["PromScan"] = promoter_scan(*place, stride=run.stride, **how | fewer)
+    if "ctcf" in tasks:
+        tracks = material.tracks
+        found["CTCF"] = ctcf_sites(material.genome, tracks.motif, tracks.ctcf, material.splits, **how)
+    if "splice" in tasks:
+        found["splice"] = splice_labels(material.genome, material.sites, material.splits, **how)
+    if "elements" in tasks:
+        found["DNase"] = accessible(material.tracks.elements, **how)
+    return found
+
+
+def _users(run) -> dict[str, LabelSet]:
+    """The label set of the user's own files, by the name of the one that is learnt from."""
+    paths = {split: run.parameters[f"{split}_labels"] for split in SPLITS}
+    labels = read_labels(**paths, seed=run.seed)
+    run.data["labels"] = {split: sha256(path) for split, path in paths.items() if path}
+    return {labels.name: labels}
+
+
+def floor_scores(label_sets: Mapping[str, LabelSet], material: Material | None) -> dict[str, dict[str, tuple]]:
+    """How well the best place of each sequence fits the CTCF motif (bits), where that is what is asked."""
+    if "CTCF" not in label_sets or material is None:
+        return {}
+    weights = log_odds(material.tracks.motif)
+    labels = label_sets["CTCF"]
+    best = np.array([max(strand.max() for strand in scan(codes, weights)) for codes in labels.codes])
+    return {"CTCF": {"CTCF motif": tuple(best[rows_of(labels, split)] for split in ("train", "test"))}}
+
+
+def score_known_variants(run, material: Material | None, models: Mapping[str, object]) -> pd.DataFrame:
+    """Log-likelihood ratios of known variants on the held-out contigs, each beside a matched control.
+
+    A control is the same change of the same three bases nearby (`dnastudy.tasks.variants.matched_controls`). Notes say
+    what is left out.
+
+    Returns
+    -------
+    DataFrame, a row a model and variant: model, the columns of `dnastudy.tasks.variants.score_variants`, control (llr
+    of the control, nats), group (block of the contig). Empty when none are asked for, or none lies on these contigs.
+    """
+    if run.variants < 1 or material is None:
+        run.note(f"variants: left out, since {'your own labels are judged' if material is None else 'variants is 0'}")
+        return pd.DataFrame()
+    path = member_of(run.variants_dataset, "variants")
+    test = [name for name, split in material.splits.items() if split == "test"]
+    known, refused = check_variants(read_variants(path, test), material.genome)
+    run.data["variants"] = {
+        "file": path.name,
+        "sha256": sha256(path),
+        "refused": dict(refused["reason"].value_counts()),
+    }
+    chosen = known.sample(min(run.variants, len(known)), random_state=run.seed).sort_index().reset_index(drop=True)
+    controls = matched_controls(material.genome, chosen, run.seed)
+    chosen = chosen.loc[controls.index]
+    reasons = {reason: int(count) for reason, count in refused["reason"].value_counts().items()}
+    run.data["variants"] = {"file": path.name, "sha256": sha256(path), "refused": reasons}
+    run.note(
+        f"{path.name}: {len(known) + len(refused):,} single-base variants on the held-out contigs, {len(refused):,} "
+        f"refused ({', '.join(f'{count} {reason}' for reason, count in reasons.items()) or 'none'}); "
+        f"{len(chosen):,} scored"
+    )
+    if chosen.empty:
+        return pd.DataFrame()
+    places = chosen.assign(start=chosen["position"], end=chosen["position"])
+    groups = assign(places, divide(material.genome, material.splits))["group"].to_numpy()
+    tables = []
+    for name, model in models.items():
+        scored, beside = (
+            score_variants(model, material.genome, one, context=run.context) for one in (chosen, controls)
+        )
+        tables.append(scored.assign(model=name, control=beside["llr"].to_numpy(), group=groups))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -1,0 +1,225 @@
+"""What a masked model's tokens are to it: their embeddings, the same in context by layer, and Word2Vec beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dnastudy.files import InputError
+from dnastudy.tokens.statistics import token_statistics
+from dnastudy.tokens.tokenizer import FIRST_BASE, Tokenizer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dnastudy.models.bert import Bert
+
+# Of GROVER (Sanabria et al. 2024, Nature Machine Intelligence 6:911-923): Spearman's rho of a principal component of
+# its token embeddings with a property of the tokens, and the largest share of variance of a component, which Word2Vec
+# of as many dimensions is compared with.
+GROVER_CORRELATIONS = (
+    ("log frequency", 1, 0.88),
+    ("GC", 2, -0.96),
+    ("AG", 3, 0.94),
+    ("AC", 5, -0.81),
+    ("length", 4, 0.39),
+    ("length", 6, 0.43),
+)
+GROVER_VARIANCE = {"BERT": 0.035, "Word2Vec": 0.15}
+
+PROPERTIES = ("log frequency", "GC", "AG", "AC", "length")
+WORD2VEC = {"window": 5, "min_count": 1, "sg": 0}  # continuous bag of words, as in the paper; the rest is gensim's
+_SENTENCE = 10_000  # tokens that gensim takes at once, at most
+
+
+class Contexts(NamedTuple):
+    """What a model makes of tokens in their surroundings, each counted once a window.
+
+    Attributes
+    ----------
+    windows
+        How many windows each token was seen in, int64, [tokens].
+    states
+        Sum of the token's states over those windows, float64, [layers + 1, tokens, width]; the first layer is the
+        normalised embedding with its position.
+    directions
+        The same of the states at unit length.
+    """
+
+    windows: np.ndarray
+    states: np.ndarray
+    directions: np.ndarray
+
+    def means(self) -> np.ndarray:
+        """Mean state of each token after the last layer, float64, [tokens, width]; NaN where it was never seen."""
+        with np.errstate(invalid="ignore"):
+            return self.states[-1] / self.windows[:, None]
+
+
+def token_properties(tokenizer: Tokenizer, ids: np.ndarray, repeats: np.ndarray | None = None) -> pd.DataFrame:
+    """What tokens are made of and how often they come in a sequence, those that come at all.
+
+    Parameters
+    ----------
+    ids
+        Tokens of the sequence, int, [n].
+    repeats
+        Which of its bases lie in repeats, bool, [bases].
+
+    Returns
+    -------
+    DataFrame by id: as `token_statistics` says, and "per Mb" (of known bases), "log frequency" (natural, of the share
+    of all tokens), "GC", "AG", "AC" (share of the token's bases).
+    """
+    table = token_statistics(tokenizer, ids, repeats)
+    bases = (table["count"] * table["length"]).sum()
+    table = table[table["count"] > 0]
+    letters = {pair: table["token"].str.count(f"[{pair}]") / table["length"] for pair in ("GC", "AG", "AC")}
+    rates = {"per Mb": 1e6 * table["count"] / bases, "log frequency": np.log(table["share"])}
+    return table.assign(**rates, **letters)
+
+
+def principal_components(vectors: np.ndarray, most: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Project vectors onto their principal components.
+
+    A component's sign is free; here its largest score is positive.
+
+    Parameters
+    ----------
+    vectors
+        float, [n, width].
+
+    Returns
+    -------
+    Scores, float64, [n, components], and each component's share of the variance, [components]; at most ``most``, and
+    no more than n - 1.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    left, sizes, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    kept = slice(min(most, len(vectors) - 1))
+    scores = (left * sizes)[:, kept]
+    largest = scores[np.abs(scores).argmax(axis=0), np.arange(scores.shape[1])]
+    return scores * np.sign(largest), (sizes**2 / (sizes**2).sum())[kept]
+
+
+def untrained(model: Bert, seed: int = 0) -> Bert:
+    """A model of the same build and tokens with weights as drawn, and never trained."""
+    import torch
+
+    from dnastudy.models import build
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        other = build(model.config, device="cpu").to(model.device)
+    other.tokenizer = model.tokenizer
+    return other.eval()
+
+
+def word2vec(ids: np.ndarray, tokenizer: Tokenizer, width: int, *, epochs: int = 5, seed: int = 0) -> np.ndarray:
+    """Embeddings of Word2Vec (continuous bag of words; Mikolov et al. 2013), learnt from a row of tokens.
+
+    Parameters
+    ----------
+    ids
+        int, [n]; a special token, as an unknown base is one, ends a sentence.
+
+    Returns
+    -------
+    float32, [tokens, width]; NaN of tokens that don't occur.
+
+    Raises
+    ------
+    InputError
+        When there are no two tokens side by side.
+    """
+    from gensim.models import Word2Vec
+
+    words = np.array([str(number) for number in range(len(tokenizer))], dtype=object)
+    known = np.flatnonzero(np.diff(ids >= FIRST_BASE, prepend=False, append=False)).reshape(-1, 2)
+    sentences = [
+        words[ids[start : min(start + _SENTENCE, end)]].tolist()
+        for first, end in known
+        for start in range(first, end, _SENTENCE)
+        if end - start > 1
+    ]
+    if not sentences:
+        raise InputError("Word2Vec: no two known tokens side by side; give more sequence")
+    trained = Word2Vec(sentences, vector_size=width, epochs=epochs, seed=seed, workers=1, **WORD2VEC)
+    vectors = np.full((len(tokenizer), width), np.nan, dtype=np.float32)
+    vectors[[int(word) for word in trained.wv.index_to_key]] = trained.wv.vectors
+    return vectors
+
+
+def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
+    """Add up each token's states over windows, of a window's first of each token alone.
+
+    Parameters
+    ----------
+    windows
+        Base codes, uint8, [bases] each; of one that is longer than the context its middle.
+
+    Raises
+    ------
+    InputError
+        As `dnastudy.models.embed.fitting_ids` says.
+    """
+    import torch
+    from torch.nn.functional import normalize
+
+    from dnastudy.models.embed import batches, fitting_ids
+
+    tokens, layers = len(model.tokenizer), model.config["layers"] + 1
+    seen = np.zeros(tokens, dtype=np.int64)
+    sums = torch.zeros(2, layers, tokens, model.config["width"], dtype=torch.float64)
+    with model.evaluating():
+        for _, ids in batches(model, fitting_ids(model, windows)):
+            row, place, token = _firsts(ids.cpu().numpy(), tokens)
+            seen += np.bincount(token, minlength=tokens)
+            for number, layer in enumerate(model.states(ids)):
+                states = layer[row, place].cpu().double()
+                sums[0, number].index_add_(0, torch.from_numpy(token), states)
+                sums[1, number].index_add_(0, torch.from_numpy(token), normalize(states, dim=-1))
+    return Contexts(seen, *sums.numpy())
+
+
+def _firsts(ids: np.ndarray, tokens: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each token that spells bases stands first in each row: row, place and token, int64 [n] each."""
+    first = np.unique(ids + tokens * np.arange(len(ids))[:, None], return_index=True)[1]
+    row, place = np.divmod(first, ids.shape[1])
+    token = ids[row, place]
+    return row[token >= FIRST_BASE], place[token >= FIRST_BASE], token[token >= FIRST_BASE]
+
+
+def self_similarity(contexts: Contexts, least: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """How alike a token's states are in different windows, layer by layer (Ethayarajh 2019).
+
+    Parameters
+    ----------
+    least
+        Windows that a token must have been seen in, at least 2.
+
+    Returns
+    -------
+    Mean cosine between two of a token's states, float64, [layers + 1, tokens], NaN of tokens seen less often; and the
+    mean cosine between states of two different tokens, [layers + 1]: the anisotropy, to be taken off.
+    """
+    n = contexts.windows
+    enough = n >= max(least, 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # Of n unit vectors, the squared length of the sum is n and twice the sum of the cosines of all pairs.
+        alike = ((contexts.directions**2).sum(axis=-1) - n) / (n * (n - 1.0))
+    means = contexts.directions[:, enough] / n[enough, None]
+    tokens = enough.sum()
+    between = (means.sum(axis=1) ** 2).sum(axis=-1) - (means**2).sum(axis=(1, 2))
+    anisotropy = between / (tokens * (tokens - 1)) if tokens > 1 else np.full(len(means), np.nan)
+    return np.where(enough, alike, np.nan), anisotropy
+
+
+def neighbours(vectors: np.ndarray, most: int = 5) -> np.ndarray:
+    """The nearest other rows by cosine, the nearest first: int64, [n, at most ``most``]."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -np.inf)
+    return np.argsort(-cosine, axis=1, kind="stable")[:, : min(most, len(vectors) - 1)]

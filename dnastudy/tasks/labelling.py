@@ -1,0 +1,319 @@
+"""Judge models on label sets: fine-tuned, probed, from a random start and as they are, with the floors beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dnastudy.files import InputError
+from dnastudy.genes.corpus import SPLITS
+from dnastudy.genes.fasta import reverse_complement
+from dnastudy.models.store import digest_of
+from dnastudy.tasks.kept import begin, finished, keep
+from dnastudy.tasks.side_by_side import side_by_side
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dnastudy.tasks.labels import LabelSet
+
+FLOORS = "floors"  # what stands in a model's place
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done with each model on each label set; the same for all.
+
+    Attributes
+    ----------
+    training
+        Settings of `dnastudy.models.TrainingConfig` for a fine-tuning, without the seed. Their precision is that of
+        predictions and probes too.
+    head_rate, dropout
+        How many times faster the new layer learns than the rest; share of the state's values dropped meanwhile.
+    seeds
+        Of the fine-tuning, and of the floors that draw anything. A random start has the first alone.
+    random_start
+        Whether a model of the same build that was never trained is fine-tuned too.
+    replacements
+        Random cores that a site is compared with, zero-shot; 0: no zero-shot scores.
+    trees, epochs
+        Of the floors: trees of a forest, and how often a CNN sees each example.
+    """
+
+    training: dict = field(default_factory=dict)
+    head_rate: float = 10.0
+    dropout: float = 0.0
+    seeds: tuple[int, ...] = (0, 1, 2)
+    random_start: bool = True
+    replacements: int = 4
+    trees: int = 100
+    epochs: int = 10
+
+
+class Outcome(NamedTuple):
+    """What came of one model, or of the floors, on one label set.
+
+    ``facts`` are plain values by name. ``predictions`` has a row a run and test example: predictor, use, seed, strands
+    ("one", or "both" averaged), example (which of the test rows), p0, p1 ... (probability of each class). ``scores``
+    has a row a zero-shot score and test example: predictor, use, example, score.
+    """
+
+    facts: dict
+    predictions: pd.DataFrame
+    scores: pd.DataFrame
+
+
+def judge_models(
+    label_sets: Mapping[str, LabelSet],
+    models: Mapping[str, str | Path],
+    plan: Plan,
+    out: str | Path,
+    *,
+    floor_scores: Mapping[str, dict] | None = None,
+    code: str = "",
+    device: str | None = None,
+    progress: str | Path | None = None,
+) -> dict[tuple[str, str], Outcome]:
+    """Judge each model, and the floors, on each label set.
+
+    Pieces are done side by side (see `dnastudy.tasks.side_by_side`). What is finished is kept in ``out`` and isn't
+    done again with the same plan, data and ``code``; an interrupted fine-tuning goes on from its checkpoint.
+
+    Parameters
+    ----------
+    label_sets
+        By name.
+    models
+        Folders, or ``hf:`` names, by name.
+    floor_scores
+        By label set, what one number says of the training and the test examples: see
+        `dnastudy.tasks.label_floors.label_floors`.
+    code
+        Digest of the code that the outcome depends on.
+    progress
+        A file that lines are appended to.
+
+    Returns
+    -------
+    By label set and model; the floors under "floors".
+
+    Raises
+    ------
+    InputError
+        When a model isn't there or is named as the floors are, a process is killed, or as training says.
+    """
+    import torch
+
+    from dnastudy.models.neural import pick_device
+
+    if FLOORS in models:
+        raise InputError(f"{models[FLOORS]}: {FLOORS!r} is what the floors are called; rename the model's folder")
+    fixed = {"plan": json.loads(json.dumps(dataclasses.asdict(plan))), "code": code, "torch": torch.__version__}
+    fixed["device"] = pick_device(device).type
+    given = {name: (labels, (floor_scores or {}).get(name, {})) for name, labels in label_sets.items()}
+    digests = {name: digest_of(source) for name, source in models.items()} | {FLOORS: FLOORS}
+    done, waiting = {}, []
+    for name, (labels, scores) in given.items():
+        examples = _digest(labels, scores)
+        for model, source in {FLOORS: None, **models}.items():
+            folder = Path(out) / re.sub(r"\W+", "-", name) / model
+            identity = fixed | {"examples": examples, "model": digests[model]}
+            found = finished(folder, identity, ("predictions", "scores"))
+            if found is None:
+                waiting.append((name, model, source and str(source), identity, folder, device, progress))
+            else:
+                done[name, model] = Outcome(*found)
+    # What takes longest begins first, so that no process is left alone with it at the end.
+    waiting.sort(key=lambda task: -_cost(label_sets[task[0]]) * (task[1] != FLOORS))
+    done |= dict(side_by_side(_judge, waiting, (given, plan), device=device, what="judged a model"))
+    return {(name, model): done[name, model] for name in label_sets for model in digests}
+
+
+def rows_of(labels: LabelSet, split: str) -> np.ndarray:
+    """Numbers of the rows of a split, int64."""
+    return np.flatnonzero(labels.table["split"] == split)
+
+
+def part(labels: LabelSet, split: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """Sequences and labels (int64) of a split."""
+    rows = rows_of(labels, split)
+    return [labels.codes[row] for row in rows], labels.table["label"].to_numpy(np.int64)[rows]
+
+
+def _has_sites(labels: LabelSet) -> bool:
+    """Whether a label hangs on some bases of each sequence, more than one, that can be replaced."""
+    table = labels.table
+    return "core_start" in table and bool((table["core_end"] - table["core_start"] > 1).all())
+
+
+def _cost(labels: LabelSet) -> int:
+    return sum(map(len, labels.codes))
+
+
+def _digest(labels: LabelSet, scores: Mapping) -> str:
+    """SHA-256 of examples, labels, splits, cores and scores."""
+    digest = hashlib.sha256()
+    for codes in labels.codes:
+        digest.update(codes.tobytes() + b"\xff")
+    columns = [name for name in ("label", "split", "core_start", "core_end") if name in labels.table]
+    digest.update(labels.table[columns].to_csv(index=False).encode())
+    for name, pair in sorted(scores.items()):
+        digest.update(name.encode() + b"".join(np.asarray(values, dtype=np.float64).tobytes() for values in pair))
+    return digest.hexdigest()
+
+
+def _judge(task: tuple, given: Mapping[str, tuple], plan: Plan) -> tuple[tuple[str, str], Outcome]:
+    """Judge one model, or the floors, on one label set and keep what comes of it."""
+    import pandas as pd
+
+    name, model, source, identity, folder, device, progress = task
+    labels, floor_scores = given[name]
+    started = time.monotonic()
+    begin(folder, identity)
+    scores = pd.DataFrame(columns=["predictor", "use", "example", "score"])
+    if source is None:
+        facts, parts = {}, list(_floors(labels, floor_scores, plan, device))
+    else:
+        from dnastudy.models import load
+
+        trunk = load(source, device=device)
+        facts = _facts(trunk, labels)
+        uses = _class_ngrams(labels) if trunk.kind == "ngram" else _fine_tuned(trunk, labels, plan, folder, device)
+        parts = [_rows(model, *found) for found in (*uses, *_probed(trunk, labels, plan))]
+        if plan.replacements and _has_sites(labels):
+            scores = _zero_shot(trunk, labels, plan).assign(predictor=model)
+    facts["seconds"] = time.monotonic() - started
+    outcome = Outcome(facts, pd.concat(parts, ignore_index=True), scores)
+    keep(folder, identity, facts, predictions=outcome.predictions, scores=scores)
+    shutil.rmtree(folder / "tuning", ignore_errors=True)
+    if progress:
+        with open(progress, "a", encoding="utf-8") as stream:
+            print(f"{name}: {model} judged in {facts['seconds']:.0f} s", file=stream)
+    return (name, model), outcome
+
+
+def _rows(predictor: str, use: str, seed: int, strands: str, probabilities: np.ndarray) -> pd.DataFrame:
+    """A row a test example."""
+    import pandas as pd
+
+    columns = {f"p{number}": column for number, column in enumerate(np.asarray(probabilities, np.float32).T)}
+    about = {"predictor": predictor, "use": use, "seed": seed, "strands": strands}
+    return pd.DataFrame(about | {"example": np.arange(len(probabilities))} | columns)
+
+
+def _floors(labels: LabelSet, scores: Mapping, plan: Plan, device: str | None) -> Iterator[pd.DataFrame]:
+    from dnastudy.tasks.label_floors import label_floors
+
+    learn, test = part(labels, "train"), part(labels, "test")
+    how = {"classes": len(labels.classes), "seeds": plan.seeds, "trees": plan.trees, "epochs": plan.epochs}
+    for floor, found in label_floors(*learn, test[0], **how, scores=scores, device=device).items():
+        for seed, probabilities in zip(plan.seeds, found, strict=False):
+            yield _rows(floor, "floor", seed, "one", probabilities)
+
+
+def _facts(trunk, labels: LabelSet) -> dict:
+    """Size of a model, and how many sequences are longer than what it sees at once."""
+    from dnastudy.models.embed import count_cut
+
+    facts = {"kind": trunk.kind, "parameters": None, "cut": 0, "longest": max(map(len, labels.codes)), "seen": None}
+    if trunk.kind == "ngram":
+        return facts
+    return facts | {"parameters": trunk.size} | count_cut(trunk, labels.codes)
+
+
+def _class_ngrams(labels: LabelSet) -> Iterator[tuple]:
+    from dnastudy.tasks.label_floors import class_ngrams
+
+    learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
+    classes = len(labels.classes)
+    turned = [reverse_complement(codes) for codes in test]
+    one, other = np.split(class_ngrams(*learn, test + turned, classes=classes, validation=validation), 2)
+    yield "fine-tuned", 0, "one", one
+    yield "fine-tuned", 0, "both", (one + other) / 2
+
+
+def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str | None) -> Iterator[tuple]:
+    from dnastudy.models import TrainingConfig
+    from dnastudy.models.labelled import fine_tune, predict
+
+    learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
+    turned = [reverse_complement(codes) for codes in test]
+    runs = [("fine-tuned", seed) for seed in plan.seeds]
+    runs += [("random start", plan.seeds[0])] * plan.random_start
+    for use, seed in runs:
+        network = trunk if use == "fine-tuned" else _untrained(trunk, seed, device)
+        config = TrainingConfig.from_dict(plan.training | {"seed": seed})
+        classifier = fine_tune(
+            network,
+            *learn,
+            len(labels.classes),
+            folder / "tuning" / f"{use.replace(' ', '-')}-{seed}",
+            config,
+            validation=validation,
+            dropout=plan.dropout,
+            head_rate=plan.head_rate,
+            device=device,
+        )
+        one, other = (predict(classifier, codes, precision=config.precision) for codes in (test, turned))
+        yield use, seed, "one", one
+        yield use, seed, "both", (one + other) / 2
+
+
+def _untrained(trunk, seed: int, device: str | None):
+    """A model of the same build with fresh weights, which reads the same tokens."""
+    import torch
+
+    from dnastudy.models import build
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build(trunk.config, device=device)
+    if not trunk.causal:
+        network.tokenizer = trunk.tokenizer
+    return network
+
+
+def _probed(trunk, labels: LabelSet, plan: Plan) -> Iterator[tuple]:
+    from dnastudy.models import TrainingConfig
+    from dnastudy.models.embed import embed
+    from dnastudy.tasks.probe import probe
+
+    parts = [part(labels, split) for split in SPLITS]
+    answers = [labels for _, labels in parts]
+    precision = TrainingConfig.from_dict(plan.training).precision
+    one = [embed(trunk, codes, precision=precision) for codes, _ in parts]
+    other = [embed(trunk, [reverse_complement(one) for one in codes], precision=precision) for codes, _ in parts]
+    for strands, states in (("one", one), ("both", [(a + b) / 2 for a, b in zip(one, other, strict=True)])):
+        validation = states[1], answers[1]
+        found = probe(states[0], answers[0], states[2], classes=len(labels.classes), validation=validation)
+        yield "probe", plan.seeds[0], strands, found
+
+
+def _zero_shot(trunk, labels: LabelSet, plan: Plan) -> pd.DataFrame:
+    """What a model that was never shown a label says of each test site."""
+    import pandas as pd
+
+    from dnastudy.tasks.occlusion import occlusion, site_likelihood
+
+    rows = rows_of(labels, "test")
+    codes = [labels.codes[row] for row in rows]
+    cores = labels.table[["core_start", "core_end"]].to_numpy(np.int64)[rows]
+    found = {
+        "occlusion": occlusion(trunk, codes, cores, replacements=plan.replacements, seed=plan.seeds[0]),
+        "site likelihood": site_likelihood(trunk, codes, cores),
+    }
+    tables = [
+        pd.DataFrame({"use": use, "example": np.arange(len(rows)), "score": score}) for use, score in found.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
