@@ -10,6 +10,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from dnastudy.files import InputError
 from dnastudy.genes import encode
 from dnastudy.models import Bert
+from dnastudy.models.store import untrained
 from dnastudy.tasks import embeddings
 from dnastudy.tokens import KmerTokenizer, Tokenizer
 
@@ -52,7 +53,7 @@ def test_there_are_fewer_components_than_vectors():
 
 def test_an_untrained_model_is_of_the_same_build_and_of_its_seed(model):
     state = torch.get_rng_state()
-    first, again, other = (embeddings.untrained(model, seed) for seed in (0, 0, 1))
+    first, again, other = (untrained(model, seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert first.config == model.config and first.tokenizer is model.tokenizer and not first.training
     assert torch.equal(first.embedding.weight, again.embedding.weight)

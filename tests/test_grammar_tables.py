@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dnastudy.models import Bert
+from dnastudy.models.store import untrained
 from dnastudy.study import grammar_tables as tables
 from dnastudy.tasks import embeddings
 from dnastudy.tokens import KmerTokenizer
@@ -21,7 +22,7 @@ def models():
     torch.manual_seed(0)
     model = Bert(layers=2, width=8, heads=2, context=80, vocabulary=len(TOKENIZER)).eval()
     model.tokenizer = TOKENIZER
-    return {"mine": model, "random start": embeddings.untrained(model, 1)}
+    return {"mine": model, "random start": untrained(model, 1)}
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def test_the_papers_figures_stand_beside_their_like(scores):
     assert np.isnan(label_tables.published("Prom300, genomic", "ours", "fine-tuned", "bert"))
 
 
-def test_the_one_table_has_both_strands_and_the_paper_below(scores):
+def test_the_one_table_has_the_paper_below(scores):
     table = label_tables.mcc_table(scores).set_index(["predictor", "use"])
     assert table.loc[("ours", "fine-tuned"), "PromScan"] == "1.00 [1.00, 1.00]"
     assert table.loc[("GROVER", "in the paper")].tolist() == ["1.00", "0.63"]
@@ -123,6 +123,23 @@ def test_zero_shot_scores_are_ranked(study):
     table = label_tables.zero_shot_table(*study, resamples=200, seed=0)
     # 4, 5, 6 and 1 against 1, 2, 3 and 0: 13 of 16 pairs, and a tie
     assert table["auroc"].tolist() == [pytest.approx(13.5 / 16)] * 2 and set(table["against"]) == {"yes"}
+
+
+def test_sites_are_compared_with_what_is_like_them():
+    like = ["donor", "donor", "donor", "acceptor"] * 2 + ["donor"]
+    labels = label_set("splice", ("neither", "donor", "acceptor"), [0, 1, 0, 2, 0, 1, 0, 0])
+    table = labels.table.assign(like=["donor"] * 3 + like[:8])
+    found = pd.DataFrame({"predictor": "ours", "use": "occlusion", "example": range(8)})
+    found["score"] = [1.0, 5.0, 6.0, 3.0, 2.0, 7.0, 0.0, 4.0]
+    sets = {"splice": labels._replace(table=table)}
+    rows = label_tables.zero_shot_table(sets, {("splice", "ours"): outcome(EMPTY, scores=found)}, resamples=50, seed=0)
+    # Donors 5 and 7 against 1, 6, 2 and 0; the acceptor 3 against 4.
+    assert dict(zip(rows["against"], rows["auroc"], strict=True)) == {"donor": 7 / 8, "acceptor": 0.0}
+
+
+def test_floors_alone_leave_the_models_tables_empty(scores):
+    floors = scores[scores["use"] == "floor"]
+    assert label_tables.strands_table(floors).empty and len(label_tables.mcc_table(floors)) == 2 + 4
 
 
 def test_what_is_calibrated_lies_on_the_diagonal(study, scores):

@@ -78,8 +78,8 @@ def embed(
 def fitting_ids(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What a model is given of each sequence: CLS, its tokens and, in a BERT, SEP; int64 [positions] each.
 
-    Of a sequence that has more tokens than the model's context takes beside these, the middle ones are kept: what a
-    sequence is cut round stands there.
+    Of a sequence that has more tokens than the model's context takes beside these, the middle ones are kept, wherever
+    its label hangs: a promoter's start, say, 50 bases from the end of 300, is lost to a model that sees fewer than 200.
 
     Raises
     ------

@@ -56,6 +56,18 @@ def build(config: dict, *, device: str | None = None):
     return model.to(pick_device(device))
 
 
+def untrained(model, seed: int = 0):
+    """A neural model of the same build and tokens, where the other is, with weights as drawn."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        other = build(model.config, device="cpu").to(model.device)
+    if not model.causal:
+        other.tokenizer = model.tokenizer
+    return other.eval()
+
+
 def save(model, folder: str | Path) -> None:
     """Write ``config.json``, the weights or counts, and ``tokenizer.json``; other files there are left alone.
 

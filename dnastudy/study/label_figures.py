@@ -83,7 +83,7 @@ def negatives_figure(table: pd.DataFrame) -> Axes:
 def track_figure(windows: pd.DataFrame, probabilities: Mapping[str, ArrayLike], starts: pd.DataFrame) -> Axes:
     """Probability that a window holds a transcription start, along a panel a region and a line a model.
 
-    Starts are marked with an arrow in their direction and their gene's symbol.
+    Starts are marked with an arrow in their direction; the first of a gene has its symbol, where there is room for it.
 
     Parameters
     ----------
@@ -107,12 +107,16 @@ def track_figure(windows: pd.DataFrame, probabilities: Mapping[str, ArrayLike], 
             & starts["position"].between(part["start"].min(), part["end"].max(), inclusive="left")
         ]
         low, high = part["start"].min() / 1e3, part["end"].max() / 1e3
-        for start in inside.itertuples():
+        named, taken = set(), -np.inf
+        for start in inside.sort_values("position").itertuples():
             place, ahead = start.position / 1e3, (high - low) * (0.04 if start.strand == "+" else -0.04)
             axes.axvline(place, color=FLOOR, lw=1, ls=":")
             look = {"arrowstyle": "->", "color": colour("held out")}
             axes.annotate("", (place + ahead, 1.08), (place, 1.08), annotation_clip=False, arrowprops=look)
-            axes.annotate(start.symbol, (place, 1.12), ha="center", va="bottom", size=8, annotation_clip=False)
+            if start.symbol not in named and place - taken > 0.1 * (high - low):
+                axes.annotate(start.symbol, (place, 1.12), ha="center", va="bottom", size=8, annotation_clip=False)
+                named.add(start.symbol)
+                taken = place
         axes.set(xlim=(low, high), ylim=(0, 1.05))
         axes.set_title(region, loc="left", size="small", pad=16)
         axes.ticklabel_format(useOffset=False)

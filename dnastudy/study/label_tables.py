@@ -153,7 +153,7 @@ def floors_table(
     for task, part in by_task(outcomes).items():
         labels = label_sets[task]
         test = labels.table.iloc[rows_of(labels, "test")]
-        here = averaged(scores[scores["task"] == task]).sort_values("mcc", ascending=False)
+        here = on_its_strand(scores[scores["task"] == task]).sort_values("mcc", ascending=False)
         floor = here[here["use"] == "floor"].iloc[0]
         for row in here[here["use"] != "floor"].itertuples():
             pair = part[row.predictor, row.use, row.strands], part[floor["predictor"], "floor", "one"]
@@ -185,14 +185,14 @@ def findings(floors: pd.DataFrame, scores: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def averaged(scores: pd.DataFrame) -> pd.DataFrame:
-    """What is shown of the scores: those of both strands averaged, and of the floors, which read one."""
-    return scores[(scores["strands"] == "both") | (scores["use"] == "floor")]
+def on_its_strand(scores: pd.DataFrame) -> pd.DataFrame:
+    """What is shown of the scores: those of the strand that a sequence is given on, which is all that floors read."""
+    return scores[scores["strands"] == "one"]
 
 
 def mcc_table(scores: pd.DataFrame) -> pd.DataFrame:
     """MCC with its interval, as text: a row a predictor and use, a column a label set; the paper's figures below."""
-    shown = averaged(scores)
+    shown = on_its_strand(scores)
     text = [f"{row.mcc:.2f} [{row.mcc_low:.2f}, {row.mcc_high:.2f}]" for row in shown.itertuples()]
     tasks = list(dict.fromkeys(shown["task"]))
     table = shown.assign(text=text).pivot_table(
@@ -210,7 +210,7 @@ def mcc_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 def for_figure(scores: pd.DataFrame) -> pd.DataFrame:
     """What the figures of scores take: MCC with its interval, negatives by kind."""
-    table = averaged(scores).drop(columns=["low", "high"], errors="ignore")
+    table = on_its_strand(scores).drop(columns=["low", "high"], errors="ignore")
     table = table.rename(columns={"mcc_low": "low", "mcc_high": "high"})
     return table.assign(negatives=[task.partition(", ")[2] for task in table["task"]])
 
@@ -236,7 +236,7 @@ def reliability_table(
     tasks = [task for task in found if len(label_sets[task].classes) == 2]
     truth = [label_sets[task].table["label"].to_numpy()[rows_of(label_sets[task], "test")] for task in tasks]
     scores = scores[scores["task"].isin(tasks)]
-    means = averaged(scores).groupby(RUNS, sort=False)["mcc"].agg(["mean", "size"]).reset_index()
+    means = on_its_strand(scores).groupby(RUNS, sort=False)["mcc"].agg(["mean", "size"]).reset_index()
     means = means[means["size"] == len(tasks)].sort_values("mean", ascending=False, kind="stable")
     means["whose"] = means["predictor"].where(means["use"] != "floor", "floor")
     parts = []
@@ -249,16 +249,20 @@ def reliability_table(
 
 def strands_table(scores: pd.DataFrame) -> pd.DataFrame:
     """What averaging both strands brings each model and use: MCC with one and both strands, and their difference."""
-    table = scores[scores["use"] != "floor"].pivot_table(
-        index=["task", "predictor", "use"], columns="strands", values="mcc", sort=False
-    )
+    models = scores[scores["use"] != "floor"]
+    if models.empty:
+        return pd.DataFrame(columns=["task", "predictor", "use", "one", "both", "difference"])
+    table = models.pivot_table(index=["task", "predictor", "use"], columns="strands", values="mcc", sort=False)
     return table.assign(difference=table["both"] - table["one"]).reset_index().rename_axis(columns=None)
 
 
 def zero_shot_table(
     label_sets: Mapping[str, LabelSet], outcomes: Mapping[tuple[str, str], Outcome], *, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """AUROC of zero-shot scores, each class against the first: task, predictor, use, against, auroc, low, high, n."""
+    """AUROC of zero-shot scores, each class against the first: task, predictor, use, against, auroc, low, high, n.
+
+    Where a label set says what its rows are like (donors, acceptors), a class is compared with those like it alone.
+    """
     rows = []
     for (task, _), outcome in outcomes.items():
         labels = label_sets[task]
@@ -266,7 +270,9 @@ def zero_shot_table(
         for (predictor, use), found in outcome.scores.groupby(["predictor", "use"], sort=False):
             score = found.sort_values("example")["score"].to_numpy()
             for number, name in enumerate(labels.classes[1:], 1):
-                pair = test["label"].isin([0, number]).to_numpy()
+                pair = test["label"].isin([0, number])
+                if "like" in test:
+                    pair &= test["like"] == name
                 truth = (test["label"][pair] == number).to_numpy(np.int64)
                 ranks = pd.Series(score[pair]).rank(pct=True).to_numpy()
                 columns = np.stack([1 - ranks, ranks], axis=1)
@@ -301,7 +307,7 @@ def scan_track(
     ends = chosen.groupby(stretch).agg(contig=("contig", "first"), start=("start", "min"), end=("end", "max"))
     names = {row.Index: f"{row.contig}:{row.start + 1:,}-{row.end:,}" for row in ends.itertuples()}
     found = by_task(outcomes)["PromScan"]
-    here = averaged(scores[scores["task"] == "PromScan"]).sort_values("mcc", ascending=False)
+    here = on_its_strand(scores[scores["task"] == "PromScan"]).sort_values("mcc", ascending=False)
     best = [part.iloc[0] for _, part in here.groupby(here["use"] == "floor", sort=True) if len(part)]
     drawn = {
         row["predictor"] if row["use"] == "floor" else f"{row['predictor']}, {row['use']}": found[tuple(row[RUNS])]

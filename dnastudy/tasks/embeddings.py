@@ -104,19 +104,6 @@ def principal_components(vectors: np.ndarray, most: int = 10) -> tuple[np.ndarra
     return scores * np.sign(largest), (sizes**2 / (sizes**2).sum())[kept]
 
 
-def untrained(model: Bert, seed: int = 0) -> Bert:
-    """A model of the same build and tokens with weights as drawn, and never trained."""
-    import torch
-
-    from dnastudy.models import build
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        other = build(model.config, device="cpu").to(model.device)
-    other.tokenizer = model.tokenizer
-    return other.eval()
-
-
 def word2vec(ids: np.ndarray, tokenizer: Tokenizer, width: int, *, epochs: int = 5, seed: int = 0) -> np.ndarray:
     """Embeddings of Word2Vec (continuous bag of words; Mikolov et al. 2013), learnt from a row of tokens.
 

@@ -16,7 +16,8 @@ from dnastudy.tasks.kmer_floors import FOREST, FOREST_EXAMPLES, tfidf
 
 WORDS = (3, 6)  # bases of the shortest and the longest words that TF-IDF counts,
 MOST_WORDS = 4096  # and how many of them, the commonest
-MIDDLE = 60  # bases that the positional floor looks at
+NEAR = 60  # bases about a site that the positional floor looks at
+CLASS_ORDER = 6  # the most that n-grams of a class, of which there are few examples, have
 # On squared coefficients: little where rows are of length one, much where there are places by the hundred.
 WORD_PENALTY, PLACE_PENALTY = 0.1, 100.0
 _TOGETHER = 1024  # sequences that a CNN is applied to at once
@@ -28,6 +29,7 @@ def label_floors(
     test_codes: Sequence[np.ndarray],
     *,
     classes: int,
+    centre: int | None = None,
     seeds: Sequence[int] = (0,),
     trees: int = 100,
     epochs: int = 20,
@@ -39,8 +41,8 @@ def label_floors(
     "majority": shares of the classes. "GC": logistic regression on the share of G and C, its square and the length.
     "composition": on shares of dinucleotides. "TF-IDF + linear": on the words of 3 to 6 bases, and "TF-IDF + forest":
     a random forest on the same, grown on 10,000 examples at most. "CNN": that of `dnastudy.tasks.discriminator`.
-    "positional": on the bases at each of the middle 60 places (a weight matrix, where a site lies in the middle), if
-    all sequences have one length. And on each of ``scores``.
+    "positional": on the base at each of the 60 places about ``centre``, a weight matrix, if all sequences have one
+    length. And on each of ``scores``.
 
     Parameters
     ----------
@@ -50,6 +52,9 @@ def label_floors(
         Classes of the former, int [n], from 0.
     classes
         How many there are.
+    centre
+        Bases left of the place in each sequence where a site is looked for; None: there is no such place, and no
+        positional floor.
     seeds
         Of the forest and of the CNN.
     trees, epochs
@@ -83,8 +88,9 @@ def label_floors(
         found["TF-IDF + forest"] = _forest(labels, *words, trees, seeds)
     if epochs:
         found["CNN"] = _cnn(labels, *both, classes, epochs, seeds, device)
-    if len({len(codes) for part in both for codes in part}) == 1:
-        found["positional"] = _standardised(labels, *map(_middle_bases, both), penalty=PLACE_PENALTY)[None]
+    if centre is not None and len({len(codes) for part in both for codes in part}) == 1:
+        near = (_bases_about(centre, codes) for codes in both)
+        found["positional"] = _standardised(labels, *near, penalty=PLACE_PENALTY)[None]
     for name, values in scores.items():
         found[name] = by_score(labels, *values)[None]
     return found
@@ -112,7 +118,8 @@ def class_ngrams(
     test_codes: Sequence[np.ndarray],
     *,
     classes: int,
-    order: int = 6,
+    order: int = CLASS_ORDER,
+    reverse_complement: bool = False,
     validation: tuple[Sequence[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Class probabilities by an n-gram model of each class and Bayes' rule: what fine-tuning is for n-grams.
@@ -121,8 +128,8 @@ def class_ngrams(
     ----------
     train_codes, train_labels, test_codes, classes
         As in `label_floors`.
-    order
-        Of the interpolated models.
+    order, reverse_complement
+        Of the interpolated models, and whether they count both strands.
     validation
         Sequences and labels by which each class's weights are fitted; None: they are as they come.
 
@@ -137,7 +144,8 @@ def class_ngrams(
         held_out = None
         if validation is not None:
             held_out = _of_class(*validation, one)
-        model = NgramModel(order).fit(_of_class(train_codes, labels, one), validation=held_out)
+        model = NgramModel(order, reverse_complement=reverse_complement)
+        model.fit(_of_class(train_codes, labels, one), validation=held_out)
         logits[:, one] = model.log_likelihood(test_codes) + np.log(np.mean(labels == one))
     return torch.from_numpy(logits).softmax(1).numpy()
 
@@ -152,11 +160,10 @@ def _gc_and_length(codes: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([gc, gc**2, [len(one) for one in codes]], axis=1)
 
 
-def _middle_bases(codes: Sequence[np.ndarray]) -> np.ndarray:
-    """Whether each place of the middle 60 has each base: float64 [n, 4 x places]."""
-    bases = np.stack(codes)
-    start = max(0, (bases.shape[1] - MIDDLE) // 2)
-    return (bases[:, start : start + MIDDLE, None] == np.arange(4)).reshape(len(bases), -1).astype(np.float64)
+def _bases_about(centre: int, codes: Sequence[np.ndarray]) -> np.ndarray:
+    """Whether each of 60 places, as many before ``centre`` as from it on, has each base: float64 [n, 4 x places]."""
+    near = np.stack(codes)[:, max(0, centre - NEAR // 2) : centre + NEAR // 2]
+    return (near[..., None] == np.arange(4)).reshape(len(near), -1).astype(np.float64)
 
 
 def _standardised(labels: np.ndarray, train: np.ndarray, test: np.ndarray, *, penalty: float = 1.0) -> np.ndarray:

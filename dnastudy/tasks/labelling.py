@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dnastudy.files import InputError
+from dnastudy.files import InputError, atomic_path
 from dnastudy.genes.corpus import SPLITS
 from dnastudy.genes.fasta import reverse_complement
-from dnastudy.models.store import digest_of
+from dnastudy.models.store import digest_of, untrained
 from dnastudy.tasks.kept import begin, finished, keep
 from dnastudy.tasks.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dnastudy.models import TrainingConfig
     from dnastudy.tasks.labels import LabelSet
 
 FLOORS = "floors"  # what stands in a model's place
@@ -38,7 +39,7 @@ class Plan:
     ----------
     training
         Settings of `dnastudy.models.TrainingConfig` for a fine-tuning, without the seed. Their precision is that of
-        predictions and probes too.
+        predictions and probes too. Without ``checkpoint_every`` it is a tenth of the steps, from 10 to 500.
     head_rate, dropout
         How many times faster the new layer learns than the rest; share of the state's values dropped meanwhile.
     seeds
@@ -88,7 +89,8 @@ def judge_models(
     """Judge each model, and the floors, on each label set.
 
     Pieces are done side by side (see `dnastudy.tasks.side_by_side`). What is finished is kept in ``out`` and isn't
-    done again with the same plan, data and ``code``; an interrupted fine-tuning goes on from its checkpoint.
+    done again with the same plan, data and ``code``, nor is a fine-tuning that ended; an interrupted one goes on from
+    its checkpoint.
 
     Parameters
     ----------
@@ -157,6 +159,18 @@ def _has_sites(labels: LabelSet) -> bool:
     return "core_start" in table and bool((table["core_end"] - table["core_start"] > 1).all())
 
 
+def _centre(labels: LabelSet) -> int | None:
+    """Where each sequence is looked at by place: the middle of the bases that all labels hang on.
+
+    Of a user's own sequences, of which that isn't known, it is their middle; of windows without a core there is none.
+    """
+    table = labels.table
+    if "core_start" in table:
+        first, end = int(table["core_start"].max()), int(table["core_end"].min())
+        return (first + end) // 2 if first < end else None
+    return None if table["contig"].any() else len(labels.codes[0]) // 2
+
+
 def _cost(labels: LabelSet) -> int:
     return sum(map(len, labels.codes))
 
@@ -189,7 +203,7 @@ def _judge(task: tuple, given: Mapping[str, tuple], plan: Plan) -> tuple[tuple[s
 
         trunk = load(source, device=device)
         facts = _facts(trunk, labels)
-        uses = _class_ngrams(labels) if trunk.kind == "ngram" else _fine_tuned(trunk, labels, plan, folder, device)
+        uses = _class_ngrams(trunk, labels) if trunk.kind == "ngram" else _fine_tuned(trunk, labels, plan, folder, device)
         parts = [_rows(model, *found) for found in (*uses, *_probed(trunk, labels, plan))]
         if plan.replacements and _has_sites(labels):
             scores = _zero_shot(trunk, labels, plan).assign(predictor=model)
@@ -217,7 +231,8 @@ def _floors(labels: LabelSet, scores: Mapping, plan: Plan, device: str | None) -
 
     learn, test = part(labels, "train"), part(labels, "test")
     how = {"classes": len(labels.classes), "seeds": plan.seeds, "trees": plan.trees, "epochs": plan.epochs}
-    for floor, found in label_floors(*learn, test[0], **how, scores=scores, device=device).items():
+    found_by = label_floors(*learn, test[0], **how, centre=_centre(labels), scores=scores, device=device)
+    for floor, found in found_by.items():
         for seed, probabilities in zip(plan.seeds, found, strict=False):
             yield _rows(floor, "floor", seed, "one", probabilities)
 
@@ -232,19 +247,20 @@ def _facts(trunk, labels: LabelSet) -> dict:
     return facts | {"parameters": trunk.size} | count_cut(trunk, labels.codes)
 
 
-def _class_ngrams(labels: LabelSet) -> Iterator[tuple]:
-    from dnastudy.tasks.label_floors import class_ngrams
+def _class_ngrams(trunk, labels: LabelSet) -> Iterator[tuple]:
+    """N-grams of each class, of the model's order up to 6 and of its strands; nothing else of it is in them."""
+    from dnastudy.tasks.label_floors import CLASS_ORDER, class_ngrams
 
     learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
-    classes = len(labels.classes)
+    how = {"order": min(trunk.order, CLASS_ORDER), "reverse_complement": trunk.reverse_complement}
+    how |= {"classes": len(labels.classes), "validation": validation}
     turned = [reverse_complement(codes) for codes in test]
-    one, other = np.split(class_ngrams(*learn, test + turned, classes=classes, validation=validation), 2)
+    one, other = np.split(class_ngrams(*learn, test + turned, **how), 2)
     yield "fine-tuned", 0, "one", one
     yield "fine-tuned", 0, "both", (one + other) / 2
 
 
 def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str | None) -> Iterator[tuple]:
-    from dnastudy.models import TrainingConfig
     from dnastudy.models.labelled import fine_tune, predict
 
     learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
@@ -252,36 +268,37 @@ def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str |
     runs = [("fine-tuned", seed) for seed in plan.seeds]
     runs += [("random start", plan.seeds[0])] * plan.random_start
     for use, seed in runs:
-        network = trunk if use == "fine-tuned" else _untrained(trunk, seed, device)
-        config = TrainingConfig.from_dict(plan.training | {"seed": seed})
-        classifier = fine_tune(
-            network,
-            *learn,
-            len(labels.classes),
-            folder / "tuning" / f"{use.replace(' ', '-')}-{seed}",
-            config,
-            validation=validation,
-            dropout=plan.dropout,
-            head_rate=plan.head_rate,
-            device=device,
-        )
-        one, other = (predict(classifier, codes, precision=config.precision) for codes in (test, turned))
+        out = folder / "tuning" / f"{use.replace(' ', '-')}-{seed}"
+        if not (path := out / "predictions.npy").exists():
+            config = _settings(plan, seed, len(learn[0]))
+            classifier = fine_tune(
+                trunk if use == "fine-tuned" else untrained(trunk, seed),
+                *learn,
+                len(labels.classes),
+                out,
+                config,
+                validation=validation,
+                dropout=plan.dropout,
+                head_rate=plan.head_rate,
+                device=device,
+            )
+            strands = [predict(classifier, codes, precision=config.precision) for codes in (test, turned)]
+            with atomic_path(path) as partial, partial.open("wb") as stream:
+                np.save(stream, strands)
+        one, other = np.load(path)
         yield use, seed, "one", one
         yield use, seed, "both", (one + other) / 2
 
 
-def _untrained(trunk, seed: int, device: str | None):
-    """A model of the same build with fresh weights, which reads the same tokens."""
-    import torch
+def _settings(plan: Plan, seed: int, examples: int) -> TrainingConfig:
+    """Of a fine-tuning on so many examples."""
+    from dnastudy.models import TrainingConfig
 
-    from dnastudy.models import build
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build(trunk.config, device=device)
-    if not trunk.causal:
-        network.tokenizer = trunk.tokenizer
-    return network
+    config = TrainingConfig.from_dict(plan.training | {"seed": seed})
+    if "checkpoint_every" in plan.training:
+        return config
+    steps = config.epochs * -(-examples // config.batch) or config.steps
+    return dataclasses.replace(config, checkpoint_every=min(max(steps // 10, 10), 500))
 
 
 def _probed(trunk, labels: LabelSet, plan: Plan) -> Iterator[tuple]:
