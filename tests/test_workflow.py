@@ -92,7 +92,7 @@ def test_each_dataset_that_a_notebook_reads_is_fetched_once_and_beforehand(monke
     asked = []
     monkeypatch.setattr(run_study, "fetch", lambda name: asked.append(name) or {})
     run_study.fetch_data(load_profile("laptop"))
-    assert asked == ["chr19-chr22", "repeats-hg38", "king-james"]
+    assert asked == ["chr19-chr22", "repeats-hg38", "king-james", "regulation-hg38"]
 
 
 def test_an_unfinished_run_is_neither_archived_nor_rendered(tmp_path):
