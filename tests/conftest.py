@@ -7,6 +7,7 @@ from pathlib import Path
 
 # Before torch is imported: results must not depend on the machine's number of cores.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub
 
 import pytest
 

@@ -39,6 +39,7 @@ def test_three_files(files):
     assert labels.table["group"].is_unique and labels.table["end"].unique().tolist() == [40]
     assert labels.facts == {
         "files": {"train": "train.csv", "validation": "dev.csv", "test": "test.csv"},
+        "drop_shared": False,
         "validation": {"sharing": 0, "copies": 0},
         "test": {"sharing": 0, "copies": 0},
     }
@@ -96,6 +97,21 @@ def test_what_is_held_out_but_known_is_counted(tmp_path, files):
     found = read_labels(train, dev, test)
     assert found.facts["test"] == {"sharing": 3, "copies": 2}
     assert found.table["shared"].tolist() == [False] * 34 + [True, True, True, False]
+
+
+def test_what_is_held_out_but_known_is_dropped_if_asked(tmp_path, files):
+    train, dev, _ = files
+    known, new = sequences(30), sequences(40)[34:]
+    test = write(tmp_path / "test.csv", [known[0], new[0], known[2], new[1]], [1, 0, 1, 1])
+    found = read_labels(train, dev, test, drop_shared=True)
+    assert found.table["split"].value_counts().to_dict() == {"train": 30, "validation": 4, "test": 2}
+    assert [decode(codes) for codes in found.codes[34:]] == new[:2]
+    assert found.table["label"].tolist()[34:] == [0, 1] and found.table["group"].tolist() == list(range(36))
+    assert found.facts["test"] == {"sharing": 2, "copies": 2} and found.facts["drop_shared"]
+    test = write(tmp_path / "test.csv", [known[0], new[0], known[2], known[3]], [1, 0, 1, 1])
+    message = r"test.csv, test: found 1 of 0, 0 of 1 that share no 31 bases with training; expected"
+    with pytest.raises(InputError, match=message):
+        read_labels(train, dev, test, drop_shared=True)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def right(found, labels):
 
 def test_floors_their_shapes_and_runs():
     (codes, labels), (test, _) = sites(60, 0), sites(30, 1)
-    found = label_floors(codes, labels, test, classes=2, seeds=(3, 4, 5), **QUICK)
+    found = label_floors(codes, labels, test, classes=2, centre=40, seeds=(3, 4, 5), **QUICK)
     assert {name: runs.shape for name, runs in found.items()} == {
         "majority": (1, 30, 2),
         "GC": (1, 30, 2),
@@ -52,7 +52,7 @@ def test_floors_their_shapes_and_runs():
 
 def test_a_site_is_seen_by_words_and_places_but_not_by_shares():
     (codes, labels), (test, answers) = sites(200, 0), sites(200, 1)
-    told = right(label_floors(codes, labels, test, classes=2, trees=50, epochs=20), answers)
+    told = right(label_floors(codes, labels, test, classes=2, centre=40, trees=50, epochs=20), answers)
     assert told["positional"] > 0.95 and told["TF-IDF + forest"] > 0.9 and told["TF-IDF + linear"] > 0.8
     assert told["CNN"] > 0.8
     assert told["majority"] == 0.5 and told["GC"] < 0.7
@@ -66,7 +66,7 @@ def test_three_classes_by_composition_and_lengths_that_differ():
         return [one for part in parts for one in part], np.repeat([0, 1, 2], 30)
 
     (codes, labels), (test, answers) = mixed(0), mixed(1)
-    found = label_floors(codes, labels, test, classes=3, trees=20, epochs=10)
+    found = label_floors(codes, labels, test, classes=3, centre=25, trees=20, epochs=10)
     assert "positional" not in found
     told = right(found, answers)
     assert min(told[name] for name in ("GC", "composition", "TF-IDF + forest", "TF-IDF + linear", "CNN")) > 0.85
@@ -96,16 +96,19 @@ def test_gc_in_the_middle_of_a_range_is_told():
     assert found["GC"][0].argmax(axis=1).tolist() == [0, 1, 0]
 
 
-def test_places_are_those_of_the_middle():
+@pytest.mark.parametrize(("centre", "first", "end"), [(100, 70, 130), (150, 120, 180), (190, 160, 200), (10, 0, 40)])
+def test_places_are_those_about_the_centre(centre, first, end):
     codes, labels = draw(100, 0, (200, 201)), np.arange(100) % 2
     for one in codes[1::2]:
-        one[[70, 80, 90, 99, 110, 120, 129]] = 2
-    found = label_floors(codes[:60], labels[:60], codes[60:], classes=2, trees=0, epochs=0)
+        one[np.linspace(first, end - 1, 7).astype(int)] = 2
+    quick = {"classes": 2, "trees": 0, "epochs": 0}
+    found = label_floors(codes[:60], labels[:60], codes[60:], centre=centre, **quick)
     assert right(found, labels[60:])["positional"] > 0.9
     for one in codes:
-        one[70:130] = 0  # what is left is outside
-    found = label_floors(codes, labels, codes, classes=2, trees=0, epochs=0)
+        one[first:end] = 0  # what is left is outside
+    found = label_floors(codes, labels, codes, centre=centre, **quick)
     np.testing.assert_allclose(found["positional"], 0.5, atol=1e-6)
+    assert "positional" not in label_floors(codes, labels, codes, **quick)
 
 
 def test_scores_are_floors_of_their_own():
@@ -153,6 +156,15 @@ def test_n_grams_of_the_classes_by_bayes_rule():
     held_out = draw(5, 3) + draw(5, 4), np.repeat([0, 1], 5)
     fitted = class_ngrams(poor + rich, np.repeat([0, 1], [20, 10]), test, classes=2, order=2, validation=held_out)
     assert not np.allclose(fitted[:2], found[:2])
+
+
+def test_n_grams_of_the_classes_on_both_strands():
+    codes, labels = [encode("AAAAAAAA"), encode("CCCCCCCC")], np.array([0, 1])
+    one, both = (
+        class_ngrams(codes, labels, [encode("TTTT")], classes=2, order=2, reverse_complement=each)
+        for each in (False, True)
+    )
+    assert one[0].tolist() == pytest.approx([0.5, 0.5]) and both[0, 0] > 0.9
 
 
 def test_a_class_without_a_sequence_is_refused():

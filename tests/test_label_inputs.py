@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dnastudy.files import InputError
+from dnastudy.genes import decode
 from dnastudy.models import NgramModel
 from dnastudy.study import label_inputs
 from dnastudy.study.parameters import declared_parameters
@@ -29,8 +30,10 @@ def test_the_last_contig_is_held_out(material):
 
 
 def test_starts_sites_and_repeats_lie_on_the_contigs(material):
-    for table in (material.starts, material.sites, material.repeats, material.tracks.ctcf):
+    for table in (material.starts, material.known_starts, material.sites, material.repeats, material.tracks.ctcf):
         assert set(table["contig"]) == {TRAIN, TEST}
+    known = set(zip(material.known_starts["contig"], material.known_starts["position"], strict=True))
+    assert known > set(zip(material.starts["contig"], material.starts["position"], strict=True)) and len(known) == 883
 
 
 def test_contigs_are_named_once_and_none_is_left_over(tmp_path):
@@ -44,9 +47,23 @@ def test_contigs_are_named_once_and_none_is_left_over(tmp_path):
             label_inputs.read_material(a_run(tmp_path, **changes))
 
 
+def test_two_contigs_of_one_name_are_refused(tmp_path):
+    (tmp_path / "a.fa").write_text(">chr1\nACGT\n>1\nGGGG\n")
+    (tmp_path / "a.gtf").write_text("")
+    run = a_run(tmp_path, fasta=str(tmp_path / "a.fa"), annotation=str(tmp_path / "a.gtf"), dataset="")
+    with pytest.raises(InputError, match=r"a.fa: a second contig named chr1; expected one name for each"):
+        label_inputs.read_material(run)
+
+
 def test_a_fasta_needs_its_annotation(tmp_path, sample):
     with pytest.raises(InputError, match="annotation is empty: name the GTF or GFF3 file that goes with your FASTA"):
         label_inputs.read_material(a_run(tmp_path, fasta=str(sample["chr19.fa.gz"])))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_held_out_labels_need_some_to_learn_from(tmp_path, split):
+    with pytest.raises(InputError, match=f"{split}_labels='mine.csv', but train_labels is empty; name the file"):
+        label_inputs.read_material(a_run(tmp_path, **{f"{split}_labels": "mine.csv"}))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +94,10 @@ def test_label_sets_come_by_name_with_no_more_than_asked_for(material, tmp_path)
     for labels in sets.values():
         counts = labels.table["split"].value_counts()
         assert counts["train"] <= 60 and counts["validation"] <= 30 and counts["test"] <= 40
+    for name, clear in (("Prom300, genomic", 1000), ("PromScan", 0)):
+        for row in sets[name].table.query("label == 0").itertuples():
+            known = material.known_starts[material.known_starts["contig"] == row.contig]["position"]
+            assert not known.between(row.start - clear, row.end + clear - 1).any()
     scores = label_inputs.floor_scores(sets, material)
     (train, test) = scores["CTCF"]["CTCF motif"]
     assert len(train) == 60 and len(test) == 40
@@ -89,22 +110,67 @@ def test_labels_of_ones_own_take_no_contigs(tmp_path):
         (tmp_path / f"{split}.csv").write_text("\n".join(lines))
     run = a_run(tmp_path, train_labels=str(tmp_path / "train.csv"), test_labels=str(tmp_path / "test.csv"))
     assert label_inputs.read_tokenizer(run, None) is None
-    (labels,) = label_inputs.build_label_sets(run, None, None).values()
+    ((name, labels),) = label_inputs.build_label_sets(run, None, None).items()
+    assert name == f"own: {tmp_path.name}"
     assert labels.table["split"].value_counts().to_dict() == {"train": 36, "test": 10, "validation": 4}
     assert set(run.data["labels"]) == {"train", "test"}
     assert label_inputs.floor_scores({"mine": labels}, None) == {}
-    assert label_inputs.score_known_variants(run, None, {}).empty
+    assert label_inputs.read_known_variants(run, None) is None
     assert run.notes == ["variants: left out, since your own labels are judged"]
+
+
+def test_labels_of_ones_own_are_whole_but_for_what_is_shared_if_asked(tmp_path):
+    letters = [decode(codes) for codes in np.random.default_rng(0).integers(0, 4, (50, 40)).astype(np.uint8)]
+    paths = {}
+    for split, rows in (("train", range(40)), ("validation", range(40, 44)), ("test", [0, 1, *range(44, 50)])):
+        path = tmp_path / f"{split}.csv"
+        path.write_text("\n".join(["sequence,label", *(f"{letters[row]},{row % 2}" for row in rows)]))
+        paths[f"{split}_labels"] = str(path)
+    for drop, test in ((False, 8), (True, 6)):
+        run = a_run(tmp_path, examples=4, validation_examples=2, test_examples=2, drop_shared=drop, **paths)
+        (labels,) = label_inputs.build_label_sets(run, None, None).values()
+        assert labels.table["split"].value_counts().to_dict() == {"train": 40, "validation": 4, "test": test}
 
 
 def test_known_variants_stand_beside_their_controls(material, tmp_path):
     model = NgramModel(4).fit(["ACGTTGCATTGACCA" * 20])
     run = a_run(tmp_path, variants=10)
-    scored = label_inputs.score_known_variants(run, material, {"ngram": model})
+    known = label_inputs.read_known_variants(run, material)
+    scored = label_inputs.score_known_variants(run, known, {"ngram": model})
     assert len(scored) == 10 and set(scored["contig"]) == {TEST} and scored["group"].nunique() > 1
     assert np.isfinite(scored[["llr", "control"]]).all(axis=None)
     assert run.data["variants"]["refused"] == {} and "103 single-base variants" in run.notes[-1]
-    assert label_inputs.score_known_variants(a_run(tmp_path, variants=0), material, {"ngram": model}).empty
+    assert known.chosen.index.equals(known.controls.index)
+    assert label_inputs.score_known_variants(run, known, {}).empty
+    assert label_inputs.score_known_variants(run, None, {"ngram": model}).empty
+    assert label_inputs.read_known_variants(a_run(tmp_path, variants=0), material) is None
+
+
+def test_a_control_lies_where_no_variant_is_known_though_few_are_scored(material, tmp_path):
+    # Every second base of 1 kb is known, and one in a hundred is scored.
+    codes = material.genome[TEST]
+    at = np.arange(300_000, 301_000, 2)
+    lines = [f"{TEST}\t{place + 1}\tv{place}\t{'ACGT'[codes[place]]}\t{'CGTA'[codes[place]]}" for place in at]
+    (tmp_path / "a.vcf").write_text("\n".join(lines))
+    for seed in range(5):
+        run = a_run(tmp_path, variants=5, variants_dataset=str(tmp_path / "a.vcf"), seed=seed)
+        controls = label_inputs.read_known_variants(run, material).controls
+        assert len(controls) and not controls["position"].isin(at).any()
+
+
+def test_variants_of_another_assembly_are_refused_by_name(material, tmp_path):
+    base = "ACGT"[material.genome[TEST][400_000]]
+    (tmp_path / "a.vcf").write_text(f"{TEST}\t400001\tx\t{'CGTA'['ACGT'.index(base)]}\t{base}\n")
+    run = a_run(tmp_path, variants_dataset=str(tmp_path / "a.vcf"))
+    with pytest.raises(InputError, match=r"a.vcf: at 1 of 1 variants the sequence doesn't have REF"):
+        label_inputs.read_known_variants(run, material)
+
+
+def test_no_variant_on_the_held_out_contigs_is_none(material, tmp_path):
+    (tmp_path / "a.vcf").write_text("chr7\t1\tx\tA\tC\n")
+    run = a_run(tmp_path, variants_dataset=str(tmp_path / "a.vcf"))
+    assert label_inputs.read_known_variants(run, material) is None
+    assert run.notes == ["a.vcf: 0 single-base variants on the held-out contigs, 0 refused (none); 0 scored"]
 
 
 def test_a_plan_needs_a_seed(tmp_path):

@@ -135,6 +135,15 @@ def test_pairs_are_drawn_and_dropped_together(examples):
     assert len(everything) == 60 and not everything["start"].isin([200_000, 201_000]).any()
 
 
+def test_loci_are_drawn_whole_until_there_are_enough(examples):
+    table, codes = examples
+    table["unit"], table["label"] = np.arange(62) // 2, np.arange(62) % 2
+    most = {"train": 7, "validation": 1, "test": 6}
+    drawn, _, _ = hold_out("X", table, codes, ("no", "yes"), by="locus", most=most)
+    assert drawn.groupby(["split", "label"], sort=False).size().tolist() == [4, 4, 1, 1, 3, 3]
+    assert (drawn["start"] // 2000).value_counts().unique().tolist() == [2]
+
+
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [

@@ -10,6 +10,7 @@ import torch
 from dnastudy.files import InputError
 from dnastudy.genes.fasta import encode
 from dnastudy.models import NgramModel, build, save
+from dnastudy.models.labelled import fine_tune
 from dnastudy.tasks import labelling
 from dnastudy.tasks.labelling import Plan, judge_models, part, rows_of
 from dnastudy.tasks.labels import LabelSet
@@ -114,6 +115,79 @@ def test_what_is_finished_is_not_done_again(kept, labels, models, monkeypatch):
     other = dataclasses.replace(PLAN, head_rate=1.0)
     judge_models({"words": labels}, {"lstm": models["lstm"]}, other, folder, floor_scores=scores, device="cpu")
     assert sorted(judged) == [("words", "floors"), ("words", "lstm")]
+
+
+@pytest.mark.parametrize(
+    ("identity", "expected"),
+    [("this", ["fine-tuned-1", "random-start-0"]), ("other", ["fine-tuned-0", "fine-tuned-1", "random-start-0"])],
+)
+def test_an_interrupted_piece_keeps_fine_tunings_that_ended(
+    identity, expected, kept, labels, models, tmp_path, monkeypatch
+):
+    calls = []
+
+    def killed_once(*given, **how):
+        calls.append(given[4].name)
+        if calls == ["fine-tuned-0", "fine-tuned-1"]:
+            raise RuntimeError("killed")
+        return fine_tune(*given, **how)
+
+    monkeypatch.setattr("dnastudy.models.labelled.fine_tune", killed_once)
+    folder = tmp_path / "lstm"
+
+    def judge(of):
+        task = ("words", "lstm", str(models["lstm"]), {"of": of}, folder, "cpu", None)
+        return labelling._judge(task, {"words": (labels, {})}, PLAN)[1]
+
+    with pytest.raises(RuntimeError, match="killed"):
+        judge("this")
+    outcome = judge(identity)
+    assert calls[2:] == expected
+    pd.testing.assert_frame_equal(outcome.predictions, kept[2]["words", "lstm"].predictions)
+    assert not (folder / "tuning").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"epochs": 2}, 10),  # 12 steps
+        ({"epochs": 100}, 60),
+        ({"epochs": 2000}, 500),
+        ({"epochs": 0, "steps": 300}, 30),
+        ({"epochs": 100, "checkpoint_every": 7}, 7),
+    ],
+)
+def test_checkpoints_are_left_about_every_tenth_of_the_steps(changes, expected):
+    plan = dataclasses.replace(PLAN, training=PLAN.training | changes)
+    config = labelling._settings(plan, seed=3, examples=48)
+    assert (config.checkpoint_every, config.seed) == (expected, 3)
+
+
+def test_places_are_looked_at_about_what_all_labels_hang_on(labels):
+    table = pd.DataFrame({"contig": ["chr1"] * 80})
+
+    def centre(**columns):
+        return labelling._centre(labels._replace(table=table.assign(**columns)))
+
+    assert centre(core_start=13, core_end=27) == 20
+    assert centre(core_start=250, core_end=251) == 250
+    assert centre(core_start=[47, 30] * 40, core_end=[56, 53] * 40) == 50  # a donor's and an acceptor's
+    assert centre(core_start=[10, 20] * 40, core_end=[20, 30] * 40) is None
+    assert centre() is None
+    assert centre(contig="") == 20  # a user's own
+
+
+def test_n_grams_of_the_classes_are_like_the_model(labels, monkeypatch):
+    asked = []
+
+    def ngrams(*given, order, reverse_complement, **_):
+        asked.append((order, reverse_complement))
+        return np.zeros((2 * 20, 2))
+
+    monkeypatch.setattr("dnastudy.tasks.label_floors.class_ngrams", ngrams)
+    for model in (NgramModel(4), NgramModel(12, reverse_complement=True)):
+        assert len(list(labelling._class_ngrams(model, labels))) == 2
+    assert asked == [(4, False), (6, True)]
 
 
 def test_a_model_named_as_the_floors_is_refused(labels, models, tmp_path):

@@ -8,8 +8,8 @@ from dnastudy.genes.contigs import read_genome
 from dnastudy.genes.fasta import decode, encode, reverse_complement
 from dnastudy.genes.intervals import read_track
 from dnastudy.genes.motifs import Motif, log_odds
-from dnastudy.genes.tracks import read_tracks, splice_sites, transcription_starts
-from dnastudy.tasks.labels import accessible, ctcf_sites, promoter_scan, promoters, region_windows, splice_labels
+from dnastudy.genes.tracks import annotated_starts, read_tracks, splice_sites, transcription_starts
+from dnastudy.tasks.labels import accessible, ctcf_sites, promoter_scan, promoters, splice_labels
 from dnastudy.tokens import Tokenizer
 
 CHR19, CHR22 = "chr19:10000001-12000000", "chr22:37500001-38400000"
@@ -31,6 +31,11 @@ def annotations(sample):
 @pytest.fixture(scope="module")
 def starts(annotations):
     return pd.concat([transcription_starts(each) for each in annotations], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def known(annotations):
+    return pd.concat([annotated_starts(each) for each in annotations], ignore_index=True)
 
 
 @pytest.fixture(scope="module")
@@ -93,20 +98,20 @@ def test_shuffled_negatives_are_made_of_what_their_promoters_are_made_of(genome,
             )
 
 
-def test_genomic_negatives_match_their_promoters(genome, starts, repeats):
-    labels = promoters(genome, starts, SPLITS, repeats=repeats)
-    assert counts(labels).tolist() == [[93, 93], [11, 11], [50, 50]]
-    assert labels.facts["dropped"]["promoter without a match"] == 11
+def test_genomic_negatives_match_their_promoters(genome, starts, known, repeats):
+    labels = promoters(genome, starts, SPLITS, known=known, repeats=repeats)
+    assert counts(labels).tolist() == [[90, 90], [11, 11], [49, 49]]
+    assert labels.facts["dropped"]["promoter without a match"] == 15
     table = labels.table.assign(gc=[np.isin(codes, (1, 2)).sum() for codes in labels.codes])
     pairs = list(table.groupby(["contig", "position", "strand"]))
-    assert len(pairs) == 154
+    assert len(pairs) == 150
     for _, pair in pairs:
         promoter, other = pair.sort_values("label", ascending=False).itertuples()
         assert (labels.codes[other.Index] == oriented(genome, other)).all()
         assert abs(promoter.gc - other.gc) <= 6 and abs(promoter.repeats - other.repeats) <= 0.1 + 1e-9
         assert 10_000 <= abs(promoter.start - other.start) <= 1_000_000
         assert (promoter.split, promoter.group) == (other.split, other.group)
-        near = starts.loc[starts["contig"] == other.contig, "position"]
+        near = known.loc[known["contig"] == other.contig, "position"]
         assert not ((near >= other.start - 1000) & (near < other.end + 1000)).any()
         assert other.contig == CHR22 or (other.start >= 1_800_000) == (other.split == "validation")
 
@@ -147,6 +152,14 @@ def test_a_split_without_what_is_asked_for_is_refused(genome, starts, sites, tra
         accessible(tracks.elements[:0])
 
 
+@pytest.mark.parametrize(("build", "name"), [(promoters, "Prom300"), (promoter_scan, "PromScan")])
+def test_no_start_at_all_is_refused(genome, starts, build, name):
+    message = f"{name}: no transcription start on {CHR19}, {CHR22}; expected .* whose 5' end is complete. Give"
+    for none in (starts[:0], starts.assign(contig="chr7")):
+        with pytest.raises(InputError, match=message):
+            build(genome, none, SPLITS)
+
+
 def test_windows_about_starts_come_once_on_the_strand_of_the_next_one():
     genome = random_genome()
     places = {"a": [20_000, 22_000, 95_000], "b": [50_000]}
@@ -165,21 +178,37 @@ def test_windows_about_starts_come_once_on_the_strand_of_the_next_one():
     assert all((labels.codes[row.Index] == oriented(genome, row)).all() for row in table.itertuples())
 
 
-def test_windows_next_to_one_start_are_drawn_together(genome, starts):
-    labels = promoter_scan(genome, starts, SPLITS, most=100, seed=1)
-    everything = promoter_scan(genome, starts, SPLITS)
-    assert labels.table["split"].value_counts().max() <= 100
-    assert 0.1 < labels.table["label"].mean() < 0.25
-    assert counts(everything).tolist() == [[925, 175], [151, 21], [452, 100]]
-
-
-def test_all_windows_of_a_region():
+def test_windows_without_a_start_but_with_another_known_one_are_left_out():
     genome = random_genome()
-    genome["a"][2600] = 4
-    table, codes = region_windows(genome, "a", 900, 4000, "-", width=1000, stride=500)
-    assert table["start"].tolist() == [1000, 1500, 3000]
-    assert [len(each) for each in codes] == [1000] * 3
-    assert (codes[0] == reverse_complement(genome["a"][1000:2000])).all()
+    starts = pd.DataFrame({"contig": ["a", "a", "b"], "position": [20_000, 95_000, 50_000], "strand": "+"})
+    # The first lies in two windows, of which one has a start too; the others are the first base of one window, the
+    # base after the last window, and a place of no window.
+    places = {"a": [20_400, 20_700, 23_500, 25_000, 60_000]}
+    known = pd.DataFrame([(name, place) for name in places for place in places[name]], columns=["contig", "position"])
+    labels = promoter_scan(genome, starts, TOY, known=known)
+    train = labels.table[labels.table["split"] == "train"]
+    left_out = {20_500, 23_000, 23_500}
+    assert train["start"].tolist() == [begin for begin in range(15_000, 24_500, 500) if begin not in left_out]
+    assert train.loc[train["label"] == 1, "start"].tolist() == [19_500, 20_000]
+    assert labels.facts["dropped"]["no start but another known one"] == 3
+    assert counts(labels)[1:].tolist() == counts(promoter_scan(genome, starts, TOY))[1:].tolist()
+
+
+def test_windows_next_to_one_start_are_drawn_together(genome, starts, known):
+    labels = promoter_scan(genome, starts, SPLITS, known=known, most=100, seed=1)
+    everything = promoter_scan(genome, starts, SPLITS, known=known)
+    assert labels.table["split"].value_counts().max() < 100 + 19  # of one start at most
+    assert 0.1 < labels.table["label"].mean() < 0.25
+    assert counts(everything).tolist() == [[828, 175], [148, 21], [400, 100]]
+    assert everything.facts["dropped"]["no start but another known one"] == 152
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_few_windows_of_a_scan_have_starts_among_them(genome, starts, known, seed):
+    most = {"train": 30, "validation": 15, "test": 20}
+    found = counts(promoter_scan(genome, starts, SPLITS, known=known, most=most, seed=seed))
+    assert (found > 0).all() and (found.sum(axis=1) >= list(most.values())).all()
+    assert (found.sum(axis=1) < np.array(list(most.values())) + 19).all()
 
 
 @pytest.fixture
@@ -212,7 +241,7 @@ def test_motif_sites_are_centred_oriented_and_bound_or_not(bound_toy):
     assert counts(labels).tolist() == [[42, 42], [5, 5], [47, 47]]
     for row, codes in zip(labels.table.itertuples(), labels.codes, strict=True):
         assert decode(codes[row.core_start : row.core_end]) == "CAGGTCC"
-        assert len(codes) == 30 and abs(row.core_start - 11.5) <= 0.5
+        assert (len(codes), row.core_start) == (30, 12)
         site = row.start + (row.core_start if row.strand == "+" else 30 - row.core_end)
         number = (site - 500) // 100
         assert (row.label, row.strand) == (number % 2, "++--"[number % 4])
@@ -267,6 +296,9 @@ def test_splice_sites_and_what_looks_like_them(genome, sites):
     assert set(donor["core_end"] - donor["core_start"]) == {9} and (donor["core_start"] == 47).all()
     assert set(acceptor["core_end"] - acceptor["core_start"]) == {23} and (acceptor["core_start"] == 30).all()
     assert set(neither["core_start"]) == {30, 47}
+    assert (donor["like"] == "donor").all() and (acceptor["like"] == "acceptor").all()
+    assert (neither["after"][neither["like"] == "donor"] == "GT").all()
+    assert (neither["before"][neither["like"] == "acceptor"] == "AG").all()
 
 
 def test_look_alikes_lie_in_the_same_gene():
@@ -291,19 +323,25 @@ def test_look_alikes_lie_in_the_same_gene():
 
 def test_elements_keep_their_own_split():
     cells, splits = ["K562", "HepG2"], ["train", "validation", "test"]
-    contigs = {"train": ["chr3", "chr19"], "validation": ["chr2"], "test": ["chr1"]}
+    contigs = {"train": "chr3", "validation": "chr2", "test": "chr1"}
     rng = np.random.default_rng(0)
     elements = pd.DataFrame(
         [
-            (contig, 700_000 * n, 700_000 * n + 200, cell, split, decode(rng.integers(0, 4, 200).astype(np.uint8)))
+            (
+                contigs[split],
+                700_000 * n,
+                700_000 * n + 200,
+                cell,
+                split,
+                decode(rng.integers(0, 4, 200).astype(np.uint8)),
+            )
             for split in splits
-            for contig in contigs[split]
             for n, cell in enumerate(cells * 3)
         ],
         columns=["contig", "start", "end", "cell", "split", "sequence"],
     )
-    labels = accessible(elements, without=("chr19",))
-    assert labels.classes == ("HepG2", "K562") and labels.facts["dropped"] == {"contig left out": 6}
+    labels = accessible(elements)
+    assert labels.classes == ("HepG2", "K562")
     assert counts(labels).tolist() == [[3, 3], [3, 3], [3, 3]]
     assert set(labels.table["contig"]) == {"chr1", "chr2", "chr3"}
     sequences = elements.set_index(["contig", "start"])["sequence"]
@@ -318,7 +356,7 @@ def test_elements_keep_their_own_split():
 
 
 def test_the_samples_elements(tracks):
-    labels = accessible(tracks.elements, without=("chr19", "chr22"), most={"train": 100})
+    labels = accessible(tracks.elements, most={"train": 100})
     assert counts(labels).tolist() == [[25] * 4, [50] * 4, [50] * 4]
     assert {len(codes) for codes in labels.codes} == {200}
 
@@ -338,16 +376,24 @@ def test_the_label_sets_of_whole_chromosomes(chromosomes):
         name: codes for name, (codes, _) in read_genome([chromosomes["chr19.fa"], chromosomes["chr22.fa"]]).items()
     }
     annotations = [read_annotation(chromosomes[name]) for name in ("chr19.gff3", "chr22.gtf")]
-    starts = pd.concat([transcription_starts(each) for each in annotations], ignore_index=True)
-    sites = pd.concat([splice_sites(each) for each in annotations], ignore_index=True)
+    starts, known, sites = (
+        pd.concat([read(each) for each in annotations], ignore_index=True)
+        for read in (transcription_starts, annotated_starts, splice_sites)
+    )
     tracks, splits = read_tracks("regulation-hg38", genome), {"chr19": "train", "chr22": "test"}
     found = promoters(genome, starts, splits, negatives="dinucleotides")
     assert counts(found).tolist() == [[2123, 2123], [335, 335], [777, 777]]
-    found = promoter_scan(genome, starts, splits)
-    assert counts(found).tolist() == [[20465, 3800], [3345, 599], [8296, 1443]]
-    assert found.facts["test"]["sharing"] == 5177  # mostly by repeats
+    found = promoters(genome, starts, splits, known=known)
+    assert counts(found).tolist() == [[2095, 2095], [334, 334], [731, 731]]
+    few = {"known": known, "most": {"train": 100, "validation": 30, "test": 75}}
+    for seed in range(3):
+        found = promoter_scan(genome, starts, splits, **few, seed=seed)
+        assert found.table.groupby("split")["group"].nunique()["test"] >= 4
+    found = promoter_scan(genome, starts, splits, known=known)
+    assert counts(found).tolist() == [[18728, 3800], [3048, 599], [7527, 1443]]
+    assert found.facts["test"]["sharing"] == 4869  # mostly by repeats
     found = ctcf_sites(genome, tracks.motif, tracks.ctcf, splits)
     assert counts(found).tolist() == [[2717, 2717], [216, 216], [1638, 1638]]
     assert counts(splice_labels(genome, sites, splits))[:, 1:].tolist() == [[11253] * 2, [1326] * 2, [4386] * 2]
-    found = accessible(tracks.elements, without=("chr19", "chr22"))
-    assert counts(found).tolist() == [[9040] * 4, [878] * 4, [958] * 4]
+    found = accessible(tracks.elements)
+    assert counts(found).tolist() == [[9749] * 4, [878] * 4, [958] * 4]

@@ -113,6 +113,9 @@ def test_lift_agrees_with_carrying_each_base(tmp_path_factory, blocks, strand, s
         ("10 5 2\n", r"a.chain, line 1: expected a line that begins with `chain`; found '10 5 2'"),
         (CHAINS.replace("50 60", "30 40"), r"a.chain: two blocks share base 31 of chr1; expected each base in one"),
         (gzip.compress(CHAINS.encode() * 9)[:-12], r"a.chain: truncated or damaged gzip"),
+        ("", r"a.chain: expected chains .*, found none. Fetch the file again"),
+        (gzip.compress(b"# a remark\n"), r"a.chain: expected chains"),
+        ("chain 900 1 1000 + 10 10 chr1 2000 + 110 110 1\n", r"a.chain: expected chains"),
         (b"\xff\xfe", r"a.chain: cannot be read as chains"),
     ],
 )

@@ -1,6 +1,7 @@
 """Model folders: what is written, and what is refused."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -175,10 +176,22 @@ def test_unknown_device():
         build(CONFIGS["lstm"], device="gpu")
 
 
+def test_a_digest_of_a_name_on_the_hub_has_the_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert digest_of("hf:some/model") == "hf:some/model"
+    kept = tmp_path / "models--some--model"
+    for commit in ("1" * 40, "2" * 40):
+        for path, text in ((kept / "snapshots" / commit / "config.json", "{}"), (kept / "refs" / "main", commit)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        assert digest_of("hf:some/model") == f"hf:some/model@{commit}"
+    monkeypatch.setitem(sys.modules, "transformers.utils.hub", None)  # not installed
+    assert digest_of("hf:some/model") == "hf:some/model"
+
+
 def test_a_digest_tells_models_apart(tmp_path):
     NgramModel(2).fit(["ACGT"]).save(tmp_path / "ours")
     assert digest_of(tmp_path / "ours") == sha256(tmp_path / "ours" / "config.json")
-    assert digest_of("hf:PoetschLab/GROVER") == "hf:PoetschLab/GROVER"
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     with pytest.raises(InputError, match=r"theirs: no config.json there; expected a model folder"):

@@ -9,7 +9,7 @@ import yaml
 
 from dnastudy.files import InputError
 from dnastudy.genes import decode, encode, read_annotation, read_fasta, reverse_complement
-from dnastudy.genes.tracks import read_regions, read_tracks, splice_sites, transcription_starts
+from dnastudy.genes.tracks import annotated_starts, read_regions, read_tracks, splice_sites, transcription_starts
 
 SEQUENCE = "ACGTTGCAAC" * 30
 GENOME = {"chr1": encode(SEQUENCE), "chr2": encode("A" * 80)}
@@ -184,6 +184,13 @@ def test_starts_are_those_of_whole_coding_transcripts(tmp_path, typed):
         ("chr1", 10, "+", "G1", "ABC"),
         ("chr1", 189, "-", "G2", "DEF"),
     ]
+
+
+def test_annotated_starts_are_those_of_every_transcript(tmp_path):
+    path = tmp_path / "a.gff3"
+    path.write_text(GFF3)
+    # T1 and T2 begin at one place; T4's 5' end is missing, and T5 codes for nothing.
+    assert rows(annotated_starts(read_annotation(path))) == [("chr1", 10), ("chr1", 189), ("chr1", 169), ("chr1", 200)]
 
 
 def test_splice_sites_are_borders_of_coding_exons(tmp_path):

@@ -112,6 +112,23 @@ def test_a_file_without_anything_to_score_is_refused(given, tmp_path, lines, mes
     assert not given["out"].exists()
 
 
+@pytest.mark.parametrize("places", [[301], [301, 201, 101]])
+def test_variants_of_another_assembly_are_listed_and_none_is_scored(given, tmp_path, capsys, places):
+    score_vcf(**given)
+    wrong = [f"chr22\t{at}\tv{at}\t{OTHER[LETTERS[at - 1]]}\t{LETTERS[at - 1]}" for at in places]
+    (tmp_path / "a.vcf").write_text("\n".join([*wrong, *(["1\t7\td\tG\tA"] if places[1:] else [])]))
+    command = [f"--{name}={path}" for name, path in given.items() if name != "fasta"]
+    assert cli.main(["variants", *command, f"--fasta={given['fasta'][0]}", "--overwrite"]) == 1
+    listed = given["out"].with_name("scores.refused.tsv")
+    told = capsys.readouterr().err
+    assert f"{given['vcf']}: at {len(places)} of {len(places) + bool(places[1:])} variants the sequence" in told
+    assert told.endswith(f"; {listed} lists them\n")
+    assert pd.read_csv(listed, sep="\t")[["position", "found", "reason"]].to_numpy().tolist() == [
+        [at, LETTERS[at - 1], "not the base in the sequence"] for at in places
+    ]
+    assert list(given["out"].parent.iterdir()) == [listed]
+
+
 def test_what_stands_there_of_another_run_goes_with_its_list(given, tmp_path):
     score_vcf(**given)
     (tmp_path / "a.vcf").write_text("7\t1\ta\tA\tC\n")

@@ -201,32 +201,34 @@ def test_a_bert_sees_as_many_tokens_as_its_context_holds(bert):
 
 def test_a_control_is_the_same_change_between_the_same_bases_nearby():
     rows = table(*(variant(at, other(at), name=f"v{at}") for at in range(1, 399))).set_index(np.arange(1, 399))
-    alone = pd.concat([matched_controls(GENOME, rows.loc[[at]], seed=at) for at in rows.index])
+    alone = pd.concat([matched_controls(GENOME, rows.loc[[at]], table(), seed=at) for at in rows.index])
     assert 0.9 < len(alone) / len(rows) <= 1
     for at, control in alone.iterrows():
         place = control["position"]
         assert 50 <= abs(place - at) <= 500 and LETTERS[place - 1 : place + 2] == LETTERS[at - 1 : at + 2]
         assert tuple(control)[2:] == (f"v{at} control", LETTERS[at], other(at))
-    assert matched_controls(GENOME, rows.loc[100:180]).index.isin(range(100, 181)).all()
-    assert not matched_controls(GENOME, rows.loc[100:180])["position"].between(100, 180).any()
-    assert matched_controls(GENOME, rows).empty  # every place is known
+    some = matched_controls(GENOME, rows.loc[100:180], rows.loc[20:200])  # among them those that aren't scored
+    assert len(some) > 20 and some.index.isin(range(100, 181)).all() and not some["position"].between(20, 200).any()
+    alone = matched_controls(GENOME, rows.loc[100:180], rows.loc[100:180].assign(contig="chr2"))
+    assert alone["position"].between(20, 200).any()  # known, on another contig
+    assert matched_controls(GENOME, rows.loc[100:180], rows).empty  # every place is known
 
 
 def test_controls_repeat_and_lie_within_reach_on_both_sides():
     genome = {"c": np.zeros(1200, dtype=np.uint8)}
     rows = table(*[("c", 600, f"v{number}", "A", "C") for number in range(2000)])
-    places = matched_controls(genome, rows)["position"]
+    places = matched_controls(genome, rows, rows)["position"]
     assert [places.min(), places[places < 600].max(), places[places > 600].min(), places.max()] == [100, 550, 650, 1100]
     assert 0.45 < (places < 600).mean() < 0.55
-    pd.testing.assert_frame_equal(matched_controls(genome, rows[:5]), matched_controls(genome, rows)[:5])
-    assert matched_controls(genome, rows, seed=1)["position"].tolist() != places.tolist()
+    pd.testing.assert_frame_equal(matched_controls(genome, rows[:5], rows), matched_controls(genome, rows, rows)[:5])
+    assert matched_controls(genome, rows, rows, seed=1)["position"].tolist() != places.tolist()
 
 
 def test_what_is_no_single_base_or_lies_at_an_end_has_no_control():
     genome = {"c": np.zeros(200, dtype=np.uint8)}
     rows = table(("c", 0, "first", "A", "C"), ("c", 199, "last", "A", "C"), ("c", 9, "indel", "A", "AC"))
-    assert matched_controls(genome, rows).empty
-    assert matched_controls(genome, table(("c", 1, "second", "A", "C"))).index.tolist() == [0]
+    assert matched_controls(genome, rows, rows).empty
+    assert matched_controls(genome, table(("c", 1, "second", "A", "C")), rows).index.tolist() == [0]
 
 
 @pytest.mark.parametrize(

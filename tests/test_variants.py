@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from dnastudy.files import InputError
-from dnastudy.genes import check_variants, encode, extract_genes, place_variants, read_genome, read_variants
+from dnastudy.genes import (
+    check_assembly,
+    check_variants,
+    encode,
+    extract_genes,
+    place_variants,
+    read_genome,
+    read_variants,
+)
 
 VCF = (
     "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -102,11 +110,18 @@ def test_one_alternative_of_a_line_may_be_refused(tmp_path):
 
 def test_a_sequence_that_disagrees_with_most_is_of_another_assembly(tmp_path):
     lines = ["1\t3\ta\tA\tC", "1\t4\tb\tC\tA", "1\t5\tc\tA\tC", "2\t5\td\tA\tC"]
-    message = "at 2 of 3 variants the sequence doesn't have REF .first at chr1, position 3: expected A, found G.; give"
-    with pytest.raises(InputError, match=message):
-        checked(tmp_path, lines, {"chr1": encode(CONTIG)})
-    _, refused = checked(tmp_path, [*lines, "1\t6\te\tC\tT"], {"chr1": encode(CONTIG)})
-    assert refused["id"].tolist() == ["a", "b", "d"]
+    agreeing, refused = checked(tmp_path, lines, {"chr1": encode(CONTIG)})
+    assert (agreeing["id"].tolist(), refused["id"].tolist()) == (["c"], ["a", "b", "d"])
+    message = (
+        "a.vcf: at 2 of 3 variants the sequence doesn't have REF (first at chr1, position 3: expected A, found G); "
+        "give the assembly that they were called on"
+    )
+    for listed, more in ((None, ""), ("b.tsv", "; b.tsv lists them")):
+        with pytest.raises(InputError) as caught:
+            check_assembly(agreeing, refused, "a.vcf", listed)
+        assert str(caught.value) == message + more
+    check_assembly(*checked(tmp_path, [*lines, "1\t6\te\tC\tT"], {"chr1": encode(CONTIG)}), "a.vcf")
+    check_assembly(*checked(tmp_path, lines[3:], {"chr1": encode(CONTIG)}), "a.vcf")
 
 
 def test_a_vcf_without_variants_has_none(tmp_path):

@@ -29,13 +29,13 @@ def read_chain(path: str | Path) -> Chains:
     ------
     InputError
         With file and line, when the file can't be read, a line is malformed, or a chain's blocks don't add up to what
-        its header says; or when two blocks share bases of the first assembly.
+        its header says; when there is no chain; or when two blocks share bases of the first assembly.
     """
     path = Path(path)
     blocks: dict[str, list[tuple]] = {}
     try:
         with (gzip.open if is_gzip(path) else open)(path, "rt", encoding="ascii") as handle:
-            chain = None
+            chain, number = None, 0
             for number, line in enumerate(handle, start=1):
                 fields = line.split()
                 if not fields or line.startswith("#"):
@@ -52,6 +52,8 @@ def read_chain(path: str | Path) -> Chains:
         raise damaged_gzip(path, error) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as chains ({error}); expected a UCSC chain file") from None
+    if not blocks:
+        raise InputError(f"{path}: expected chains (UCSC's *.over.chain), found none. Fetch the file again")
     return {name: _table(rows, name, path) for name, rows in blocks.items()}
 
 

@@ -138,6 +138,12 @@ def transcription_starts(annotation: Annotation) -> pd.DataFrame:
     return table.drop_duplicates(["contig", "position", "strand"]).reset_index(drop=True)
 
 
+def annotated_starts(annotation: Annotation) -> pd.DataFrame:
+    """Where transcripts of any type begin, whether their 5' end is complete or not: contig, position, each once."""
+    starts = annotation.transcripts[["contig", "tss"]].rename(columns={"tss": "position"})
+    return starts.drop_duplicates(ignore_index=True)
+
+
 def splice_sites(annotation: Annotation) -> pd.DataFrame:
     """Where introns of protein-coding transcripts begin and end, each site once.
 

@@ -89,11 +89,6 @@ def check_variants(
     where REF should be, "" where there are none) and ``reason``, one of: no such contig, symbolic allele (also * and
     breakends), no alternative allele, letters other than A C G T, alleles alike, allele too long, outside the contig,
     unknown base in the sequence, not the base in the sequence.
-
-    Raises
-    ------
-    InputError
-        When the sequence disagrees with more than half of what could be compared: it is of another assembly.
     """
     found, reasons = [], []
     for row in variants.itertuples():
@@ -102,18 +97,36 @@ def check_variants(
         found.append("" if here is None or len(here) < len(row.ref) else decode(here))
         reasons.append(_reason(row, codes is not None, found[-1], longest))
     checked = variants.assign(found=found, reason=reasons)
-    refused = checked[checked["reason"] != ""]
+    agreeing = checked[checked["reason"] == ""].drop(columns=["found", "reason"])
+    return agreeing.reset_index(drop=True), checked[checked["reason"] != ""].reset_index(drop=True)
+
+
+def check_assembly(agreeing: pd.DataFrame, refused: pd.DataFrame, path: Path, listed: Path | None = None) -> None:
+    """Make sure that variants and sequence are of one assembly.
+
+    Parameters
+    ----------
+    agreeing, refused
+        As `check_variants` returns them.
+    path
+        The file that they are from.
+    listed
+        Where the refused ones are listed, if they are.
+
+    Raises
+    ------
+    InputError
+        When the sequence doesn't have REF at more than half of the variants that could be compared with it.
+    """
     other = refused[refused["reason"] == OTHER_BASE]
-    compared = len(variants) - len(refused) + len(other)
+    compared = len(agreeing) + len(other)
     if 2 * len(other) > compared:
         first = other.iloc[0]
         raise InputError(
-            f"at {len(other):,} of {compared:,} variants the sequence doesn't have REF (first at {first['contig']}, "
-            f"position {first['position'] + 1:,}: expected {first['ref']}, found {first['found']}); give the assembly "
-            "that they were called on"
+            f"{path}: at {len(other):,} of {compared:,} variants the sequence doesn't have REF (first at "
+            f"{first['contig']}, position {first['position'] + 1:,}: expected {first['ref']}, found {first['found']}); "
+            f"give the assembly that they were called on{f'; {listed} lists them' if listed else ''}"
         )
-    agreeing = checked[checked["reason"] == ""].drop(columns=["found", "reason"])
-    return agreeing.reset_index(drop=True), refused.reset_index(drop=True)
 
 
 def place_variants(corpus: Corpus, variants: pd.DataFrame, split: str = "test") -> pd.DataFrame:

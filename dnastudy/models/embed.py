@@ -79,7 +79,7 @@ def fitting_ids(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndar
     """What a model is given of each sequence: CLS, its tokens and, in a BERT, SEP; int64 [positions] each.
 
     Of a sequence that has more tokens than the model's context takes beside these, the middle ones are kept, wherever
-    its label hangs: a promoter's start, say, 50 bases from the end of 300, is lost to a model that sees fewer than 200.
+    its label hangs: a promoter's start 50 bases before the end of 300, say, is lost to a model that takes 200.
 
     Raises
     ------

@@ -180,10 +180,11 @@ def read_weights(model, folder: Path) -> None:
 
 
 def digest_of(source: str | Path) -> str:
-    """What tells a model from another: a SHA-256, or ``hf:`` and its name where it isn't a folder here.
+    """What tells a model from another: a SHA-256, or ``hf:NAME@COMMIT`` where it isn't a folder here.
 
     It is that of a model's ``config.json``, which holds those of the other files; of a folder of ``transformers``,
-    whose doesn't, that of the digests of its files.
+    whose doesn't, that of the digests of its files. The commit is the one that loading the name from the hub gives
+    now; where ``transformers`` finds none, offline for example and nothing downloaded, there is the name alone.
 
     Raises
     ------
@@ -193,13 +194,24 @@ def digest_of(source: str | Path) -> str:
     theirs = str(source).startswith("hf:")
     folder = Path(str(source).removeprefix("hf:"))
     if theirs and not folder.is_dir():
-        return str(source)
+        return f"hf:{folder}" + _commit(str(folder))
     if (folder / "config.json").is_file():
         if not theirs:
             return sha256(folder / "config.json")
         files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".txt"))
         return _digest({path.name: sha256(path) for path in files})
     raise InputError(f"{source}: no config.json there; expected a model folder as the training chapter writes it")
+
+
+def _commit(name: str) -> str:
+    """``@`` and the commit of a model on the hub, or nothing."""
+    try:
+        from transformers.utils.hub import cached_file, extract_commit_hash
+
+        commit = extract_commit_hash(cached_file(name, "config.json"), None)
+    except (ImportError, OSError, ValueError):  # what is wrong is said on loading
+        return ""
+    return f"@{commit}" if commit else ""
 
 
 def _weights_file(kind: str) -> str:

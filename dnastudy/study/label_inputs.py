@@ -10,12 +10,13 @@ import pandas as pd
 
 from dnastudy.files import InputError, nearest, sha256
 from dnastudy.genes.annotation import check_ends, read_annotation
+from dnastudy.genes.contigs import read_genome
 from dnastudy.genes.corpus import SPLITS
-from dnastudy.genes.fasta import canonical_contig, m5, read_fasta
+from dnastudy.genes.fasta import canonical_contig
 from dnastudy.genes.intervals import read_track
 from dnastudy.genes.motifs import log_odds, scan
-from dnastudy.genes.tracks import Tracks, read_tracks, splice_sites, transcription_starts
-from dnastudy.genes.variants import check_variants, read_variants
+from dnastudy.genes.tracks import Tracks, annotated_starts, read_tracks, splice_sites, transcription_starts
+from dnastudy.genes.variants import check_assembly, check_variants, read_variants
 from dnastudy.study.inputs import locate_sequences, locate_tracks, member_of
 from dnastudy.tasks.label_files import read_labels
 from dnastudy.tasks.label_splits import assign, divide
@@ -41,16 +42,29 @@ class Material(NamedTuple):
     """What label sets are made of.
 
     ``genome`` are base codes (uint8) by contig, ``splits`` says which contigs are "train" and "test"; ``starts`` and
-    ``sites`` are the transcription starts and splice sites of the annotation, ``repeats`` intervals or None, and
-    ``tracks`` None where none were asked for.
+    ``sites`` are the transcription starts and splice sites of the annotation, ``known_starts`` where any of its
+    transcripts begins, ``repeats`` intervals or None, and ``tracks`` None where none were asked for.
     """
 
     genome: dict[str, np.ndarray]
     splits: dict[str, str]
     starts: pd.DataFrame
+    known_starts: pd.DataFrame
     sites: pd.DataFrame
     repeats: pd.DataFrame | None
     tracks: Tracks | None
+
+
+class KnownVariants(NamedTuple):
+    """Variants on the held-out contigs and, row by row, their controls.
+
+    ``genome`` are base codes (uint8) by contig; both tables are as `dnastudy.tasks.variants.score_variants` takes them,
+    ``chosen`` with group (block of the contig, int64) too.
+    """
+
+    genome: dict[str, np.ndarray]
+    chosen: pd.DataFrame
+    controls: pd.DataFrame
 
 
 def read_material(run) -> Material:
@@ -59,23 +73,32 @@ def read_material(run) -> Material:
     Raises
     ------
     InputError
-        When a contig is missing, is to be learnt from and held out, or nothing is left for either; when an annotation
-        or a track ends past a contig; or as the readers say.
+        When there are labels of the user's own to hold out but none to learn from; when a contig is missing, is to be
+        learnt from and held out, or nothing is left for either; when an annotation or a track ends past a contig; or
+        as the readers say.
     """
+    for name in ("validation_labels", "test_labels"):
+        if run.parameters[name]:
+            raise InputError(
+                f"{name}={run.parameters[name]!r}, but train_labels is empty; name the file to learn from there, or "
+                "leave all three empty"
+            )
     fastas, _ = locate_sequences(run)
     annotations, track = locate_tracks(run)
     if not annotations:
         raise InputError("annotation is empty: name the GTF or GFF3 file that goes with your FASTA")
-    found = {canonical_contig(record.name): record.codes for path in fastas for record in read_fasta(path)}
+    found = read_genome(fastas)
     splits = _splits(run, found)
-    genome = {name: found[name] for name in splits}
-    run.data["corpus"] = {"contigs": {name: {"m5": m5(codes), "length": len(codes)} for name, codes in genome.items()}}
-    starts, sites = [], []
+    genome = {name: found[name][0] for name in splits}
+    contigs = {name: {"m5": found[name][1], "length": len(codes)} for name, codes in genome.items()}
+    run.data["corpus"] = {"contigs": contigs}
+    starts, known, sites = [], [], []
     for path in annotations:
         annotation = read_annotation(path)
         for name, codes in genome.items():
             check_ends(annotation, name, len(codes), path)
         starts.append(transcription_starts(annotation))
+        known.append(annotated_starts(annotation))
         sites.append(splice_sites(annotation))
     tracks = read_tracks(run.tracks, genome) if run.tracks else None
     if tracks:
@@ -84,11 +107,11 @@ def read_material(run) -> Material:
     if track:
         run.data["repeats"] = {"file": track.name, "sha256": sha256(track)}
         repeats = read_track(track, genome)
-    starts, sites = (pd.concat(tables, ignore_index=True) for tables in (starts, sites))
-    return Material(genome, splits, starts, sites, repeats, tracks)
+    starts, known, sites = (pd.concat(tables, ignore_index=True) for tables in (starts, known, sites))
+    return Material(genome, splits, starts, known, sites, repeats, tracks)
 
 
-def _splits(run, found: Mapping[str, np.ndarray]) -> dict[str, str]:
+def _splits(run, found: Mapping[str, object]) -> dict[str, str]:
     """Which contigs are learnt from and which are held out; without names the last one is held out."""
     named = {split: [canonical_contig(name) for name in run.listed(f"{split}_contigs")] for split in ("train", "test")}
     for name in named["train"] + named["test"]:
@@ -155,10 +178,10 @@ def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None
     if "promoters" in tasks:
         for kind in kinds:
             about = {"negatives": kind, "tokenizer": tokenizer, "repeats": material.repeats}
-            found[f"Prom300, {kind}"] = promoters(*place, **about, **how)
+            found[f"Prom300, {kind}"] = promoters(*place, known=material.known_starts, **about, **how)
     if "scan" in tasks:
-        fewer = {"most": {split: int(run.scan_share * most) for split, most in how["most"].items()}}
-        found["PromScan"] = promoter_scan(*place, stride=run.stride, **how | fewer)
+        fewer = {"most": {split: int(np.ceil(run.scan_share * most)) for split, most in how["most"].items()}}
+        found["PromScan"] = promoter_scan(*place, known=material.known_starts, stride=run.stride, **how | fewer)
     if "ctcf" in tasks:
         tracks = material.tracks
         found["CTCF"] = ctcf_sites(material.genome, tracks.motif, tracks.ctcf, material.splits, **how)
@@ -170,11 +193,11 @@ def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None
 
 
 def _users(run) -> dict[str, LabelSet]:
-    """The label set of the user's own files, by the name of the one that is learnt from."""
+    """The label set of the user's own files, whole, by a name that none of ours has."""
     paths = {split: run.parameters[f"{split}_labels"] for split in SPLITS}
-    labels = read_labels(**paths, seed=run.seed)
+    labels = read_labels(**paths, drop_shared=run.drop_shared, seed=run.seed)
     run.data["labels"] = {split: sha256(path) for split, path in paths.items() if path}
-    return {labels.name: labels}
+    return {f"own: {labels.name}": labels}
 
 
 def floor_scores(label_sets: Mapping[str, LabelSet], material: Material | None) -> dict[str, dict[str, tuple]]:
@@ -187,46 +210,56 @@ def floor_scores(label_sets: Mapping[str, LabelSet], material: Material | None) 
     return {"CTCF": {"CTCF motif": tuple(best[rows_of(labels, split)] for split in ("train", "test"))}}
 
 
-def score_known_variants(run, material: Material | None, models: Mapping[str, object]) -> pd.DataFrame:
-    """Log-likelihood ratios of known variants on the held-out contigs, each beside a matched control.
+def read_known_variants(run, material: Material | None) -> KnownVariants | None:
+    """Read and check known variants on the held-out contigs, and draw those that are scored.
 
     A control is the same change of the same three bases nearby (`dnastudy.tasks.variants.matched_controls`). Notes say
-    what is left out.
+    what is left out. None when none are asked for, or none on these contigs has a control.
 
-    Returns
-    -------
-    DataFrame, a row a model and variant: model, the columns of `dnastudy.tasks.variants.score_variants`, control (llr
-    of the control, nats), group (block of the contig). Empty when none are asked for, or none lies on these contigs.
+    Raises
+    ------
+    InputError
+        When most of them are of another assembly, or as `dnastudy.genes.variants.read_variants` says.
     """
     if run.variants < 1 or material is None:
         run.note(f"variants: left out, since {'your own labels are judged' if material is None else 'variants is 0'}")
-        return pd.DataFrame()
+        return None
     path = member_of(run.variants_dataset, "variants")
-    test = [name for name, split in material.splits.items() if split == "test"]
-    known, refused = check_variants(read_variants(path, test), material.genome)
-    run.data["variants"] = {
-        "file": path.name,
-        "sha256": sha256(path),
-        "refused": dict(refused["reason"].value_counts()),
-    }
-    chosen = known.sample(min(run.variants, len(known)), random_state=run.seed).sort_index().reset_index(drop=True)
-    controls = matched_controls(material.genome, chosen, run.seed)
+    known = read_variants(path, [name for name, split in material.splits.items() if split == "test"])
+    agreeing, refused = check_variants(known, material.genome)
+    check_assembly(agreeing, refused, path)
+    chosen = agreeing.sample(min(run.variants, len(agreeing)), random_state=run.seed).sort_index(ignore_index=True)
+    controls = matched_controls(material.genome, chosen, known, run.seed)
     chosen = chosen.loc[controls.index]
     reasons = {reason: int(count) for reason, count in refused["reason"].value_counts().items()}
     run.data["variants"] = {"file": path.name, "sha256": sha256(path), "refused": reasons}
     run.note(
-        f"{path.name}: {len(known) + len(refused):,} single-base variants on the held-out contigs, {len(refused):,} "
+        f"{path.name}: {len(known):,} single-base variants on the held-out contigs, {len(refused):,} "
         f"refused ({', '.join(f'{count} {reason}' for reason, count in reasons.items()) or 'none'}); "
         f"{len(chosen):,} scored"
     )
     if chosen.empty:
-        return pd.DataFrame()
+        return None
     places = chosen.assign(start=chosen["position"], end=chosen["position"])
     groups = assign(places, divide(material.genome, material.splits))["group"].to_numpy()
+    return KnownVariants(material.genome, chosen.assign(group=groups), controls)
+
+
+def score_known_variants(run, known: KnownVariants | None, models: Mapping[str, object]) -> pd.DataFrame:
+    """Log-likelihood ratios of known variants, each beside its control.
+
+    Returns
+    -------
+    DataFrame, a row a model and variant: model, the columns of `dnastudy.tasks.variants.score_variants`, control (llr
+    of the control, nats), group (block of the contig). Empty when there are no variants or no models.
+    """
+    if known is None or not models:
+        return pd.DataFrame()
     tables = []
     for name, model in models.items():
         scored, beside = (
-            score_variants(model, material.genome, one, context=run.context) for one in (chosen, controls)
+            score_variants(model, known.genome, one, context=run.context) for one in (known.chosen, known.controls)
         )
-        tables.append(scored.assign(model=name, control=beside["llr"].to_numpy(), group=groups))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        group = known.chosen["group"].to_numpy()
+        tables.append(scored.assign(model=name, control=beside["llr"].to_numpy(), group=group))
+    return pd.concat(tables, ignore_index=True)

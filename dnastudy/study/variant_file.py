@@ -53,9 +53,10 @@ def score_vcf(
     Raises
     ------
     InputError
-        When ``out`` stands there, nothing in the VCF can be scored, or as model, VCF and FASTA readers say.
+        When ``out`` stands there; after the list is written, when nothing in the VCF can be scored or most of it is of
+        another assembly; or as model, VCF and FASTA readers say.
     """
-    from dnastudy.genes import check_variants, read_genome, read_variants
+    from dnastudy.genes import check_assembly, check_variants, read_genome, read_variants
     from dnastudy.models import load
     from dnastudy.models.store import digest_of
     from dnastudy.tasks import score_variants
@@ -71,14 +72,12 @@ def score_vcf(
     contigs = set(variants["contig"])
     found = read_genome(fasta or _fetch(dataset, contigs), contigs)
     genome = {name: codes for name, (codes, _) in found.items()}
-    try:
-        agreeing, refused = check_variants(variants, genome)
-    except InputError as error:
-        raise InputError(f"{vcf}: {error}") from None
+    agreeing, refused = check_variants(variants, genome)
     listed, beside = out.with_suffix(".refused.tsv"), out.with_name(f"{out.name}.json")
     for stale in (out, beside):  # the list is not of that run
         stale.unlink(missing_ok=True)
     _write(refused.assign(position=refused["position"] + 1), listed)
+    check_assembly(agreeing, refused, vcf, listed)
     reasons = refused["reason"].value_counts().to_dict()
     if agreeing.empty:
         told = ", ".join(f"{reason} ({number:,})" for reason, number in reasons.items()) or "the file is empty"

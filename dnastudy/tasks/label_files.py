@@ -24,7 +24,13 @@ VALIDATION = 10  # one in so many training sequences, where there is no file of 
 
 
 def read_labels(
-    train: str | Path, validation: str | Path = "", test: str | Path = "", *, name: str = "", seed: int = 0
+    train: str | Path,
+    validation: str | Path = "",
+    test: str | Path = "",
+    *,
+    name: str = "",
+    drop_shared: bool = False,
+    seed: int = 0,
 ) -> LabelSet:
     """Read sequences and labels from CSV or TSV files, plain or gz.
 
@@ -39,6 +45,8 @@ def read_labels(
         The files.
     name
         Of the label set; empty: that of the folder or, of a single file, the file's own.
+    drop_shared
+        Leave out held-out sequences with 31 bases that stand in training, on either strand; else they are only counted.
     seed
         Of the draw.
 
@@ -52,7 +60,7 @@ def read_labels(
     ------
     InputError
         When a file can't be read or has no sequences, a column is missing, a line has no nucleotide sequence or no
-        label, a label is held out that training lacks, or a split lacks a class.
+        label, a label is held out that training lacks, or a split lacks a class or is left without one.
     """
     import pandas as pd
 
@@ -74,22 +82,27 @@ def read_labels(
         held_out = _tenth(words, np.random.default_rng(seed))
         tables = {**tables, "train": tables["train"][~held_out], "validation": tables["train"][held_out]}
     numbers = {word: number for number, word in enumerate(classes)}
-    facts = {"files": {split: Path(path).name for split, path in given.items() if path}}
+    facts = {"files": {split: Path(path).name for split, path in given.items() if path}, "drop_shared": drop_shared}
     codes = {split: [encode(letters) for letters in tables[split]["sequence"]] for split in SPLITS}
     name = name or (train.resolve().parent.name if test else train.name.split(".")[0])
     parts, known = [], {either_strand(each) for each in codes["train"]}
     for split in SPLITS:
         labels = tables[split]["label"].map(numbers).to_numpy(np.int64)
-        check_classes(str(given[split] or train), split, labels, classes)
+        where = str(given[split] or train)
+        check_classes(where, split, labels, classes)
         part = {"contig": "", "start": 0, "end": [len(each) for each in codes[split]], "strand": "+"}
         parts.append(pd.DataFrame({**part, "label": labels, "split": split, "shared": False}))
         if split != "train":
-            parts[-1]["shared"] = sharing(codes["train"], codes[split])
+            parts[-1]["shared"] = shared = sharing(codes["train"], codes[split])
+            if drop_shared:
+                check_classes(where, split, labels[~shared], classes, "that share no 31 bases with training")
             copies = sum(either_strand(each) in known for each in codes[split])
-            facts[split] = {"sharing": int(parts[-1]["shared"].sum()), "copies": copies}
-    table = pd.concat(parts, ignore_index=True)
-    table["group"] = np.arange(len(table))
-    return LabelSet(name, table, [each for split in SPLITS for each in codes[split]], classes, facts)
+            facts[split] = {"sharing": int(shared.sum()), "copies": copies}
+    table, codes = pd.concat(parts, ignore_index=True), [each for split in SPLITS for each in codes[split]]
+    table = table[~(table["shared"] & drop_shared)]
+    codes = [codes[row] for row in table.index]
+    table = table.reset_index(drop=True).assign(group=np.arange(len(table)))
+    return LabelSet(name, table, codes, classes, facts)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -86,21 +86,24 @@ def repeat_share(table: pd.DataFrame, repeats: pd.DataFrame) -> pd.Series:
     return share
 
 
-def windows_about(starts: pd.DataFrame, reach: int, width: int, stride: int) -> pd.DataFrame:
+def windows_about(starts: pd.DataFrame, known: pd.DataFrame, reach: int, width: int, stride: int) -> pd.DataFrame:
     """Windows within ``reach`` bases of the transcription starts of one contig (ascending), each window once.
 
     Returns
     -------
     DataFrame: contig, start, end, strand (of the start next to the window's middle), unit (that start's index), label
-    (1 where a start of either strand lies in the window).
+    (1 where a start of either strand lies in the window, -1 where none does but a ``known`` position, else 0).
     """
     places = starts["position"].to_numpy()
     begins = [grid(place - reach, place + reach, width, stride) for place in places]
     begins = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *begins]))
     windows = starts.iloc[np.searchsorted((places[1:] + places[:-1]) / 2, begins + width // 2)][["contig", "strand"]]
     windows = windows.rename_axis("unit").reset_index().assign(start=begins, end=begins + width)
-    holds = np.searchsorted(places, windows["end"]) > np.searchsorted(places, windows["start"])
-    return windows.assign(label=holds.astype(np.int64))
+    holds, doubtful = (
+        np.searchsorted(at, windows["end"]) > np.searchsorted(at, windows["start"])
+        for at in (places, np.sort(known["position"]))
+    )
+    return windows.assign(label=np.where(holds, 1, -doubtful.astype(np.int64)))
 
 
 def grid(low: int, high: int, width: int, stride: int) -> np.ndarray:

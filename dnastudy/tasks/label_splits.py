@@ -113,7 +113,8 @@ def hold_out(
     by
         Draw rows, as many of each class; or whole units: pairs, which are also dropped together, or loci.
     most
-        Examples of a split at most; None or 0: all.
+        Examples of a split at most; None or 0: all. Loci are drawn until there are so many, and the last one drawn may
+        go past it: they come whole, and a large one would else leave little or nothing beside it.
     drop_shared
         Leave out held-out rows with 31 bases that stand in what is learnt from, on either strand; else they are
         only counted.
@@ -151,7 +152,7 @@ def hold_out(
             rows = rows[~(rows["unit"].isin(rows["unit"][leaves]) if by == "pair" else leaves)]
         check_classes(name, split, rows["label"], classes)
         limit = (most.get(split) if isinstance(most, Mapping) else most) or None
-        drawn.append(_draw(rows, limit, len(classes) if by == "class" else 0, rng))
+        drawn.append(_draw(rows, limit, len(classes), by, rng))
         check_classes(name, split, drawn[-1]["label"], classes, f"among {limit} examples")
     table = pd.concat(drawn).drop(columns="unit", errors="ignore")
     return table.reset_index(drop=True), [codes[row] for row in table.index], facts
@@ -190,9 +191,9 @@ def sharing(train: Sequence[np.ndarray], held_out: Sequence[np.ndarray]) -> np.n
     return np.diff(covered) > 0
 
 
-def _draw(rows: pd.DataFrame, most: int | None, classes: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw rows, as many of each of the ``classes``; or, where that is 0, units, until no more fit."""
-    if classes:
+def _draw(rows: pd.DataFrame, most: int | None, classes: int, by: str, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw rows, as many of each of the ``classes``; pairs, as many as fit; or loci, until there are ``most`` rows."""
+    if by == "class":
         fewest = np.bincount(rows["label"], minlength=classes).min()
         count = fewest if most is None else min(fewest, most // classes)
         chosen = [
@@ -202,5 +203,6 @@ def _draw(rows: pd.DataFrame, most: int | None, classes: int, rng: np.random.Gen
         return rows.loc[np.sort(np.concatenate(chosen))]
     sizes = rows.groupby("unit").size()
     order = rng.permutation(sizes.index)
-    fits = np.cumsum(sizes[order]) <= (len(rows) if most is None else most)
+    ends = np.cumsum(sizes[order])
+    fits = ends - (sizes[order] if by == "locus" else 1) < (len(rows) if most is None else most)
     return rows[rows["unit"].isin(order[fits])]

@@ -203,7 +203,9 @@ def _judge(task: tuple, given: Mapping[str, tuple], plan: Plan) -> tuple[tuple[s
 
         trunk = load(source, device=device)
         facts = _facts(trunk, labels)
-        uses = _class_ngrams(trunk, labels) if trunk.kind == "ngram" else _fine_tuned(trunk, labels, plan, folder, device)
+        uses = (
+            _class_ngrams(trunk, labels) if trunk.kind == "ngram" else _fine_tuned(trunk, labels, plan, folder, device)
+        )
         parts = [_rows(model, *found) for found in (*uses, *_probed(trunk, labels, plan))]
         if plan.replacements and _has_sites(labels):
             scores = _zero_shot(trunk, labels, plan).assign(predictor=model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from dnastudy.files import InputError, nearest
 from dnastudy.genes.fasta import encode
 from dnastudy.genes.motifs import Motif, log_odds
-from dnastudy.tasks.label_places import cut, grid, look_alikes, match, motif_hits, repeat_share, thin, windows_about
+from dnastudy.tasks.label_places import cut, look_alikes, match, motif_hits, repeat_share, thin, windows_about
 from dnastudy.tasks.label_splits import BLOCK, assign, divide, hold_out
 from dnastudy.tasks.negatives import dinucleotide_shuffle, token_shuffle
 from dnastudy.tasks.regions import covered
@@ -35,7 +35,8 @@ class LabelSet(NamedTuple):
         contig, start, end (0-based, half-open), strand, label (int64, from 0), split ("train", "validation" or
         "test"), group (int64: what a bootstrap draws together), shared (bool: whether a held-out sequence has 31 bases
         that stand in what is learnt from, on either strand); of some sets core_start and core_end, the bases of the
-        sequence that its label hangs on, and repeats, the share of it that lies in one. Others are the track's own.
+        sequence that its label hangs on, like, the class that its core looks like, and repeats, the share of it that
+        lies in one. Others are the track's own.
     codes
         Base codes of each row, uint8, in its own orientation.
     classes
@@ -57,6 +58,7 @@ def promoters(
     splits: Mapping[str, str],
     *,
     negatives: str = "genomic",
+    known: pd.DataFrame | None = None,
     tokenizer: Tokenizer | None = None,
     repeats: pd.DataFrame | None = None,
     before: int = 250,
@@ -80,6 +82,9 @@ def promoters(
         "tokens": each promoter with its tokens shuffled, as in Sanabria et al. 2024; "dinucleotides": with its
         dinucleotides shuffled; "genomic": a real window nearby that matches it, on its strand (see
         `dnastudy.tasks.negatives`). A pair is drawn, or dropped, together.
+    known
+        contig, position of all annotated starts, of whatever transcript; "genomic" negatives keep away from them as
+        from ``starts``.
     tokenizer
         Whose tokens are shuffled.
     repeats
@@ -92,7 +97,8 @@ def promoters(
     Raises
     ------
     InputError
-        When there is no such kind of negatives, no tokenizer to make them with, or a split is left without a class.
+        When there is no such kind of negatives, no tokenizer to make them with, no start on these contigs, or a split
+        is left without a class.
     """
     import pandas as pd
 
@@ -101,8 +107,8 @@ def promoters(
     if negatives == "tokens" and tokenizer is None:
         raise InputError("negatives 'tokens': no tokenizer whose tokens could be shuffled; give one of byte pairs")
     regions, width = divide(genome, splits), before + after
-    everywhere = starts[starts["contig"].isin(splits)]
-    starts, dropped = thin(everywhere, width)
+    everywhere = pd.concat([starts, known])
+    starts, dropped = thin(_starts_on("Prom300", starts, splits), width)
     left = np.where(starts["strand"] == "+", before, after - 1)
     positives = starts.assign(start=starts["position"] - left, end=starts["position"] - left + width, label=1)
     positives["core_start"], positives["core_end"] = before, before + 1
@@ -136,6 +142,7 @@ def promoter_scan(
     starts: pd.DataFrame,
     splits: Mapping[str, str],
     *,
+    known: pd.DataFrame | None = None,
     width: int = 1000,
     stride: int = 500,
     most: Mapping[str, int] | int | None = None,
@@ -152,40 +159,30 @@ def promoter_scan(
     Parameters
     ----------
     genome, starts, splits, most, drop_shared, seed
-        See `promoters`; no start is left out.
+        See `promoters`; no start is left out, and since the windows next to one are drawn together, ``most`` may be
+        passed by those of the last.
+    known
+        contig, position of all annotated starts, of whatever transcript; a window that would be negative and holds one
+        is left out.
     width, stride
         Bases of a window, and between the begins of two.
     """
     import pandas as pd
 
-    regions, dropped = divide(genome, splits), {}
-    starts = starts.sort_values(["contig", "position"], ignore_index=True)
-    windows = [windows_about(starts[starts["contig"] == contig], ABOUT, width, stride) for contig in splits]
-    table, codes = cut(genome, pd.concat(windows, ignore_index=True), dropped)
+    regions = divide(genome, splits)
+    starts = _starts_on("PromScan", starts, splits).sort_values(["contig", "position"], ignore_index=True)
+    known = pd.concat([starts, known])
+    windows = [
+        windows_about(*(table[table["contig"] == contig] for table in (starts, known)), ABOUT, width, stride)
+        for contig in splits
+    ]
+    windows = pd.concat(windows, ignore_index=True)
+    doubtful = windows["label"] < 0
+    dropped = {"no start but another known one": int(doubtful.sum())}
+    table, codes = cut(genome, windows[~doubtful], dropped)
     table, classes = assign(table, regions), ("no start", "start")
     facts = {"contigs": dict(splits), "stride": stride, "about": 2 * ABOUT, "dropped": dropped}
     return _finish("PromScan", table, codes, classes, facts, "locus", most, drop_shared, seed)
-
-
-def region_windows(
-    genome: Mapping[str, np.ndarray],
-    contig: str,
-    start: int,
-    end: int,
-    strand: str = "+",
-    *,
-    width: int = 1000,
-    stride: int = 500,
-) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """All windows of a stretch of a contig, as `promoter_scan` lays them: contig, start, end, strand; and their codes.
-
-    Those with an unknown base are left out.
-    """
-    import pandas as pd
-
-    begins = grid(start, end, width, stride)
-    table = pd.DataFrame({"contig": contig, "start": begins, "end": begins + width, "strand": strand})
-    return cut(genome, table, {})
 
 
 def ctcf_sites(
@@ -233,11 +230,11 @@ def ctcf_sites(
     dropped["motif partly in a bound interval"] = int(partly.sum())
     table = table[~partly].reset_index(drop=True)
     table["label"] = (table.pop("inside") > 0).astype(np.int64)
-    table["start"] = table["site"] + len(weights) // 2 - width // 2
+    before = width // 2 - len(weights) // 2
+    after = width - before - len(weights)
+    table["start"] = table.pop("site") - np.where(table["strand"] == "+", before, after)
     table["end"] = table["start"] + width
-    inside = table.pop("site") - table["start"]
-    table["core_start"] = inside.where(table["strand"] == "+", width - inside - len(weights))
-    table["core_end"] = table["core_start"] + len(weights)
+    table["core_start"], table["core_end"] = before, before + len(weights)
     table, codes = cut(genome, table, dropped)
     facts = {"contigs": dict(splits), "motif": motif.id, "threshold": threshold, "dropped": dropped}
     table, classes = assign(table, regions), ("unbound", "bound")
@@ -283,7 +280,7 @@ def splice_labels(
     table["end"] = table["start"] + width
     reach = np.array([WIDTHS[kind] for kind in table["kind"]], dtype=np.int64).reshape(-1, 2)
     table["core_start"], table["core_end"] = width // 2 - reach[:, 0], width // 2 + reach[:, 1]
-    table, codes = cut(genome, table.drop(columns=["border", "kind", "gene"]), dropped)
+    table, codes = cut(genome, table.drop(columns=["border", "gene"]).rename(columns={"kind": "like"}), dropped)
     facts = {"contigs": dict(splits), "negatives": "GT or AG inside the same genes", "dropped": dropped}
     table, classes = assign(table, regions), ("neither", "donor", "acceptor")
     return _finish("splice", table, codes, classes, facts, "class", most, drop_shared, seed)
@@ -292,7 +289,6 @@ def splice_labels(
 def accessible(
     elements: pd.DataFrame,
     *,
-    without: Collection[str] = (),
     most: Mapping[str, int] | int | None = None,
     drop_shared: bool = False,
     seed: int = 0,
@@ -303,20 +299,27 @@ def accessible(
     ----------
     elements
         contig, start, end, cell, split, sequence (of the forward strand).
-    without
-        Contigs whose elements are left out.
     most, drop_shared, seed
         See `promoters`.
     """
     classes = tuple(sorted(elements["cell"].unique()))
-    left_out = elements["contig"].isin(without)
-    table = elements[~left_out].reset_index(drop=True)
+    table = elements.reset_index(drop=True)
     codes = [encode(sequence) for sequence in table.pop("sequence")]
     table["label"] = table.pop("cell").map({name: number for number, name in enumerate(classes)}).astype(np.int64)
     blocks = table["contig"] + ":" + (table["start"] // BLOCK).astype(str)
     table = table.assign(strand="+", group=blocks.factorize()[0])
-    facts = {"dropped": {"contig left out": int(left_out.sum())}}
-    return _finish("DNase", table, codes, classes, facts, "class", most, drop_shared, seed)
+    return _finish("DNase", table, codes, classes, {}, "class", most, drop_shared, seed)
+
+
+def _starts_on(name: str, starts: pd.DataFrame, contigs: Mapping[str, str]) -> pd.DataFrame:
+    """Transcription starts on some contigs, one at least."""
+    found = starts[starts["contig"].isin(contigs)]
+    if found.empty:
+        raise InputError(
+            f"{name}: no transcription start on {', '.join(contigs)}; expected protein-coding transcripts whose 5' end "
+            "is complete. Give an annotation that has some, or leave this label set out"
+        )
+    return found
 
 
 def _finish(

@@ -97,15 +97,19 @@ def score_variants(
     return table
 
 
-def matched_controls(genome: Mapping[str, np.ndarray], variants: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def matched_controls(
+    genome: Mapping[str, np.ndarray], variants: pd.DataFrame, known: pd.DataFrame, seed: int = 0
+) -> pd.DataFrame:
     """A random single-base variant near each one, with the same alleles between the same two bases.
 
-    It lies 50 to 500 bases away, and where none of ``variants`` lies.
+    It lies 50 to 500 bases away, and where no known variant lies.
 
     Parameters
     ----------
     genome, variants
         As in `score_variants`.
+    known
+        contig, position (0-based) of all that is known, of which ``variants`` may be a few.
     seed
         Beside the variant's number in the table, what its place is drawn by.
 
@@ -116,7 +120,7 @@ def matched_controls(genome: Mapping[str, np.ndarray], variants: pd.DataFrame, s
     """
     import pandas as pd
 
-    known = {name: set(part["position"]) for name, part in variants.groupby("contig")}
+    taken = set(zip(known["contig"], known["position"], strict=True))
     rows = {}
     for number, row in enumerate(variants.itertuples()):
         codes, at = genome[row.contig], row.position
@@ -126,7 +130,7 @@ def matched_controls(genome: Mapping[str, np.ndarray], variants: pd.DataFrame, s
         near = codes[first - 1 : at + FAR + 2]
         three = np.lib.stride_tricks.sliding_window_view(near, 3)
         alike = first + np.flatnonzero((three == codes[at - 1 : at + 2]).all(1))
-        places = [place for place in alike.tolist() if abs(place - at) >= NEAR and place not in known[row.contig]]
+        places = [place for place in alike.tolist() if abs(place - at) >= NEAR and (row.contig, place) not in taken]
         if places:
             place = np.random.default_rng((seed, number)).choice(places)
             rows[row.Index] = (row.contig, place, f"{row.id} control", row.ref, row.alt)
