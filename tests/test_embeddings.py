@@ -60,15 +60,23 @@ def test_an_untrained_model_is_of_the_same_build_and_of_its_seed(model):
     assert not torch.equal(first.embedding.weight, other.embedding.weight)
 
 
-def test_contexts_are_the_states_of_a_windows_first_of_each_token(model):
-    windows = [encode("ACCA"), encode("CCT"), encode("GGN")]
+def test_one_place_of_each_token_is_drawn_wherever_it_stands():
+    ids = np.tile([2, 5, 5, 6, 5, 1, 3, 0], (300, 1))
+    row, place, token = embeddings._one_each(ids, 9, np.random.default_rng(0))
+    assert np.array_equal(row, np.repeat(np.arange(300), 2)) and np.array_equal(token, np.tile([5, 6], 300))
+    assert (ids[row, place] == token).all()
+    assert np.bincount(place[token == 5]).tolist()[1:] == pytest.approx([100, 100, 0, 100], abs=30)
+
+
+def test_contexts_are_the_states_of_one_of_each_token_in_a_window(model):
+    windows = [encode("ANCN"), encode("CNT"), encode("GNN")]
     found = embeddings.read_contexts(model, windows)
     assert found.windows.tolist() == [0, 0, 0, 0, 0, 1, 2, 1, 1]
     with model.evaluating():
-        first, second = (model.states(torch.tensor([[2, *ids, 3]])) for ids in ([5, 6, 6, 5], [6, 6, 8]))
+        first, second = (model.states(torch.tensor([[2, *ids, 3]])) for ids in ([5, 1, 6, 1], [6, 1, 8]))
     for layer in range(3):
         assert_allclose(found.states[layer, 5], first[layer][0, 1], atol=1e-5)
-        both = torch.stack([first[layer][0, 2], second[layer][0, 1]])
+        both = torch.stack([first[layer][0, 3], second[layer][0, 1]])
         assert_allclose(found.states[layer, 6], both.sum(0), atol=1e-5)
         assert_allclose(found.directions[layer, 6], (both / both.norm(dim=1, keepdim=True)).sum(0), atol=1e-5)
     assert_allclose(found.means()[6], both.mean(0), atol=1e-5)

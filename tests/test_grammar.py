@@ -3,13 +3,14 @@
 import gzip
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from dnastudy.files import InputError
 from dnastudy.genes import decode, encode
 from dnastudy.genes.contigs import Contigs
-from dnastudy.models import Bert
+from dnastudy.models import Bert, build
 from dnastudy.study import grammar
 from dnastudy.study.inputs import chromosomes
 from dnastudy.study.parameters import declared_parameters
@@ -80,8 +81,10 @@ def test_marks_of_contigs_in_a_row_stand_where_they_stood(start, tmp_path):
 
 def test_marks_of_the_sample(marks):
     counts = {split: {name: len(its) for name, its in part.intervals.items()} for split, part in marks.items()}
-    assert counts["test"].keys() == {"genes", "TSS", "donors", "repeats", "CTCF", "CpG islands"}
+    of_genes = {"genes", "any gene", "TSS", "any start", "donors"}
+    assert counts["test"].keys() == of_genes | {"repeats", "CTCF", "CpG islands"}
     assert (counts["train"]["genes"], counts["test"]["genes"]) == (70, 27)
+    assert counts["test"]["any gene"] > 27 and counts["test"]["any start"] > counts["test"]["TSS"] > 27
     assert (counts["train"]["repeats"], counts["test"]["repeats"]) == (5564, 2250)
     assert marks["test"].motif.counts.shape == (19, 4)
 
@@ -93,6 +96,20 @@ def test_an_annotation_that_ends_past_its_contig_is_refused(start, sample, tmp_p
     short = Contigs(np.zeros(1000, dtype=np.uint8), None, {name: {"length": 1000}})
     with pytest.raises(InputError, match="expected coordinates inside chr22:37500001-38400000, which has 1,000 bases"):
         grammar.read_marks(run, {"test": short})
+
+
+def test_halves_of_one_contig_are_refused(start):
+    one = {split: Contigs(np.zeros(9, np.uint8), None, {f"chr1:{split}": {"length": 9}}) for split in ("1-9", "10-18")}
+    with pytest.raises(InputError, match="chr1: one contig alone, half of it to hold out; this chapter needs two"):
+        grammar.read_marks(start(), one)
+
+
+def test_windows_that_a_small_context_cuts_are_counted_and_noted(start, contigs):
+    run = start()
+    drawn = {split: pd.DataFrame({"start": [0, 300], "end": [300, 310]}) for split in contigs}
+    grammar.note_cut(run, build({"kind": "bert", "layers": 1, "width": 8, "heads": 2, "context": 64}), contigs, drawn)
+    assert run.data["cut to the context"] == {"cut": 2, "longest": 300, "seen": 62}
+    assert run.notes[-1].startswith("2 of 4 windows have more than the 62 tokens that the model takes")
 
 
 def test_windows_of_the_sample_have_all_there_is_to_tell(run, contigs, marks):

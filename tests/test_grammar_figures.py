@@ -81,7 +81,7 @@ def test_windows_are_coloured_by_what_lies_in_them():
     drawn = {its.get_label(): its.get_offsets().tolist() for its in panels[0, 0].collections}
     assert drawn == {"none": [[4, 5]], "LTR": [], "LINE": [], "SINE": [[0, 1]]}
     drawn = {its.get_label(): its.get_offsets().tolist() for its in panels[0, 1].collections}
-    assert drawn == {"between genes": [], "gene body": [[4, 5]], "CpG island": [[2, 3]], "TSS": [[0, 1]]}
+    assert drawn == {"elsewhere": [], "gene body": [[4, 5]], "CpG island": [[2, 3]], "TSS": [[0, 1]]}
     drawn = {its.get_label(): its.get_offsets().tolist() for its in panels[0, 2].collections}
     assert drawn == {"neither": [[2, 3]], "Alu +": [[0, 1]], "Alu -": [[4, 5]]}
 

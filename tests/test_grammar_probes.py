@@ -75,11 +75,19 @@ def test_small_classes_are_not_asked(judged):
 
 
 def test_findings_say_which_is_clearly_better(judged):
-    assert probes.findings(judged[0])[0].startswith("told: mine tells more than GC (AUROC ")
-    row = {"claim": "c", "seen": "mine", "auroc": 0.6, "ahead": 0.0, "ahead_low": 0.0, "ahead_high": 0.0}
+    assert probes.findings(judged[0])[0].startswith("told (no, yes): mine tells more than GC (AUROC ")
+    row = {
+        "claim": "c",
+        "seen": "mine",
+        "classes": "a, b",
+        "auroc": 0.6,
+        "ahead": 0.0,
+        "ahead_low": 0.0,
+        "ahead_high": 0.0,
+    }
     other = row | {"seen": "GC", "auroc": 0.7, "ahead": -0.1, "ahead_low": -0.2, "ahead_high": 0.01}
     weaker = other | {"seen": "4-mers", "auroc": 0.5}
-    line = "c: mine tells not clearly more than GC (AUROC 0.60 and 0.70, difference -0.10, -0.20 to +0.01)"
+    line = "c (a, b): mine tells not clearly more than GC (AUROC 0.60 and 0.70, difference -0.10, -0.20 to +0.01)"
     assert probes.findings(pd.DataFrame([row, other, weaker])) == [line]
     clear = pd.DataFrame([row, other | {"ahead_high": -0.05}])
     assert probes.findings(clear) == [line.replace("not clearly more", "less").replace("+0.01", "-0.05")]

@@ -88,6 +88,17 @@ def test_windows_about_a_kind_of_place_are_asked_of_such_places_alone(described)
     }
 
 
+def test_what_other_genes_and_starts_lie_in_is_not_asked_of_coding_ones(described):
+    known = described.assign(any_start=[True, False, False, False, True], in_any_gene=[1, 1, 0.5, 0.2, 0.5])
+    asked = regions.claims(known.assign(in_gene=0.0, drawn="anywhere"))
+    assert asked["TSS"].labels.tolist() == [-1, 0, 0, 0, 1]
+    assert asked["gene body"].labels.tolist() == [-1] * 5
+    drawn = regions.describe(
+        known[["start", "end", "drawn"]], np.zeros(500, np.uint8), {"any gene": intervals((0, 50))}
+    )
+    assert drawn["in_any_gene"].tolist() == [0.5, 0, 0, 0, 0]
+
+
 def test_without_a_track_nothing_is_asked_of_it():
     drawn = regions.draw_regions(CODES, count=3, length=50, places={}, most=5)
     described = regions.describe(drawn, CODES, {"TSS": intervals((0, 1))})

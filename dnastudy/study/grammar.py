@@ -105,9 +105,13 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
     from dnastudy.genes.annotation import check_ends, read_annotation
     from dnastudy.genes.intervals import read_track
     from dnastudy.genes.repeat_classes import read_rmsk
-    from dnastudy.genes.tracks import read_regions, read_tracks, splice_sites, transcription_starts
+    from dnastudy.genes.tracks import annotated_starts, read_regions, read_tracks, splice_sites, transcription_starts
     from dnastudy.study.inputs import locate_tracks
 
+    names = [name for part in contigs.values() for name in part.contigs]
+    whole = {name.rpartition(":")[0] for name in names}
+    if len(names) == 2 and len(whole) == 1 and whole != {""}:  # halves, whose names no track knows
+        raise InputError(f"{whole.pop()}: one contig alone, half of it to hold out; this chapter needs two or more")
     genome = {name: codes for part in contigs.values() for name, codes in _by_contig(part).items()}
     annotations, repeats = locate_tracks(run)
     tables, consensus, motif = {}, {}, None
@@ -117,9 +121,11 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
             for name, codes in genome.items():
                 check_ends(its, name, len(codes), path)
         genes = pd.concat([its.genes for its in read])
-        tables["genes"] = genes[genes["type"] == "protein_coding"]
+        tables["any gene"], tables["genes"] = genes, genes[genes["type"] == "protein_coding"]
         starts = pd.concat([transcription_starts(its) for its in read])
-        tables["TSS"] = starts.assign(start=starts["position"], end=starts["position"] + 1)
+        every = pd.concat([annotated_starts(its) for its in read])
+        for name, its in (("TSS", starts), ("any start", every)):
+            tables[name] = its.assign(start=its["position"], end=its["position"] + 1)
         borders = pd.concat([splice_sites(its) for its in read]).query("kind == 'donor'")
         tables["donors"] = borders.assign(start=borders["border"], end=borders["border"])
     if run.rmsk:
@@ -131,7 +137,10 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
         run.data["tracks"] = tracks.facts
         tables |= {"CTCF": tracks.ctcf, "CpG islands": tracks.cpg}
         consensus, motif = tracks.consensus, tracks.motif
-    own = {path.name: read_regions(path, genome) for path in run.listed("regions", Path)}
+    paths = run.listed("regions", Path)
+    if len({path.name for path in paths}) < len(paths):
+        raise InputError(f"regions={run.regions!r}: two files have the same name; rename one")
+    own = {path.name: read_regions(path, genome) for path in paths}
     own = {name: table.rename(columns={"name": "klass"}) for name, table in own.items()}
     return {
         split: Marks(_in_a_row(tables, part), _in_a_row(own, part), consensus, motif) for split, part in contigs.items()
@@ -152,7 +161,7 @@ def draw_regions(run, contigs: dict[str, Contigs], marks: dict[str, Marks]) -> d
         drawn = regions.draw_regions(
             part.codes, count=run.windows, length=run.length, places=places, most=run.about, seed=run.seed
         )
-        tracks = {name: its[name] for name in ("genes", *DRAWN) if name in its}
+        tracks = {name: its[name] for name in ("genes", "any gene", "any start", *DRAWN) if name in its}
         near = its["repeats"][regions.touched(its["repeats"], drawn)] if "repeats" in its else pd.DataFrame()
         if "klass" in near:
             tracks["repeats"] = near
@@ -173,7 +182,7 @@ def class_errors(run, marks: Marks) -> pd.DataFrame:
     from dnastudy.genes.repeat_classes import classification_error
 
     repeats = marks.intervals.get("repeats")
-    if repeats is None or "klass" in repeats or not marks.consensus:
+    if repeats is None or repeats.empty or "klass" in repeats or not marks.consensus:
         return pd.DataFrame()
     lengths = (repeats["end"] - repeats["start"]).to_numpy()
     return classification_error(marks.consensus, lengths, copies=run.planted, seed=run.seed)
@@ -182,6 +191,19 @@ def class_errors(run, marks: Marks) -> pd.DataFrame:
 def cut(codes: np.ndarray, drawn: pd.DataFrame) -> list[np.ndarray]:
     """The bases of windows (start, end): uint8, [bases] each."""
     return [codes[start:end] for start, end in zip(drawn["start"], drawn["end"], strict=True)]
+
+
+def note_cut(run, model: Bert, contigs: dict[str, Contigs], drawn: dict[str, pd.DataFrame]) -> None:
+    """Book how many windows the model's context cuts, and note it where it cuts any."""
+    from dnastudy.models.embed import count_cut
+
+    windows = [window for split, part in contigs.items() for window in cut(part.codes, drawn[split])]
+    found = run.data["cut to the context"] = count_cut(model, windows)
+    if found["cut"]:
+        run.note(
+            f"{found['cut']:,} of {len(windows):,} windows have more than the {found['seen']} tokens that the model "
+            "takes: it reads their middle alone, and composition is that of all; a smaller length mends it"
+        )
 
 
 def gather_claims(drawn: dict[str, pd.DataFrame], marks: dict[str, Marks]) -> dict[str, dict[str, regions.Claim]]:
@@ -208,7 +230,8 @@ def find_sites(run, model: Bert, contigs: dict[str, Contigs], marks: dict[str, M
         found["CTCF"] = motif, _motif_matches(part.codes, its["CTCF"], log_odds(motif))
     if "donors" in its:
         motif = _donor_motif(contigs["train"].codes, marks["train"].intervals["donors"])
-        found["splice donor"] = motif, _donors(part.codes, its["donors"], log_odds(motif))
+        if motif is not None:
+            found["splice donor"] = motif, _donors(part.codes, its["donors"], log_odds(motif))
     sites = {}
     for name, (motif, places) in found.items():
         flank = max(0, min(run.flank, (model.context - 2 - len(motif.counts)) // 2))
@@ -223,7 +246,7 @@ def find_sites(run, model: Bert, contigs: dict[str, Contigs], marks: dict[str, M
         names = [_name(part, row) for row in places.iloc[chosen].itertuples()]
         sites[name] = Sites(motif.counts, codes[chosen], names)
     for name in [name for name in ("CTCF", "splice donor") if name not in sites]:
-        run.note(f"{name}: left out, since no site of it is known in the held-out contigs")
+        run.note(f"{name}: left out, since no site of it is known in the held-out contigs, or too few in the others")
     return sites
 
 
@@ -268,19 +291,11 @@ def _donors(codes: np.ndarray, borders: pd.DataFrame, weights: np.ndarray) -> pd
     return places.assign(score=[float(scan(site, weights)[0][0]) for site in _cut(codes, places, 0)])
 
 
-def _donor_motif(codes: np.ndarray, borders: pd.DataFrame) -> Motif:
-    """Which bases stand about the borders.
-
-    Raises
-    ------
-    InputError
-        When there are too few to count.
-    """
+def _donor_motif(codes: np.ndarray, borders: pd.DataFrame) -> Motif | None:
+    """Which bases stand about the borders; None where there are too few to count."""
     sites = _cut(codes, _donor_places(codes, borders), 0)
     if len(sites) < FEWEST:
-        raise InputError(
-            f"{len(sites)} splice donors in the contigs to learn from; expected {FEWEST} or more: give longer contigs"
-        )
+        return None
     return Motif("donor", "splice donor", (sites[:, :, None] == np.arange(4)).sum(axis=0).astype(np.float64))
 
 

@@ -197,9 +197,9 @@ def _kinds(regions: pd.DataFrame) -> dict[str, tuple[pd.Series, dict[str, str]]]
         found["repeat, mostly"] = regions["repeat"], dict(reversed(KINDS.items()))
     if {"tss", "island", "in_gene"} <= set(regions):
         conditions = [regions["tss"], regions["island"] >= 0.5, regions["in_gene"] == 1]
-        labels = np.select(conditions, ["TSS", "CpG island", "gene body"], "between genes")
+        labels = np.select(conditions, ["TSS", "CpG island", "gene body"], "elsewhere")
         shades = ("#c9c9c9", PROTOCOLS[2], PROTOCOLS[1], PROTOCOLS[0])
-        names = ("between genes", "gene body", "CpG island", "TSS")
+        names = ("elsewhere", "gene body", "CpG island", "TSS")
         found["place"] = pd.Series(labels, index=regions.index), dict(zip(names, shades, strict=True))
     if "alu" in regions:
         labels = np.select([regions["alu"] >= 0.25, regions["alu"] <= -0.25], ["Alu +", "Alu -"], "neither")

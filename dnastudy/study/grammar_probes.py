@@ -92,7 +92,9 @@ def probe_table(
                 interval = scores[metric]
                 row |= {metric: interval.value, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
             rows.append(row)
-    return pd.DataFrame(rows), left_out
+    columns = ["claim", "seen", "classes", "learnt", "judged"]
+    columns += [f"{metric}{end}" for metric in ("mcc", "auroc", "ahead") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=columns), left_out
 
 
 def findings(probes: pd.DataFrame) -> list[str]:
@@ -106,7 +108,7 @@ def findings(probes: pd.DataFrame) -> list[str]:
         scores = (
             f"AUROC {model['auroc']:.2f} and {best['auroc']:.2f}, difference {ahead:+.2f}, {low:+.2f} to {high:+.2f}"
         )
-        lines.append(f"{claim}: {model['seen']} tells {verdict} than {best['seen']} ({scores})")
+        lines.append(f"{claim} ({model['classes']}): {model['seen']} tells {verdict} than {best['seen']} ({scores})")
     return lines
 
 

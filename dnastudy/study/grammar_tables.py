@@ -219,6 +219,7 @@ def vocabulary_table(
     close = embeddings.neighbours(vectors, nearest)
     tokens = properties["token"].to_numpy()
     table = properties[list(names)].rename(columns=names)
-    table["self-similarity, first"], table["self-similarity, last"] = layers[1], layers[layers.columns.max()]
+    for name, layer in (("first", 1), ("last", layers.columns.max())):
+        table[f"self-similarity, {name}"] = layers[layer] if layer in layers else np.nan
     table["nearest"] = [" ".join(tokens[row]) for row in close]
     return table.sort_values("count", ascending=False, kind="stable", ignore_index=True)

@@ -140,7 +140,7 @@ def word2vec(ids: np.ndarray, tokenizer: Tokenizer, width: int, *, epochs: int =
 
 
 def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
-    """Add up each token's states over windows, of a window's first of each token alone.
+    """Add up each token's states over windows, one of each token in a window, at random.
 
     Parameters
     ----------
@@ -158,11 +158,11 @@ def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
     from dnastudy.models.embed import batches, fitting_ids
 
     tokens, layers = len(model.tokenizer), model.config["layers"] + 1
-    seen = np.zeros(tokens, dtype=np.int64)
+    seen, random = np.zeros(tokens, dtype=np.int64), np.random.default_rng(0)
     sums = torch.zeros(2, layers, tokens, model.config["width"], dtype=torch.float64)
     with model.evaluating():
         for _, ids in batches(model, fitting_ids(model, windows)):
-            row, place, token = _firsts(ids.cpu().numpy(), tokens)
+            row, place, token = _one_each(ids.cpu().numpy(), tokens, random)
             seen += np.bincount(token, minlength=tokens)
             for number, layer in enumerate(model.states(ids)):
                 states = layer[row, place].cpu().double()
@@ -171,10 +171,13 @@ def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
     return Contexts(seen, *sums.numpy())
 
 
-def _firsts(ids: np.ndarray, tokens: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each token that spells bases stands first in each row: row, place and token, int64 [n] each."""
-    first = np.unique(ids + tokens * np.arange(len(ids))[:, None], return_index=True)[1]
+def _one_each(ids: np.ndarray, tokens: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One place, at random, of each token that spells bases in each row: row, place and token, int64 [n] each."""
+    order = random.permuted(np.tile(np.arange(ids.shape[1]), (len(ids), 1)), axis=1)
+    mixed = np.take_along_axis(ids, order, axis=1)
+    first = np.unique(mixed + tokens * np.arange(len(ids))[:, None], return_index=True)[1]
     row, place = np.divmod(first, ids.shape[1])
+    place = order[row, place]
     token = ids[row, place]
     return row[token >= FIRST_BASE], place[token >= FIRST_BASE], token[token >= FIRST_BASE]
 

@@ -87,14 +87,15 @@ def describe(regions: pd.DataFrame, codes: np.ndarray, tracks: Mapping[str, pd.D
     codes
         Base codes that the windows count from, uint8, [n].
     tracks
-        start and end of intervals by name: "repeats" (with klass and strand), "genes" (with strand), "TSS" and
-        "CpG islands". One that is missing says nothing: its columns are left out.
+        start and end of intervals by name: "repeats" (with klass and strand), "genes" that code for proteins (with
+        strand) and "any gene", "TSS" of these and "any start", "CpG islands". One that is missing says nothing: its
+        columns are left out.
 
     Returns
     -------
     The same rows, with gc; in_repeats and repeat (SINE, LINE, LTR, none, or missing where it is neither mostly one of
     them nor hardly any repeat); alu, gene (net share of the window in those of the forward strand, -1 to 1), in_gene
-    (share); tss (whether one lies in it), island (share).
+    and in_any_gene (shares); tss and any_start (whether one lies in it), island (share).
     """
     import pandas as pd
 
@@ -117,8 +118,12 @@ def describe(regions: pd.DataFrame, codes: np.ndarray, tracks: Mapping[str, pd.D
         found |= {"repeat": kinds, "alu": net(repeats[repeats["klass"] == "SINE/Alu"])}
     if "genes" in tracks:
         found |= {"in_gene": share(tracks["genes"]), "gene": net(tracks["genes"])}
+    if "any gene" in tracks:
+        found["in_any_gene"] = share(tracks["any gene"])
     if "TSS" in tracks:
         found["tss"] = covered(regions["start"], regions["end"], tracks["TSS"]) > 0
+    if "any start" in tracks:
+        found["any_start"] = covered(regions["start"], regions["end"], tracks["any start"]) > 0
     if "CpG islands" in tracks:
         found["island"] = share(tracks["CpG islands"])
     return regions.assign(**found)
@@ -146,7 +151,8 @@ def claims(regions: pd.DataFrame) -> dict[str, Claim]:
     """What can be asked of windows, from what `describe` found in them.
 
     Windows drawn about a kind of place are asked whether they hold a TSS or are a CpG island, and nothing else: so are
-    those of either kind without the other, which composition alone tells less well.
+    those of either kind without the other, which composition alone tells less well. One that holds the start of a
+    transcript that codes for nothing, or lies in such a gene, isn't asked about starts, or genes, of those that do.
     """
     anywhere = (regions["drawn"] == "anywhere").to_numpy()
     found = {}
@@ -158,11 +164,13 @@ def claims(regions: pd.DataFrame) -> dict[str, Claim]:
         strands = _either(regions["alu"] >= ORIENTED, regions["alu"] <= -ORIENTED)
         found["strand of an Alu"] = Claim(("-", "+"), np.where(anywhere, strands, -1))
     if "tss" in regions:
-        found["TSS"] = Claim(("no", "yes"), regions["tss"].to_numpy(dtype=np.int64))
+        other = regions["any_start"] if "any_start" in regions else regions["tss"]
+        found["TSS"] = Claim(("no", "yes"), _either(regions["tss"], ~other))
     if "island" in regions:
         found["CpG island"] = Claim(("no", "yes"), _either(regions["island"] >= MOSTLY, regions["island"] == 0))
     if "in_gene" in regions:
-        body = _either(regions["in_gene"] == 1, regions["in_gene"] == 0)
+        any_gene = regions["in_any_gene"] if "in_any_gene" in regions else regions["in_gene"]
+        body = _either(regions["in_gene"] == 1, any_gene == 0)
         found["gene body"] = Claim(("no", "yes"), np.where(anywhere, body, -1))
         strands = _either(regions["gene"] == 1, regions["gene"] == -1)
         found["strand of the gene"] = Claim(("-", "+"), np.where(anywhere, strands, -1))
@@ -170,12 +178,15 @@ def claims(regions: pd.DataFrame) -> dict[str, Claim]:
 
 
 def claim_of(regions: pd.DataFrame, intervals: pd.DataFrame, classes: tuple[str, ...]) -> Claim:
-    """Which of some classes of intervals (start, end, klass) a window lies mostly in; not asked where in none."""
+    """Which of some classes of intervals (start, end, klass) a window lies mostly in; not asked where in none.
+
+    Nor are windows that were drawn about places.
+    """
     labels = np.full(len(regions), -1)
     for number, name in enumerate(classes):
         its = covered(regions["start"], regions["end"], intervals[intervals["klass"] == name])
         labels[its >= MOSTLY * (regions["end"] - regions["start"])] = number
-    return Claim(classes, labels)
+    return Claim(classes, np.where(regions["drawn"] == "anywhere", labels, -1))
 
 
 def _either(yes: pd.Series, no: pd.Series) -> np.ndarray:
