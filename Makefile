@@ -7,6 +7,7 @@ READY := .venv/.ready
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # A plain path in the environment: with a finder, a folder named dnastudy in the working directory would come first.
 EDITABLE := --config-settings editable_mode=compat --editable
+PYTEST = $(BIN)/python -m pytest --numprocesses $(CORES) --maxprocesses 8
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
 .PHONY: book test setup bench html archive notebooks lint clean help
@@ -15,8 +16,8 @@ book: $(READY)        ## the study at laptop size, executed and rendered (PROFIL
 	@$(BIN)/python workflow/run_study.py --profile $(PROFILE) --cores $(CORES) $(ENGINE)
 
 test: $(READY)        ## the whole test suite and nbval on every notebook
-	@$(BIN)/python -m pytest
-	@$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 notebooks
+	@$(PYTEST) --dist worksteal
+	@$(PYTEST) --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
 
 setup: $(READY)       ## .venv with everything in it
 

@@ -109,10 +109,12 @@ REF is compared with the sequence first; 22 and chr22 are the same contig. Allel
 to 50 bases, several alternatives one by one. Beside scores.tsv there are then
 
   scores.refused.tsv   the alleles not scored, each with the reason: another base in the sequence, no such contig ...
-  scores.tsv.json      model, file, contigs by M5, context, counts, code and machine
+  scores.tsv.json      model, file, contigs by M5, which of them the model learnt from, context, counts, code, machine
 
-context_before and context_after say how many bases the model saw of those asked for: fewer at a contig's end, and
-where its own context is shorter. Interrupted, the same command begins anew: nothing half done is left.
+A model that learnt from a contig may know its alleles by heart: a warning says how many of those scored lie on such
+contigs, or that it isn't known. context_before and context_after say how many bases the model saw of those asked for:
+fewer at a contig's end, and where its own context is shorter (an n-gram's is its order less one). Interrupted, the
+same command begins anew: nothing half done is left.
 """
 
 
@@ -203,7 +205,10 @@ def _variants(arguments: argparse.Namespace) -> None:
     from dnastudy.study.variant_file import score_vcf
 
     options = {name: value for name, value in vars(arguments).items() if name not in ("run", "again")}
-    counts = score_vcf(**options, progress=True)["counts"]
+    record = score_vcf(**options, progress=True)
+    for line in record["warnings"]:
+        print(f"dnastudy: warning: {line}", file=sys.stderr)
+    counts = record["counts"]
     print(f"{arguments.out}: {counts['scored']:,} of {counts['alleles']:,} alleles scored")
     for reason, number in counts["refused"].items():
         print(f"not scored: {number:,} ({reason})")

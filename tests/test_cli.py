@@ -216,7 +216,7 @@ def scored(monkeypatch):
     def score_vcf(**options):
         calls.append(options)
         refused = {"no such contig": 1200, "symbolic allele": 1}
-        return {"counts": {"alleles": 4321, "scored": 3120, "refused": refused}}
+        return {"counts": {"alleles": 4321, "scored": 3120, "refused": refused}, "warnings": ["it knows chr1"]}
 
     monkeypatch.setitem(sys.modules, "dnastudy.study.variant_file", SimpleNamespace(score_vcf=score_vcf))
     return calls
@@ -237,9 +237,11 @@ def test_variants_passes_everything_on_and_says_what_was_scored(scored, capsys):
         "o.tsv",
     ]
     assert cli.main(command) == 0
-    assert capsys.readouterr().out == (
+    told = capsys.readouterr()
+    assert told.out == (
         "o.tsv: 3,120 of 4,321 alleles scored\nnot scored: 1,200 (no such contig)\nnot scored: 1 (symbolic allele)\n"
     )
+    assert told.err == "dnastudy: warning: it knows chr1\n"
     defaults = {"dataset": None, "context": 512, "device": None, "overwrite": False, "progress": True}
     given = {"model": "hf:a/b", "vcf": Path("v.vcf"), "fasta": [Path("1.fa"), Path("2.fa")], "out": Path("o.tsv")}
     assert scored == [defaults | given]

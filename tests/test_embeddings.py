@@ -83,6 +83,13 @@ def test_contexts_are_the_states_of_one_of_each_token_in_a_window(model):
     assert np.isnan(found.means()[0]).all()
 
 
+def test_of_a_window_longer_than_the_context_the_piece_in_its_middle_is_read(model):
+    window = RANDOM.integers(4, size=150).astype(np.uint8)  # 62 tokens fit: three pieces of 50
+    window[50:100] = encode("A" * 50)
+    found = embeddings.read_contexts(model, [window])
+    assert found.windows.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 0]
+
+
 def test_self_similarity_is_the_mean_over_all_pairs():
     states = {0: RANDOM.normal(size=(5, 6)), 1: RANDOM.normal(size=(3, 6)), 2: RANDOM.normal(size=(1, 6))}
     unit = {token: its / np.linalg.norm(its, axis=1, keepdims=True) for token, its in states.items()}

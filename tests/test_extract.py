@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dnastudy.files import DiskFull, InputError
-from dnastudy.genes import Corpus, extract_genes, leakage, windows
+from dnastudy.genes import Corpus, extract_genes, fetch, leakage, read_annotation, windows
 from dnastudy.genes.corpus import FILES
 
 # Twenty bases a line make coordinates easy: gene n begins at base 20 * n + 1 of its contig.
@@ -145,6 +145,60 @@ def test_pairs_of_files_are_read_one_by_one(tmp_path, make):
     assert (corpus.all_codes == whole.all_codes).all()
 
 
+@pytest.fixture
+def two(make, tmp_path):
+    """The two contigs in a file each, and one annotation of both, which a corpus of one file of both stands beside."""
+    whole = make(validation=0.33)
+    for number, contig in enumerate((CHR1, CHR2), 1):
+        (tmp_path / f"{number}.fa").write_text(f">chr{number}\n{contig}\n")
+    return [tmp_path / "1.fa", tmp_path / "2.fa"], tmp_path / "a.gtf", whole
+
+
+def test_one_annotation_goes_with_several_files(two, monkeypatch, tmp_path):
+    fastas, annotation, whole = two
+    read = []
+    monkeypatch.setattr(
+        "dnastudy.genes.extract.read_annotation", lambda path: read.append(path) or read_annotation(path)
+    )
+    corpus = extract_genes(fastas, annotation, tmp_path / "two", validation=0.33)
+    assert read == [annotation]
+    assert {name: corpus.info[name] for name in ("files", "dropped")} == {
+        name: whole.info[name] for name in ("files", "dropped")
+    }
+    assert [len(corpus.info["inputs"][kind]) for kind in ("fasta", "annotation")] == [2, 1]
+    (tmp_path / "3.fa").write_text(">chr3\nACGT\n")
+    with pytest.raises(InputError, match=r"a.gtf: none of its contigs \(chr1, chr2 ...\) is in 3.fa \(chr3 ...\)"):
+        extract_genes([*fastas, tmp_path / "3.fa"], annotation, tmp_path / "three", validation=0.33)
+
+
+def test_no_more_contigs_are_taken_than_are_named(two, tmp_path):
+    fastas, annotation, whole = two
+    fastas[0].write_text(f">chr1\n{CHR1}\n>chr3\n{CHR1}\n")
+    annotation.write_text("".join([*GENES, gene("3", 1, 20), gene("3", 21, 40, kind="lncRNA")]))
+    named = {"train_contigs": ["1"], "test_contigs": ["chr2"]}
+    corpus = extract_genes(fastas, annotation, tmp_path / "named", validation=0.33, **named)
+    assert list(corpus.info["contigs"]) == ["chr1", "chr2"]
+    assert corpus.info["dropped"]["on a contig not asked for"] == 2
+    assert corpus.info["dropped"]["another biotype"] == 0
+    assert corpus.info["files"] == whole.info["files"]
+    shares = {"split": "random", "validation": 0.33, "test": 0.33}
+    alone = extract_genes(fastas[0], annotation, tmp_path / "alone", train_contigs=["chr1"], **shares)
+    assert alone.genes["contig"].tolist() == ["chr1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"train_contigs": ["1"], "test_contigs": ["chr1"]}, "chr1: both learnt from and held out"),
+        ({"train_contigs": ["1"]}, "train_contigs names chr1; name those held out too, as test_contigs"),
+        ({"train_contigs": ["1"], "test_contigs": ["7"]}, "no contig 'chr7' in the sequence"),
+    ],
+)
+def test_contigs_that_are_named_must_be_there_and_held_out(make, named, message):
+    with pytest.raises(InputError, match=message):
+        make(**named)
+
+
 def test_the_same_input_gives_the_same_files(make):
     first = make(validation=0.33).info["files"]
     assert make(out="again", validation=0.33).info["files"] == first
@@ -181,8 +235,9 @@ def test_what_leaves_nothing_is_refused_and_no_corpus_written(make, tmp_path, op
 
 
 def test_files_must_pair(tmp_path):
-    with pytest.raises(InputError, match=r"as many annotation files as FASTA files.* found 1 and 2"):
-        extract_genes([tmp_path / "a", tmp_path / "b"], tmp_path / "c", tmp_path / "out")
+    for annotations in ([], ["c", "d", "e"]):
+        with pytest.raises(InputError, match=f"one annotation file for all FASTA.*; found {len(annotations)} and 2"):
+            extract_genes([tmp_path / "a", tmp_path / "b"], annotations, tmp_path / "out")
 
 
 def test_a_full_disk_leaves_the_earlier_corpus_whole(make, monkeypatch, tmp_path):
@@ -293,6 +348,26 @@ def test_the_default_corpus(full_corpus):
     }
     assert full_corpus.info["dropped"]["across a cut between splits"] == 1
     assert not (full_corpus.all_codes == 4).any()
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_two_chromosomes_by_the_annotation_of_the_whole_genome(tmp_path):
+    """Ensembl 113 is GENCODE 47; on chr22 its coding genes are those of the default corpus."""
+    files = fetch("grch38", members=["chr19.fa", "chr22.fa", "ensembl_113.gff3"])
+    *fastas, annotation = files.values()
+    corpus = extract_genes(fastas, annotation, tmp_path / "corpus", train_contigs=["chr19"], test_contigs=["chr22"])
+    assert {name: tuple(counts.values()) for name, counts in corpus.info["splits"].items()} == {
+        "train": (1283, 945, 33_255_147, 30_083_588),
+        "validation": (194, 141, 3_907_514, 3_336_189),
+        "test": (447, 344, 20_625_187, 19_071_100),
+    }
+    assert corpus.info["dropped"]["on a contig not asked for"] == 73_634
+    assert corpus.info["dropped"]["another biotype"] == 3_373
+    assert {name: its["name_in_annotation"] for name, its in corpus.info["contigs"].items()} == {
+        "chr19": "19",
+        "chr22": "22",
+    }
 
 
 @pytest.mark.data

@@ -104,11 +104,12 @@ def test_halves_of_one_contig_are_refused(start):
         grammar.read_marks(start(), one)
 
 
-def test_windows_that_a_small_context_cuts_are_counted_and_noted(start, contigs):
+def test_windows_longer_than_the_context_are_counted_and_noted(start, contigs):
     run = start()
     drawn = {split: pd.DataFrame({"start": [0, 300], "end": [300, 310]}) for split in contigs}
-    grammar.note_cut(run, build({"kind": "bert", "layers": 1, "width": 8, "heads": 2, "context": 64}), contigs, drawn)
-    assert run.data["cut to the context"] == {"cut": 2, "longest": 300, "seen": 62}
+    model = build({"kind": "bert", "layers": 1, "width": 8, "heads": 2, "context": 64})
+    grammar.note_pieces(run, model, contigs, drawn)
+    assert run.data["longer than the context"] == {"in_pieces": 2, "longest": 300, "seen": 62}
     assert run.notes[-1].startswith("2 of 4 windows have more than the 62 tokens that the model takes")
 
 

@@ -46,6 +46,10 @@ def test_tokens_are_named_where_they_are_commonest():
     )
     axes = grammar_figures.draw_tokens(tokens)
     assert [text.get_text() for text in axes.texts] == list("jihgfedc")
+    heights = [text.get_position()[1] for text in axes.texts]
+    assert np.diff(heights).min() > 0.05 and 0 < heights[0] and heights[-1] < 1  # in the panel, and none on another
+    # They stand on the right, where these are, in a margin without ticks.
+    assert {text.get_ha() for text in axes.texts} == {"right"} and axes.get_xlim()[1] > 9.6 > axes.get_xticks().max()
     assert axes.collections[0].get_offsets()[:, 0].tolist() == list(range(10))
 
 
@@ -67,7 +71,7 @@ def test_self_similarity_by_layer(similarity):
 def test_tokens_at_home_are_those_of_the_last_layer(similarity):
     axes = grammar_figures.draw_at_home(similarity)
     assert len(axes.collections[0].get_offsets()) == 11
-    assert [text.get_text() for text in axes.texts] == ["T21", "T20", "T19", "T18", "T17", "T16"]
+    assert [text.get_text() for text in axes.texts] == ["T16", "T17", "T18", "T19", "T20", "T21"]
 
 
 def test_windows_are_coloured_by_what_lies_in_them():
@@ -75,15 +79,26 @@ def test_windows_are_coloured_by_what_lies_in_them():
     table = table.assign(alu=[0.5, 0, -0.5], tss=[True, False, False], island=[0.6, 0.6, 0], in_gene=[0, 1, 1])
     maps = {"PCA": np.arange(6.0).reshape(3, 2), "UMAP": np.zeros((3, 2))}
     axes = grammar_figures.draw_regions(table, maps)
-    panels = np.array(axes.figure.axes[:8]).reshape(2, 4)
+    panels = np.array(axes.figure.axes[:8]).reshape(4, 2).T
     assert [panel.get_title() for panel in panels[0]] == ["repeat, mostly", "place", "strand of an Alu", "G + C"]
-    assert [panel.get_ylabel() for panel in panels[:, 0]] == ["PCA", "UMAP"]
+    assert [panel.get_ylabel() for panel in panels[:, 3]] == ["PCA", "UMAP"]
+    assert [panel.get_legend() is None for panel in panels.flat] == [True] * 4 + [False] * 3 + [True]
     drawn = {its.get_label(): its.get_offsets().tolist() for its in panels[0, 0].collections}
     assert drawn == {"none": [[4, 5]], "LTR": [], "LINE": [], "SINE": [[0, 1]]}
     drawn = {its.get_label(): its.get_offsets().tolist() for its in panels[0, 1].collections}
     assert drawn == {"elsewhere": [], "gene body": [[4, 5]], "CpG island": [[2, 3]], "TSS": [[0, 1]]}
     drawn = {its.get_label(): its.get_offsets().tolist() for its in panels[0, 2].collections}
     assert drawn == {"neither": [[2, 3]], "Alu +": [[0, 1]], "Alu -": [[4, 5]]}
+
+
+def test_many_windows_make_a_small_file(tmp_path):
+    rng = np.random.default_rng(0)
+    maps = {name: rng.normal(size=(3000, 2)) for name in ("PCA", "UMAP")}
+    table = pd.DataFrame({"gc": rng.integers(3, 8, 3000) / 10, "alu": rng.uniform(-1, 1, 3000)})
+    axes = grammar_figures.draw_regions(table, maps)
+    axes.figure.savefig(tmp_path / "regions.svg", dpi=200)
+    text = (tmp_path / "regions.svg").read_text()
+    assert len(text) < 200_000 and text.count("<image") == 4  # a map each and colouring
 
 
 def test_windows_without_tracks_are_coloured_by_composition_alone():

@@ -11,6 +11,7 @@ import transformers
 from dnastudy.files import InputError
 from dnastudy.models import Bert, build, export_to_transformers, load
 from dnastudy.models.hub import ForeignTokenizer
+from dnastudy.models.store import check
 from dnastudy.tokens import KmerTokenizer, Tokenizer
 
 SMALL = {"layers": 2, "width": 16, "heads": 2, "context": 12}
@@ -166,8 +167,9 @@ def test_another_form_of_bert_is_refused(changes, message, tmp_path):
 def test_another_architecture_is_refused_by_name(tmp_path):
     config = transformers.GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=1)
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="a model of type 'gpt2'; expected 'bert'"):
-        load(f"hf:{tmp_path}")
+    for read in (load, check):
+        with pytest.raises(InputError, match="a model of type 'gpt2'; expected 'bert'"):
+            read(f"hf:{tmp_path}")
 
 
 def test_no_code_of_its_own_is_run(tmp_path):
@@ -188,6 +190,19 @@ def test_no_code_of_its_own_is_run(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["own.Tokens", None]}}))
     assert isinstance(load(f"hf:{tmp_path}").tokenizer, ForeignTokenizer)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_the_other_package_is_told_by_its_configuration(model, tmp_path):
+    model.save(tmp_path / "ours")
+    theirs(tmp_path / "theirs", tokens=9)
+    check(f"hf:{tmp_path / 'theirs'}")
+    for read in (load, check):
+        with pytest.raises(InputError, match=r"hf:.*/ours: a model of this package, .*; give its folder without hf:"):
+            read(f"hf:{tmp_path / 'ours'}")
+        with pytest.raises(
+            InputError, match=r"/theirs: a model of transformers \(.*'bert'\), .*; give it as hf:/.*theirs"
+        ):
+            read(tmp_path / "theirs")
 
 
 def test_what_is_missing_is_said(tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +22,7 @@ from dnastudy.study.inputs import (
     chromosomes,
     input_counts,
     locate_tracks,
+    smoke_corpus,
     smoke_models,
 )
 from dnastudy.study.parameters import declared_parameters
@@ -118,6 +121,24 @@ def test_no_more_is_fetched_than_the_contigs_asked_for(vocabulary_run, monkeypat
     assert asked == [["chr21.fa", "chr22.fa"]]
 
 
+def test_no_more_of_a_genome_is_fetched_for_its_genes_than_the_contigs_asked_for(parameters, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        "dnastudy.genes.manifest.fetch", lambda name, members: {m: asked.append(m) or tmp_path / m for m in members}
+    )
+    given = parameters(dataset="grch38", train_contigs="chr21", test_contigs="22")
+    with pytest.raises(InputError, match=r"ensembl_113.gff3: cannot be read"):
+        build_corpus(given, tmp_path / "corpus")
+    assert asked == ["chr21.fa", "chr22.fa", "ensembl_113.gff3"]
+    asked.clear()
+    with pytest.raises(InputError, match=r"chr19.gff3: cannot be read"):
+        build_corpus(given | {"dataset": "chr19-chr22", "train_contigs": "19"}, tmp_path / "corpus")
+    assert asked == ["chr19.fa", "chr22.fa", "chr19.gff3", "chr22.gtf"]
+    with pytest.raises(InputError, match=r"chr22.gtf: cannot be read"):
+        build_corpus(parameters(dataset="chr19-chr22", split="random", train_contigs="22"), tmp_path / "corpus")
+    assert asked[4:] == ["chr22.fa", "chr22.gtf"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -183,7 +204,8 @@ def test_all_types_of_genes_up_to_a_length(parameters, tmp_path, biotypes):
     [
         ({"train_sequences": "a.fa", "fasta": "b.fa"}, "train_sequences and fasta are both given"),
         ({"test_sequences": "a.fa"}, "train_sequences is empty, but other sequences are given"),
-        ({"fasta": "a.fa,b.fa", "annotation": "a.gtf"}, "one annotation a FASTA: found 2 and 1 files"),
+        ({"fasta": "a.fa,b.fa", "annotation": "1.gtf,2.gtf,3.gtf"}, "one annotation .* for all: found 2 and 3 files"),
+        ({"annotation": "a.gtf"}, "one annotation .* for all: found 0 and 1 files"),
         ({"split": "contigs"}, "split='contigs': no such rule"),
         ({"split": "family", "family_method": "blast"}, "family_method='blast': no such method"),
     ],
@@ -344,3 +366,19 @@ def test_small_models_are_trained_once_and_only_those_asked_for(monkeypatch, tmp
     monkeypatch.setattr("dnastudy.models.train_from_config", train, raising=False)
     assert [folder.name for folder in smoke_models(CAUSAL)] == ["ngram"] == trained
     assert [folder.name for folder in smoke_models(("bert", "ngram"))] == ["ngram", "bert"] == trained
+
+
+def test_two_notebooks_at_once_build_the_small_corpus_once(monkeypatch, tmp_path):
+    built = []
+
+    def build(parameters, folder):
+        built.append(folder)
+        time.sleep(0.3)
+        folder.mkdir()
+        (folder / "corpus.json").write_text("{}")
+
+    monkeypatch.setattr("dnastudy.study.inputs.build_corpus", build)
+    monkeypatch.setattr("dnastudy.study.inputs.PROJECT", tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: smoke_corpus(), range(2))
+    assert [first] == built == [second]

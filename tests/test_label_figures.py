@@ -73,6 +73,15 @@ def test_scores_have_a_panel_a_task_and_a_row_a_predictor():
     assert names == ["floor", "fine-tuned", "random start", "in the paper"]
 
 
+@pytest.mark.parametrize(("tasks", "rows"), [(1, 1), (3, 1), (4, 2), (7, 2)])
+def test_scores_of_many_tasks_stand_in_two_rows(tasks, rows):
+    table = pd.concat([scores().assign(task=f"Prom300, {number}") for number in range(tasks)])
+    figure = label_figures.scores_figure(table).figure
+    assert len(figure.axes) == tasks and figure.axes[-1].get_title() == f"Prom300\n{tasks - 1}"
+    assert len({panel.get_subplotspec().rowspan.start for panel in figure.axes}) == rows
+    assert figure.get_size_inches()[0] < 9  # of a page's column of 7.8, so that text stays readable
+
+
 def test_a_random_start_is_hollow_and_without_a_paper_there_is_no_tick():
     axes = label_figures.scores_figure(scores().assign(paper=NONE))
     fills = {line.get_label(): line.get_markerfacecolor() for line in axes.lines}
@@ -106,11 +115,12 @@ def test_a_track_has_a_panel_a_region_with_its_starts():
         [("chr22", 1700, "+", "ABC1"), ("chr22", 3000, "-", "OUT"), ("chr19", 1200, "-", "XYZ")],
         columns=["contig", "position", "strand", "symbol"],
     )
-    axes = label_figures.track_figure(windows, {"lstm": [0.1, 0.2, 0.3, 0.4]}, starts)
+    axes = label_figures.track_figure(windows, {"lstm, probe": [0.1, 0.2, 0.3, 0.4], "GC": [0, 0, 0, 0]}, starts)
     first, second = axes.figure.axes
     line = first.lines[0]
     assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([1.5, 2.0, 2.5], [0.1, 0.2, 0.4])
     assert second.lines[0].get_ydata().tolist() == [0.3]
+    assert [line.get_color() for line in first.lines[:2]] == [colour("lstm"), FLOOR]
     assert [text.get_text() for text in first.texts] == ["", "ABC1"]
     ahead, back = (panel.texts[0] for panel in (first, second))
     assert (ahead.get_position()[0], ahead.xy[0]) == pytest.approx((1.7, 1.78))  # of the panel's 2 kb

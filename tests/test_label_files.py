@@ -109,9 +109,19 @@ def test_what_is_held_out_but_known_is_dropped_if_asked(tmp_path, files):
     assert found.table["label"].tolist()[34:] == [0, 1] and found.table["group"].tolist() == list(range(36))
     assert found.facts["test"] == {"sharing": 2, "copies": 2} and found.facts["drop_shared"]
     test = write(tmp_path / "test.csv", [known[0], new[0], known[2], known[3]], [1, 0, 1, 1])
-    message = r"test.csv, test: found 1 of 0, 0 of 1 that share no 31 bases with training; expected"
+    message = r"test.csv, test: found 1 of '0', 0 of '1' that share no 31 bases with training; expected"
     with pytest.raises(InputError, match=message):
         read_labels(train, dev, test, drop_shared=True)
+
+
+def test_a_short_copy_is_dropped_as_well(tmp_path):
+    short = sequences(8, length=12)
+    train = write(tmp_path / "train.csv", short[:4], [0, 1] * 2)
+    test = write(tmp_path / "test.csv", [short[0], short[1], short[4], short[5]], [0, 1] * 2)
+    validation = write(tmp_path / "dev.csv", short[6:], [0, 1])
+    found = read_labels(train, validation, test, drop_shared=True)
+    assert found.facts["test"] == {"sharing": 2, "copies": 2}
+    assert [decode(codes) for codes in found.codes[6:]] == short[4:6]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +135,10 @@ def test_what_is_held_out_but_known_is_dropped_if_asked(tmp_path, files):
         ("sequence,label\n,0\n", "train.csv, line 2: no sequence"),
         ("sequence,label\nACGT,\n", "train.csv, line 2: no label; expected a whole number or a word"),
         ("sequence,label\nACGT,0,1\n", "train.csv, line 2: 3 fields; expected 2"),
-        ("sequence,label\nACGT,1\nACGG,1\n", "train.csv, train: found 2 of 1; expected at least two classes"),
+        (
+            "sequence,label\nACGT,1\nACGG,1\n",
+            "train.csv: all 2 training sequences have the label '1'; expected at least",
+        ),
     ],
 )
 def test_a_bad_file_is_refused_with_its_line(tmp_path, files, content, message):
@@ -142,9 +155,23 @@ def test_a_label_that_training_lacks_is_refused(tmp_path, files):
         read_labels(files[0], files[1], test)
 
 
+@pytest.mark.parametrize(("word", "known"), [("1.0", "1"), ("01", "1"), ("-0", "0"), ("1e0", "1")])
+def test_one_number_in_two_ways_is_refused(tmp_path, files, word, known):
+    line = 2 + int(known)
+    test = write(tmp_path / "test.csv", sequences(3), ["0", word, "1"])
+    expected = f"test.csv, line 3: label '{word}', which .*train.csv, line {line} writes as '{known}'; expected one way"
+    with pytest.raises(InputError, match=expected):
+        read_labels(files[0], files[1], test)
+
+
+def test_words_of_one_value_as_numbers_are_no_two_ways_of_a_label(tmp_path):
+    paths = [write(tmp_path / f"{name}.csv", sequences(3), ["nan", "e1", "1"]) for name in ("train", "dev", "test")]
+    assert read_labels(*paths).classes == ("1", "e1", "nan")
+
+
 def test_a_held_out_file_of_one_class_is_refused(tmp_path, files):
     test = write(tmp_path / "test.csv", sequences(3), [1, 1, 1])
-    with pytest.raises(InputError, match=r"test.csv, test: found 0 of 0, 3 of 1; expected"):
+    with pytest.raises(InputError, match=r"test.csv, test: found 0 of '0', 3 of '1'; expected"):
         read_labels(files[0], files[1], test)
 
 

@@ -36,6 +36,34 @@ def test_starts_sites_and_repeats_lie_on_the_contigs(material):
     assert known > set(zip(material.starts["contig"], material.starts["position"], strict=True)) and len(known) == 883
 
 
+def test_models_are_looked_at_before_anything_is_made_of_contigs(tmp_path):
+    NgramModel(2).fit(["ACGT"]).save(tmp_path / "mine")
+    assert label_inputs.find_models(a_run(tmp_path, models=str(tmp_path / "mine"))) == {"mine": tmp_path / "mine"}
+    assert label_inputs.find_models(a_run(tmp_path, models="none")) == {}
+    (tmp_path / "mine" / "counts.npz").write_bytes(b"")
+    for models, message in (("mine", "counts.npz: not the file saved"), ("nowhere", "nowhere: no config.json there")):
+        with pytest.raises(InputError, match=message):
+            label_inputs.find_models(a_run(tmp_path, models=str(tmp_path / models)))
+
+
+def test_contigs_of_held_out_examples_have_their_m5_where_it_is_known(material, tmp_path):
+    run = a_run(tmp_path, tasks="splice,elements")
+    run.data["corpus"] = {"contigs": {TRAIN: {"m5": "one"}, TEST: {"m5": "two"}}}
+    sets = label_inputs.build_label_sets(run, material, None)
+    assert label_inputs.held_out(run, material, sets) == {TEST: "two", "chr1": None}  # the elements have their own
+    assert label_inputs.held_out(run, None, sets) == {}
+
+
+def test_tracks_left_at_the_samples_say_so_where_they_do_not_fit(tmp_path):
+    genome = {"chr7": np.zeros(1000, dtype=np.uint8)}
+    with pytest.raises(InputError, match=r"no interval on chr7; .* alike. tracks is at its default, .* -r tracks \"\""):
+        label_inputs.read_run_tracks(a_run(tmp_path), genome)
+    assert label_inputs.read_run_tracks(a_run(tmp_path, tracks=""), genome) is None
+    with pytest.raises(InputError, match="no manifest 'mine'") as error:
+        label_inputs.read_run_tracks(a_run(tmp_path, tracks="mine"), genome)
+    assert "default" not in str(error.value)
+
+
 def test_contigs_are_named_once_and_none_is_left_over(tmp_path):
     for changes, message in (
         ({"train_contigs": TEST, "test_contigs": TEST}, "both learnt from and held out; name each contig once"),
@@ -116,7 +144,12 @@ def test_labels_of_ones_own_take_no_contigs(tmp_path):
     assert set(run.data["labels"]) == {"train", "test"}
     assert label_inputs.floor_scores({"mine": labels}, None) == {}
     assert label_inputs.read_known_variants(run, None) is None
-    assert run.notes == ["variants: left out, since your own labels are judged"]
+    first_look, *shared, left_out = run.notes
+    assert [note.partition(" of ")[0] for note in shared] == ["validation: 4", "test: 10"]
+    assert first_look.startswith(
+        "epochs=1, seeds=0, trees=10, cnn_epochs=3: the defaults, for a first look at the sample"
+    )
+    assert left_out == "variants: left out, since your own labels are judged"
 
 
 def test_labels_of_ones_own_are_whole_but_for_what_is_shared_if_asked(tmp_path):
@@ -127,8 +160,14 @@ def test_labels_of_ones_own_are_whole_but_for_what_is_shared_if_asked(tmp_path):
         path.write_text("\n".join(["sequence,label", *(f"{letters[row]},{row % 2}" for row in rows)]))
         paths[f"{split}_labels"] = str(path)
     for drop, test in ((False, 8), (True, 6)):
-        run = a_run(tmp_path, examples=4, validation_examples=2, test_examples=2, drop_shared=drop, **paths)
+        few = {"examples": 4, "validation_examples": 2, "test_examples": 2, "epochs": 9, "trees": 9, "cnn_epochs": 9}
+        run = a_run(tmp_path, **few, seeds="0,1", drop_shared=drop, **paths)
         (labels,) = label_inputs.build_label_sets(run, None, None).values()
+        told = (
+            "test: 2 of 8 sequences stand in training with 31 of their bases or more, 2 of these whole; "
+            "-p drop_shared True leaves them out"
+        )
+        assert run.notes == ([] if drop else [told])
         assert labels.table["split"].value_counts().to_dict() == {"train": 40, "validation": 4, "test": test}
 
 
@@ -170,7 +209,15 @@ def test_no_variant_on_the_held_out_contigs_is_none(material, tmp_path):
     (tmp_path / "a.vcf").write_text("chr7\t1\tx\tA\tC\n")
     run = a_run(tmp_path, variants_dataset=str(tmp_path / "a.vcf"))
     assert label_inputs.read_known_variants(run, material) is None
-    assert run.notes == ["a.vcf: 0 single-base variants on the held-out contigs, 0 refused (none); 0 scored"]
+    none = "a.vcf: 0 single-base variants on the held-out contigs, 0 refused (none); 0 scored"
+    assert run.notes == [none]
+
+
+def test_variants_left_at_the_samples_say_so_where_they_do_not_fit(material, tmp_path):
+    run = a_run(tmp_path)
+    elsewhere = material._replace(splits={"chr7": "test"}, genome={"chr7": np.zeros(1000, dtype=np.uint8)})
+    assert label_inputs.read_known_variants(run, elsewhere) is None
+    assert run.notes[1].startswith("variants_dataset is at its default, 'sample', which fits the embedded sample alone")
 
 
 def test_a_plan_needs_a_seed(tmp_path):

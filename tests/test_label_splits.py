@@ -147,9 +147,9 @@ def test_loci_are_drawn_whole_until_there_are_enough(examples):
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        ({"label": 0}, {}, "X, train: found 30 of no, 0 of yes; expected at least two classes"),
-        ({"split": "train"}, {}, "X, validation: found 0 of no, 0 of yes;"),
-        ({}, {"most": {"test": 1}}, "X, test: found 0 of no, 0 of yes among 1 examples; expected"),
+        ({"label": 0}, {}, "X, train: found 30 of 'no', 0 of 'yes'; expected at least two classes"),
+        ({"split": "train"}, {}, "X, validation: found 0 of 'no', 0 of 'yes';"),
+        ({}, {"most": {"test": 1}}, "X, test: found 0 of 'no', 0 of 'yes' among 1 examples; expected"),
     ],
 )
 def test_a_split_without_a_class_is_refused(examples, change, arguments, message):
@@ -160,7 +160,7 @@ def test_a_split_without_a_class_is_refused(examples, change, arguments, message
 
 def test_one_class_alone_is_refused(examples):
     table, codes = examples
-    with pytest.raises(InputError, match="X, train: found 30 of yes; expected at least two classes"):
+    with pytest.raises(InputError, match="X, train: found 30 of 'yes'; expected at least two classes"):
         hold_out("X", table.assign(label=0), codes, ("yes",))
 
 

@@ -107,6 +107,24 @@ def test_a_model_is_set_beside_the_best_floor(study, scores):
     )
 
 
+def test_of_floors_that_are_alike_the_best_ranks_best(study):
+    sets = {"PromScan": study[0]["PromScan"]}
+    ranked = [0.1, 0.4, 0.2, 0.3, 0.1, 0.4, 0.2, 0.3]  # all is called no start, and every start stands above
+    floors = outcome(
+        predictions("majority", "floor", [0.4] * 8, ("one",)), predictions("CNN", "floor", ranked, ("one",)), kind=None
+    )
+    outcomes = {("PromScan", "floors"): floors, ("PromScan", "ours"): study[1]["PromScan", "ours"]}
+    scores = label_tables.scores_table(sets, outcomes, resamples=200, seed=0)
+    table = label_tables.floors_table(scores, sets, outcomes, resamples=200, seed=0)
+    assert set(table["floor"]) == {"CNN"}
+    assert label_tables.findings(table, scores) == (
+        "PromScan: the best floor is CNN with an MCC of 0.00 (2 floors have it; of these the highest AUROC, 1.00); "
+        "better: ours (fine-tuned); undecided: 1; worse: 0"
+    )
+    assert list(label_tables.scan_track(sets, outcomes, scores, 1)[1]) == ["ours, fine-tuned", "CNN"]
+    assert "CNN" in set(label_tables.reliability_table(sets, outcomes, scores)["predictor"])
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"), [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "undecided")]
 )
@@ -169,8 +187,10 @@ def test_promoters_against_their_negatives_leave_random_starts_out(scores):
 
 def test_sizes_and_costs(study):
     sizes = label_tables.sizes_table(study[0]).set_index("task").loc["PromScan"]
-    assert (sizes["train"], sizes["test"], sizes["blocks"], sizes["shared"]) == (2, 8, 8, 1 / 8)
-    assert label_tables.costs_table(study[1])["model"].tolist() == ["ours", "ours"]
+    assert (sizes["train"], sizes["test"], sizes["blocks"]) == (2, 8, 8)
+    assert (sizes["commonest"], sizes["shared"]) == (1 / 2, 1 / 8)
+    costs = label_tables.costs_table(study[1])
+    assert costs["model"].tolist() == ["ours", "ours"] and str(costs["parameters"].dtype) == "Int64"
 
 
 def test_a_variant_above_its_control_counts_and_a_tie_a_half():

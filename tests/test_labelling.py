@@ -94,7 +94,7 @@ def test_zero_shot_is_for_sites_of_several_bases(kept, labels):
 
 def test_what_is_longer_than_the_context_is_counted(kept):
     facts = {model: kept[2]["words", model].facts for model in ("ngram", "lstm", "bert")}
-    assert [facts[model]["cut"] for model in facts] == [0, 0, 80]
+    assert [facts[model]["in_pieces"] for model in facts] == [0, 0, 80]
     assert facts["bert"]["longest"] == 40 and facts["bert"]["seen"] == 28 and facts["bert"]["kind"] == "bert"
 
 

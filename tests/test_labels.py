@@ -140,13 +140,15 @@ def test_negatives_that_cannot_be_made_are_refused(genome, starts):
 
 def test_a_split_without_what_is_asked_for_is_refused(genome, starts, sites, tracks):
     here = starts[starts["contig"] == CHR19]
-    with pytest.raises(InputError, match=r"Prom300, test: found 0 of no promoter, 0 of promoter; expected"):
+    with pytest.raises(InputError, match=r"Prom300, test: found 0 of 'no promoter', 0 of 'promoter'; expected"):
         promoters(genome, here, SPLITS, negatives="dinucleotides")
-    with pytest.raises(InputError, match=r"PromScan, test: found 0 of no start, 0 of start; expected"):
+    with pytest.raises(InputError, match=r"PromScan, test: found 0 of 'no start', 0 of 'start'; expected"):
         promoter_scan(genome, here, SPLITS)
-    with pytest.raises(InputError, match=r"splice, train: found 0 of neither, 0 of donor, 0 of acceptor; expected"):
+    with pytest.raises(
+        InputError, match=r"splice, train: found 0 of 'neither', 0 of 'donor', 0 of 'acceptor'; expected"
+    ):
         splice_labels(genome, sites[:0], SPLITS)
-    with pytest.raises(InputError, match=r"CTCF, train: found 0 of unbound, 0 of bound; expected"):
+    with pytest.raises(InputError, match=r"CTCF, train: found 0 of 'unbound', 0 of 'bound'; expected"):
         ctcf_sites(genome, tracks.motif, tracks.ctcf, SPLITS, threshold=50)
     with pytest.raises(InputError, match=r"DNase, train: found nothing; expected"):
         accessible(tracks.elements[:0])
@@ -258,7 +260,7 @@ def test_of_overlapping_sites_the_best_is_taken(bound_toy):
 
 def test_nothing_bound_is_refused(bound_toy):
     genome, motif, bound = bound_toy
-    with pytest.raises(InputError, match="CTCF, test: found 94 of unbound, 0 of bound; expected"):
+    with pytest.raises(InputError, match="CTCF, test: found 94 of 'unbound', 0 of 'bound'; expected"):
         ctcf_sites(genome, motif, bound[bound["contig"] == "a"], TOY)
 
 
@@ -351,7 +353,7 @@ def test_elements_keep_their_own_split():
     # 0, 700,000, 1,400,000 ... lie in four blocks of a megabase.
     assert labels.table.groupby("contig")["group"].nunique().tolist() == [4, 4, 4]
     assert labels.table["group"].nunique() == 12
-    with pytest.raises(InputError, match="DNase, test: found 3 of HepG2, 0 of K562"):
+    with pytest.raises(InputError, match="DNase, test: found 3 of 'HepG2', 0 of 'K562'"):
         accessible(elements[(elements["split"] != "test") | (elements["cell"] == "HepG2")])
 
 

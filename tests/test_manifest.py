@@ -79,7 +79,8 @@ def test_the_two_chromosomes_are_pinned_everywhere_to_the_same_sequence():
 @pytest.mark.parametrize("name, bases", [("grch38", 3_088_286_401), ("hg19", 3_095_693_983)])
 def test_a_whole_genome_has_all_its_chromosomes(name, bases):
     members = load_manifest(name).members
-    assert list(members) == [f"chr{contig}.fa" for contig in (*range(1, 23), "X", "Y", "M")]
+    sequence = [name for name, member in members.items() if member.kind == "sequence"]
+    assert sequence == [f"chr{contig}.fa" for contig in (*range(1, 23), "X", "Y", "M")]
     contigs = [contig for member in members.values() for contig in member.contigs.values()]
     assert sum(contig.length for contig in contigs) == bases
     assert len({contig.m5 for contig in contigs}) == 25

@@ -65,6 +65,13 @@ def described():
     return regions.describe(drawn, codes, tracks | {"CpG islands": intervals((310, 390))})
 
 
+def test_a_kind_without_a_place_is_drawn_about_nowhere():
+    nowhere = pd.Series([], dtype=np.int64).to_numpy()
+    nowhere.flags.writeable = False  # as a column's is
+    drawn = regions.draw_regions(CODES, count=3, length=50, places={"TSS": nowhere}, most=5)
+    assert drawn["drawn"].tolist() == ["anywhere"] * 3
+
+
 def test_what_lies_in_windows(described):
     assert described["gc"].tolist() == [0, 1, 1, 0, 0]
     assert described["in_repeats"].tolist() == [0.6, 0.8, 0.1, 0.3, 0]

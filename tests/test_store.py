@@ -9,7 +9,7 @@ import torch
 
 from dnastudy.files import DiskFull, InputError, sha256
 from dnastudy.models import NgramModel, build, load
-from dnastudy.models.store import _digest, digest_of
+from dnastudy.models.store import _digest, check, digest_of
 
 CONFIGS = {
     "ngram": {"kind": "ngram", "order": 4},
@@ -78,6 +78,17 @@ def test_no_model_folder(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match="expected 'files' and 'sha256' in it"):
         load(tmp_path)
+
+
+def test_a_model_is_checked_before_its_weights_are_read(tmp_path, monkeypatch):
+    build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+    monkeypatch.setattr("dnastudy.models.store.read_weights", None)
+    check(tmp_path)
+    rewrite(tmp_path, seal=True, kind="mamba")
+    with pytest.raises(InputError, match="model kind 'mamba': expected one of ngram, lstm"):
+        check(tmp_path)
+    with pytest.raises(InputError, match=r"nowhere: no config.json there; expected a model folder .* or hf:NAME"):
+        check(tmp_path / "nowhere")
 
 
 def rewrite(folder, seal=False, **changes):

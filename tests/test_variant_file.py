@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dnastudy import cli
-from dnastudy.files import InputError, sha256
+from dnastudy.files import InputError, sha256, write_json
 from dnastudy.genes import decode, fetch, m5
 from dnastudy.models import NgramModel
 from dnastudy.models.store import digest_of
@@ -44,7 +44,7 @@ def test_a_table_a_list_and_a_record_are_written(given, tmp_path):
         ["chr22", 201, "b", LETTERS[200]],
         ["chr1", 7, "d", "A"],
     ]
-    assert scored["context_before"].tolist() == [50, 50, 50, 6] and scored["context_after"].tolist() == [50, 50, 50, 0]
+    assert scored["context_before"].tolist() == [3, 3, 3, 3] and scored["context_after"].tolist() == [3, 3, 3, 0]
     window = [LETTERS[50:100], LETTERS[101:151]]
     alt, ref = NgramModel(4).fit([LETTERS]).log_likelihood([OTHER[LETTERS[100]].join(window), LETTERS[50:151]])
     assert scored["llr_forward"][0] == pytest.approx(alt - ref, abs=1e-5)
@@ -60,6 +60,10 @@ def test_a_table_a_list_and_a_record_are_written(given, tmp_path):
         "chr22": {"length": 400, "m5": m5(LETTERS)},
         "chr1": {"length": 7, "m5": m5("ACGTACG")},
     }
+    unknown = "its folder has no learnt_from.json that goes with it"
+    assert record["learnt_from"] == {"chr22": f"unknown: {unknown}", "chr1": f"unknown: {unknown}"}
+    told = f"my_model: whether it has learnt from chr22, chr1 isn't known, since {unknown}"
+    assert record["warnings"] == [f"{told}; 4 of 4 alleles scored lie there"]
     refused = {"not the base in the sequence": 1, "no such contig": 1}
     assert record["counts"] == {"alleles": 6, "scored": 4, "refused": refused}
     assert (record["context"], record["code"]["package_sha256"]) == (50, package_hash())
@@ -78,6 +82,27 @@ def test_the_command_writes_the_same_table(given, tmp_path, capsys):
     assert cli.main([*command, "--overwrite"]) == 0
     assert capsys.readouterr().out.startswith(f"{given['out']}: 4 of 6 alleles scored\nnot scored: 1 (")
     assert given["out"].read_bytes() == first
+
+
+def test_alleles_on_a_contig_that_the_model_learnt_from_are_counted(given, capsys):
+    parts = {"parameters": {"split": "chromosome"}, "held_out": {"test": "chr1"}, "files": {"codes.npy": "abc"}}
+    parts["contigs"] = {
+        "chr22": {"m5": m5(LETTERS), "name_in_annotation": "22"},
+        "chr1": {"m5": m5("ACGTACG"), "name_in_annotation": "1"},
+    }
+    model = NgramModel(4).fit([LETTERS])
+    model.trained_on = {"codes.npy": "abc"}
+    model.save(given["model"])
+    write_json(given["model"] / "learnt_from.json", parts)
+    command = [f"--{name}={path}" for name, path in given.items() if name != "fasta"]
+    assert cli.main(["variants", *command, f"--fasta={given['fasta'][0]}"]) == 0
+    told = (
+        "my_model has learnt from chr22, so that it may know it by heart: take a model whose corpus (chapter 01) holds "
+        "it out, or other contigs; 3 of 4 alleles scored lie there"
+    )
+    assert capsys.readouterr().err == f"dnastudy: warning: {told}\n"
+    record = json.loads(given["out"].with_name("scores.tsv.json").read_text())
+    assert record["learnt_from"] == {"chr22": "yes", "chr1": "no"} and record["warnings"] == [told]
 
 
 def test_a_dataset_gives_the_contigs_that_the_variants_lie_on(given, sample, tmp_path, monkeypatch):
@@ -99,7 +124,8 @@ def test_a_dataset_gives_the_contigs_that_the_variants_lie_on(given, sample, tmp
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], r"a.vcf: no variant to score: the file is empty; expected some on contigs of the sequence, found none"),
+        ([], r"a.vcf: no variant lines; expected contig, position, id, ref, alt between tabs, a line each"),
+        (["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT"], r"a.vcf: no variant lines; expected contig,"),
         (["7\t1\ta\tA\tC", "8\t1\tb\tA\t*"], r"no variant to score: no such contig .2.; .* found chr7, chr8"),
         (["1\t1\ta\tG\tC", "1\t2\tb\tA\tC"], r"a.vcf: at 2 of 2 variants the sequence doesn't have REF"),
         (["1\tone\ta\tG\tC"], r"a.vcf, line 1: expected contig, position"),

@@ -70,7 +70,7 @@ def test_a_ratio_is_of_whole_windows_on_either_strand():
         assert row.llr_forward == pytest.approx(ahead[0] - ahead[1], abs=1e-5)
         assert row.llr_reverse == pytest.approx(back[0] - back[1], abs=1e-5)
         assert row.llr == pytest.approx((row.llr_forward + row.llr_reverse) / 2)
-        assert (row.position, row.context_before, row.context_after) == (at + 1, 30, 30)
+        assert (row.position, row.context_before, row.context_after) == (at + 1, 3, 3)  # all that order 4 sees
 
 
 def test_ratios_of_single_bases_by_hand():
@@ -94,9 +94,13 @@ def test_networks_score_the_same_windows(kind):
 
 
 def test_bases_seen_are_told_where_the_contig_ends():
-    scored = score_variants(NGRAM, GENOME, table(variant(0, "C", contig="chr2"), variant(9, "T", 2, "chr2")), context=5)
+    scored = score_variants(
+        small("lstm"), GENOME, table(variant(0, "C", contig="chr2"), variant(9, "T", 2, "chr2")), context=5
+    )
     assert scored["context_before"].tolist() == [0, 5]
     assert scored["context_after"].tolist() == [5, 1]
+    scored = score_variants(NGRAM, GENOME, table(variant(0, "C", contig="chr2"), variant(9, "T", 2, "chr2")), context=2)
+    assert scored[["context_before", "context_after"]].to_numpy().tolist() == [[0, 2], [2, 1]]
 
 
 def test_a_model_of_a_short_context_is_given_what_fits_round_the_variant():

@@ -53,6 +53,20 @@ def read_genome(
     return found
 
 
+def name_contigs(train: Iterable[str], test: Iterable[str]) -> dict[str, list[str]]:
+    """Canonical names of the contigs to learn from (``train``) and of those to hold out (``test``).
+
+    Raises
+    ------
+    InputError
+        When a contig is to be learnt from and held out.
+    """
+    named = {"train": [canonical_contig(name) for name in train], "test": [canonical_contig(name) for name in test]}
+    if both := set(named["train"]) & set(named["test"]):
+        raise InputError(f"{', '.join(sorted(both))}: both learnt from and held out; name each contig once")
+    return named
+
+
 def read_contigs(
     paths: Iterable[str | Path],
     *,
@@ -83,9 +97,7 @@ def read_contigs(
         When a contig is missing, comes twice or is to be learnt from and held out, nothing is left to hold out, or as
         `read_fasta` and `read_track` say.
     """
-    named = {"train": {canonical_contig(name) for name in train}, "test": {canonical_contig(name) for name in test}}
-    if both := named["train"] & named["test"]:
-        raise InputError(f"{', '.join(sorted(both))}: both learnt from and held out; name each contig once")
+    named = {split: set(names) for split, names in name_contigs(train, test).items()}
     found = read_genome(paths)
     for name in sorted(named["train"] | named["test"]):
         if name not in found:

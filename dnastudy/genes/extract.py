@@ -13,6 +13,7 @@ import pandas as pd
 
 from dnastudy.files import InputError, sha256
 from dnastudy.genes.annotation import Annotation, check_ends, read_annotation
+from dnastudy.genes.contigs import name_contigs
 from dnastudy.genes.corpus import Corpus, contig_line, write_corpus
 from dnastudy.genes.fasta import UNKNOWN, canonical_contig, read_fasta, reverse_complement
 from dnastudy.genes.intervals import label_loci, lift, merge, orient, read_track
@@ -39,8 +40,8 @@ class _Filters(NamedTuple):
     max_n: float
 
 
-class _Pair(NamedTuple):
-    """What one FASTA and its annotation gave: genes that passed, their codes, and the parts of all genes."""
+class _Part(NamedTuple):
+    """What one annotation and its FASTA files gave: genes that passed, their codes, and the parts of all genes."""
 
     genes: pd.DataFrame
     codes: list[np.ndarray]
@@ -57,6 +58,7 @@ def extract_genes(
     min_length: int = 1,
     max_length: int | None = None,
     max_n: float = 0.0,
+    train_contigs: Sequence[str] | None = None,
     test_contigs: Sequence[str] | None = None,
     split: str = "chromosome",
     validation: float = 0.1,
@@ -76,7 +78,8 @@ def extract_genes(
     Parameters
     ----------
     fasta, annotation
-        A file each, or equally long lists paired one by one (see `read_fasta`, `read_annotation`).
+        A file each; or lists, of annotations one for all FASTA files or one for each (see `read_fasta`,
+        `read_annotation`).
     out
         Folder of the corpus; one that stands there is replaced, other files in the folder are left alone.
     biotypes
@@ -85,6 +88,8 @@ def extract_genes(
         Bounds on a gene's span, in bases, both included.
     max_n
         Largest share of bases other than A, C, G and T.
+    train_contigs
+        Contigs to learn from, named together with ``test_contigs``: no other is taken. None takes all.
     test_contigs, split, validation, test, seed
         What is held out: by place (``"chromosome"``, see `dnastudy.genes.split.assign_splits`), in whole homology
         families (``"family"``), or gene by gene (``"random"``; see `hold_out` there for both).
@@ -98,22 +103,25 @@ def extract_genes(
     Raises
     ------
     InputError
-        When an input cannot be read (see there), the two files of a pair have no contig in common, no gene is
-        left, or a split is empty or of no known rule.
+        When an input cannot be read (see there), a FASTA and its annotation have no contig in common, a contig that
+        is named is missing or named twice, no gene is left, or a split is empty or of no known rule.
     """
     check_rule(split)
     filters = _Filters(biotypes, min_length, max_length, max_n)
-    pairs = _paired(fasta, annotation)
+    fastas, annotations = _files(fasta), _files(annotation)
+    wanted = _wanted(train_contigs, test_contigs, split)
     contigs: dict[str, dict] = {}
     dropped: Counter[str] = Counter()
-    read = [_read_pair(Path(f), Path(a), filters, contigs, dropped) for f, a in pairs]
-    genes = pd.concat([pair.genes for pair in read], ignore_index=True)
-    codes = [sequence for pair in read for sequence in pair.codes]
+    read = [_read_part(*part, filters, wanted, contigs, dropped) for part in _paired(fastas, annotations)]
+    if wanted and (missing := wanted - contigs.keys()):
+        raise InputError(f"no contig {min(missing)!r} in the sequence; check its name and the files")
+    genes = pd.concat([part.genes for part in read], ignore_index=True)
+    codes = [sequence for part in read for sequence in part.codes]
     again = genes["id"].duplicated().to_numpy()
     dropped["an id that came before"] = int(again.sum())
     genes, codes = _keep(genes, codes, ~again)
     if genes.empty:
-        raise InputError(_nothing_left(pairs, dropped, biotypes))
+        raise InputError(_nothing_left(annotations, dropped, biotypes))
     if split == "chromosome":
         rule = {"split": split}
         place, held_out = assign_splits(
@@ -143,18 +151,17 @@ def extract_genes(
     genes["locus"] = _number_loci(genes, place)
     offsets = np.cumsum([0, *map(len, codes)], dtype=np.int64)
     intervals = {
-        "cds": _own_parts(genes, offsets, pd.concat([pair.cds for pair in read])),
-        "exon": _own_parts(genes, offsets, pd.concat([pair.exons for pair in read])),
+        "cds": _own_parts(genes, offsets, pd.concat([part.cds for part in read])),
+        "exon": _own_parts(genes, offsets, pd.concat([part.exons for part in read])),
     }
-    inputs = {"fasta": [f for f, _ in pairs], "annotation": [a for _, a in pairs]}
+    inputs = {"fasta": fastas, "annotation": annotations}
     if repeats is not None:
         intervals["repeat"] = _track_in_genes(genes, offsets, read_track(repeats, contigs.keys()))
-        inputs["repeats"] = [repeats]
+        inputs["repeats"] = [Path(repeats)]
     info = {
         "made_by": "extract_genes",
         "inputs": {
-            kind: [{"file": Path(file).name, "sha256": sha256(file)} for file in files]
-            for kind, files in inputs.items()
+            kind: [{"file": file.name, "sha256": sha256(file)} for file in files] for kind, files in inputs.items()
         },
         "parameters": filters._asdict() | rule,
         "held_out": held_out,
@@ -166,63 +173,100 @@ def extract_genes(
     return write_corpus(out, codes, genes[columns], place, intervals, info)
 
 
-def _paired(fasta: Paths, annotation: Paths) -> list[tuple[str | Path, str | Path]]:
-    fastas = [fasta] if isinstance(fasta, str | Path) else list(fasta)
-    annotations = [annotation] if isinstance(annotation, str | Path) else list(annotation)
+def _files(paths: Paths) -> list[Path]:
+    return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+
+
+def _paired(fastas: list[Path], annotations: list[Path]) -> list[tuple[list[Path], Path]]:
+    """FASTA files by annotation: all of them with a single one, else one with each."""
+    if fastas and len(annotations) == 1:
+        return [(fastas, annotations[0])]
     if len(fastas) != len(annotations) or not fastas:
         raise InputError(
-            f"expected as many annotation files as FASTA files, one for each in the same order; found "
+            "expected one annotation file for all FASTA files, or as many, one for each in the same order; found "
             f"{len(annotations)} and {len(fastas)}"
         )
-    return list(zip(fastas, annotations, strict=True))
+    return [([fasta], annotation) for fasta, annotation in zip(fastas, annotations, strict=True)]
 
 
-def _read_pair(
-    fasta: Path, annotation: Path, filters: _Filters, contigs: dict[str, dict], dropped: Counter[str]
-) -> _Pair:
-    """Genes of one FASTA and its annotation that pass the filters; adds to ``contigs`` and ``dropped``."""
+def _wanted(train: Sequence[str] | None, test: Sequence[str] | None, split: str) -> set[str]:
+    """Canonical names of the contigs that genes are taken from; none where all are."""
+    named = name_contigs(train or (), test or ())
+    if named["train"] and not named["test"] and split == "chromosome":
+        raise InputError(f"train_contigs names {', '.join(named['train'])}; name those held out too, as test_contigs")
+    return set(named["train"] + named["test"]) if named["train"] else set()
+
+
+def _read_part(
+    fastas: list[Path],
+    annotation: Path,
+    filters: _Filters,
+    wanted: set[str],
+    contigs: dict[str, dict],
+    dropped: Counter[str],
+) -> _Part:
+    """Genes of some FASTA files and their annotation that pass the filters; adds to ``contigs`` and ``dropped``."""
     table = read_annotation(annotation)
-    genes = _of_biotype(table, filters.biotypes, dropped)
+    annotated = table.genes["contig"].unique()
+    genes = _of_biotype(table, filters.biotypes, wanted, dropped)
     found: set[str] = set()
     kept, codes = [genes.iloc[:0]], []
-    for record in read_fasta(fasta):
-        name = canonical_contig(record.name)
-        if name in contigs:
+    for fasta in fastas:
+        here: set[str] = set()
+        for record in read_fasta(fasta):
+            name = canonical_contig(record.name)
+            here.add(name)
+            if wanted and name not in wanted:
+                continue
+            if name in contigs:
+                raise InputError(
+                    f"{fasta}: contig {record.name!r} was read before as {contigs[name]['name']!r}; expected "
+                    "each contig once (19 and chr19 are one). Remove one of them"
+                )
+            contigs[name] = {"name": record.name, "length": len(record.codes), "m5": record.m5, **record.changes}
+            contigs[name]["name_in_annotation"] = table.aliases.get(name, name) if name in annotated else None
+            check_ends(table, name, len(record.codes), annotation)
+            passed, cut = _cut_genes(genes[genes["contig"] == name], record.codes, filters, dropped)
+            kept.append(passed)
+            codes += cut
+        if here.isdisjoint(annotated):
             raise InputError(
-                f"{fasta}: contig {record.name!r} was read before as {contigs[name]['name']!r}; expected "
-                "each contig once (19 and chr19 are one). Remove one of them"
+                f"{annotation}: none of its contigs ({', '.join(annotated[:3])} ...) is in {fasta.name} "
+                f"({', '.join(sorted(here)[:3])} ...); expected at least one in both. Check that both are of "
+                "one assembly and name contigs alike"
             )
-        contigs[name] = {"name": record.name, "length": len(record.codes), "m5": record.m5, **record.changes}
-        found.add(name)
-        check_ends(table, name, len(record.codes), annotation)
-        here = genes[genes["contig"] == name].sort_values(["start", "end"], kind="stable")
-        reasons = [_reason_to_drop(record.codes[s:e], filters) for s, e in _spans(here)]
-        dropped.update(reason for reason in reasons if reason)
-        passed = here[np.array([reason is None for reason in reasons], dtype=bool)]
-        kept.append(passed)
-        for (start, end), strand in zip(_spans(passed), passed["strand"], strict=True):
-            span = record.codes[start:end]
-            codes.append(span.copy() if strand == "+" else reverse_complement(span))
-    annotated = table.genes["contig"].unique()
-    if found.isdisjoint(annotated):
-        raise InputError(
-            f"{annotation}: none of its contigs ({', '.join(annotated[:3])} ...) is in {fasta.name} "
-            f"({', '.join(sorted(found)[:3])} ...); expected at least one in both. Check that both are of "
-            "one assembly and name contigs alike"
-        )
+        found |= here
     dropped["contig lacking in the FASTA"] += int((~genes["contig"].isin(found)).sum())
-    for name in found:
-        contigs[name]["name_in_annotation"] = table.aliases.get(name, name) if name in annotated else None
-    return _Pair(pd.concat(kept), codes, table.exons, table.cds)
+    return _Part(pd.concat(kept), codes, table.exons, table.cds)
+
+
+def _cut_genes(
+    genes: pd.DataFrame, codes: np.ndarray, filters: _Filters, dropped: Counter[str]
+) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    """Genes of one contig that pass the filters, in order, and the bases of each, 5' to 3'."""
+    genes = genes.sort_values(["start", "end"], kind="stable")
+    reasons = [_reason_to_drop(codes[s:e], filters) for s, e in _spans(genes)]
+    dropped.update(reason for reason in reasons if reason)
+    genes = genes[np.array([reason is None for reason in reasons], dtype=bool)]
+    cut = []
+    for (start, end), strand in zip(_spans(genes), genes["strand"], strict=True):
+        span = codes[start:end]
+        cut.append(span.copy() if strand == "+" else reverse_complement(span))
+    return genes, cut
 
 
 def _spans(genes: pd.DataFrame) -> list[tuple[int, int]]:
     return list(zip(genes["start"], genes["end"], strict=True))
 
 
-def _of_biotype(table: Annotation, biotypes: Sequence[str] | None, dropped: Counter[str]) -> pd.DataFrame:
-    """Genes of the chosen types, each with the transcription starts of its complete coding transcripts."""
+def _of_biotype(
+    table: Annotation, biotypes: Sequence[str] | None, contigs: set[str], dropped: Counter[str]
+) -> pd.DataFrame:
+    """Genes of the chosen types and contigs, each with the transcription starts of its complete coding transcripts."""
     genes = table.genes
+    if contigs:
+        genes = genes[genes["contig"].isin(contigs)]
+        dropped["on a contig not asked for"] += len(table.genes) - len(genes)
     wanted = np.ones(len(genes), bool) if biotypes is None else genes["type"].isin(list(biotypes))
     dropped["another biotype"] += int((~wanted).sum())
     transcripts = table.transcripts
@@ -253,9 +297,9 @@ def _number_loci(genes: pd.DataFrame, split: np.ndarray) -> np.ndarray:
     return pd.factorize(label_loci(genes["start"].to_numpy() + line, genes["end"].to_numpy() + line))[0]
 
 
-def _nothing_left(pairs: Sequence[tuple], dropped: Counter[str], biotypes: Sequence[str] | None) -> str:
+def _nothing_left(annotations: Sequence[Path], dropped: Counter[str], biotypes: Sequence[str] | None) -> str:
     reasons = "; ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count)
-    files = ", ".join(Path(annotation).name for _, annotation in pairs)
+    files = ", ".join(annotation.name for annotation in annotations)
     kinds = "any biotype" if biotypes is None else f"biotype {', '.join(biotypes)}"
     return (
         f"{files}: no gene is left after filtering (dropped: {reasons}); expected at least one of {kinds}. "

@@ -32,8 +32,8 @@ def embed(
 ) -> np.ndarray:
     """A vector for each sequence by a model that stays as it is.
 
-    That is the mean of the model's states over the sequence's tokens, without CLS and SEP; of a sequence longer than
-    the context over those of :func:`fitting_ids`. An n-gram model has no states. Its vector is the mean log-likelihood
+    That is the mean of the model's states over the sequence's tokens, without CLS and SEP; one longer than the context
+    is read in the pieces of :func:`piece_ids`. An n-gram model has no states. Its vector is the mean log-likelihood
     (nats a base) in each of 8 equal parts of the sequence, read forwards and then read on the opposite strand; where a
     part has no known base it is that of a base drawn at random, -log 4.
 
@@ -56,7 +56,7 @@ def embed(
     Raises
     ------
     InputError
-        When a sequence has no base, a layer is asked for that the model doesn't have, or as :func:`fitting_ids` says.
+        When a sequence has no base, a layer is asked for that the model doesn't have, or as :func:`piece_ids` says.
     """
     if reverse_complement:
         strands = codes, [fasta.reverse_complement(one) for one in codes]
@@ -66,41 +66,50 @@ def embed(
         raise InputError(f"layer {layer} of a {model.kind} model; expected 0 to the number of layers, of a bert alone")
     if model.kind == "ngram":
         return _likelihood_bins(model, codes)
-    found = np.zeros((len(codes), model.config["width"]), dtype=np.float32)
+    pieces = piece_ids(model, codes)
+    number_of = np.repeat(np.arange(len(codes)), [len(one) for one in pieces])
+    sums = np.zeros((len(codes), model.config["width"]), dtype=np.float32)
+    counts = np.zeros((len(codes), 1), dtype=np.float32)
     bf16 = use_bf16(precision, model.device)
     with model.evaluating(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
-        for chosen, ids in batches(model, fitting_ids(model, codes)):
+        for chosen, ids in batches(model, [piece for one in pieces for piece in one]):
             states = model.hidden(ids) if layer is None else model.states(ids)[layer]
-            found[chosen] = mean_state(states.float(), ids).cpu().numpy()
-    return found
+            for total, part in zip((sums, counts), summed_states(states, ids), strict=True):
+                np.add.at(total, number_of[chosen], part.cpu().numpy())
+    return sums / counts
 
 
-def fitting_ids(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What a model is given of each sequence: CLS, its tokens and, in a BERT, SEP; int64 [positions] each.
+def piece_ids(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What a model is given of each sequence: CLS, its tokens and, in a BERT, SEP; int64 [pieces, positions] each.
 
-    Of a sequence that has more tokens than the model's context takes beside these, the middle ones are kept, wherever
-    its label hangs: a promoter's start 50 bases before the end of 300, say, is lost to a model that takes 200.
+    A sequence that has more tokens than the model's context takes beside these is read in pieces, as few as fit and of
+    equal length: where some are a token shorter, PAD stands at their end. Each piece has its own CLS and SEP, and the
+    model knows nothing of the others.
 
     Raises
     ------
     InputError
         When a sequence has no base, or it is a causal model of tokens, which doesn't say of which.
     """
-    return rows(model, [_middle(one, _room(model)) for one in _tokens(model, codes)])
+    room = _room(model)
+    return [
+        padded(rows(model, np.array_split(one, -(-len(one) // (room or len(one)))))).numpy()
+        for one in _tokens(model, codes)
+    ]
 
 
-def count_cut(model: NeuralModel, codes: Sequence[np.ndarray]) -> dict[str, int | None]:
-    """How many sequences :func:`fitting_ids` cuts, for the record.
+def count_in_pieces(model: NeuralModel, codes: Sequence[np.ndarray]) -> dict[str, int | None]:
+    """How many sequences :func:`piece_ids` gives in pieces, for the record.
 
     Returns
     -------
-    ``cut`` (sequences), ``longest`` (tokens of the longest, whole), and ``seen`` (the most tokens of one that the model
-    sees; None where there is no limit).
+    ``in_pieces`` (sequences), ``longest`` (tokens of the longest), and ``seen`` (the most tokens that the model sees at
+    once; None where there is no limit).
     """
     lengths = np.array([len(one) for one in _tokens(model, codes)], dtype=np.int64)
     seen = _room(model)
-    cut = 0 if seen is None else int((lengths > seen).sum())
-    return {"cut": cut, "longest": int(lengths.max(initial=0)), "seen": seen}
+    in_pieces = 0 if seen is None else int((lengths > seen).sum())
+    return {"in_pieces": in_pieces, "longest": int(lengths.max(initial=0)), "seen": seen}
 
 
 def batches(model: NeuralModel, rows: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
@@ -112,16 +121,21 @@ def batches(model: NeuralModel, rows: Sequence[np.ndarray]) -> Iterator[tuple[np
         yield chosen, padded([rows[number] for number in chosen]).to(model.device)
 
 
-def padded(rows: Sequence[np.ndarray]) -> Tensor:
-    """Rows of ids (int64) one below the other, int64 [rows, positions], the shorter ones padded with PAD."""
-    tensors = [torch.from_numpy(one) for one in rows]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD)
+def padded(arrays: Sequence[np.ndarray]) -> Tensor:
+    """Arrays of ids (int64, each of as many axes) one below the other, int64 [arrays, ...], padded with PAD."""
+    found = np.full((len(arrays), *np.max([one.shape for one in arrays], axis=0)), PAD, dtype=np.int64)
+    for row, one in zip(found, arrays, strict=True):
+        row[tuple(map(slice, one.shape))] = one
+    return torch.from_numpy(found)
 
 
-def mean_state(states: Tensor, ids: Tensor) -> Tensor:
-    """Mean over the tokens of each row, float32 [rows, width]: over all positions but CLS, SEP and PAD."""
+def summed_states(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum over the tokens of each row, float32 [rows, width], and how many these are, int64 [rows, 1].
+
+    They are all positions but CLS, SEP and PAD.
+    """
     token = ((ids != CLS) & (ids != SEP) & (ids != PAD))[..., None]
-    return (states.float() * token).sum(1) / token.sum(1)
+    return (states.float() * token).sum(1), token.sum(1)
 
 
 def _tokens(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -145,13 +159,6 @@ def _not_empty(codes: Sequence[np.ndarray]) -> list[np.ndarray]:
 def _room(model: NeuralModel) -> int | None:
     """How many tokens the context takes beside CLS and, in a BERT, SEP."""
     return model.context and model.context - (1 if model.causal else 2)
-
-
-def _middle(tokens: np.ndarray, room: int | None) -> np.ndarray:
-    if room is None or len(tokens) <= room:
-        return tokens
-    start = (len(tokens) - room) // 2
-    return tokens[start : start + room]
 
 
 def _likelihood_bins(model: NgramModel, codes: Sequence[np.ndarray]) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from dnastudy.files import InputError, atomic_folder, read_json
 from dnastudy.genes.fasta import UNKNOWN, decode
 from dnastudy.models.bert import EPSILON, Bert
 from dnastudy.models.neural import pick_device
+from dnastudy.models.store import KINDS
 from dnastudy.tokens.tokenizer import SPECIALS, UNK, Tokenizer, as_codes, load_foreign
 
 _TYPES = "bert.embeddings.token_type_embeddings.weight"
@@ -119,20 +122,12 @@ def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
         its own code, or isn't kept as safetensors.
     """
     transformers = _library(f"hf:{name}")
-    try:
+    with _explained(name):
         config = _read_config(transformers, name)
         theirs, report = transformers.BertForMaskedLM.from_pretrained(
             name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
         tokenizer, numbers = _tokenizer(transformers, name)
-    except InputError as error:
-        raise InputError(f"hf:{name}: {error}") from None
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"hf:{name}: can't be loaded ({reason}); expected the name of a model on the hub, or a folder with "
-            "config.json, model.safetensors and a tokenizer"
-        ) from None
     if missing := sorted(report["missing_keys"]):
         raise InputError(f"hf:{name}: no weights for {missing[0]}; expected a BERT with its head for masked tokens")
     if numbers.max() >= config.vocab_size:
@@ -156,6 +151,13 @@ def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
     model.load_state_dict(weights)
     model.tokenizer = tokenizer
     return model.to(pick_device(device)).eval()
+
+
+def check_transformers(name: str) -> None:
+    """Refuse, by its configuration alone, a model that `import_from_transformers` can't load (`InputError`)."""
+    transformers = _library(f"hf:{name}")
+    with _explained(name):
+        _read_config(transformers, name)
 
 
 def export_to_transformers(model: Bert, folder: str | Path) -> None:
@@ -200,6 +202,21 @@ def export_to_transformers(model: Bert, folder: str | Path) -> None:
     (folder / ".saving").rmdir()
 
 
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Say of what is wrong with a model which one it is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"hf:{name}: {error}") from None
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"hf:{name}: can't be loaded ({reason}); expected the name of a model on the hub, or a folder with "
+            "config.json, model.safetensors and a tokenizer"
+        ) from None
+
+
 def _names(layers: int) -> list[tuple[str, list[str]]]:
     """Each tensor here and there, where attention has one for queries, keys and values each."""
     modules = {ours: [theirs] for ours, theirs in _PARTS.items()}
@@ -226,6 +243,8 @@ def _read_config(transformers, name: str):
             f"asks to run its own code (auto_map in its config.json names {names}); that is never done, expected a "
             "model that transformers knows as 'bert'"
         )
+    if settings.get("kind") in KINDS:
+        raise InputError("a model of this package, not of transformers; give its folder without hf:")
     if (kind := settings.get("model_type")) != "bert":
         raise InputError(f"a model of type {kind!r}; expected 'bert', no other architecture is read")
     config = transformers.BertConfig.from_dict(settings)

@@ -1,4 +1,4 @@
-"""A classifier of whole sequences on a pre-trained model: fine-tune it end to end, predict with it, keep it."""
+"""A classifier of whole sequences on a pre-trained model: fine-tune it end to end, predict with it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from dnastudy.files import InputError, write_json
 from dnastudy.genes import fasta
-from dnastudy.models.embed import batches, fitting_ids, mean_state, padded
+from dnastudy.models.embed import embed, padded, piece_ids, summed_states
 from dnastudy.models.neural import IGNORED, Linear, NeuralModel
 from dnastudy.models.parallel import rank
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.models.store import build, read_config, read_weights, save
-from dnastudy.models.training import train, use_bf16
+from dnastudy.models.training import train
 from dnastudy.models.windows import GeneBatches
+from dnastudy.tokens.tokenizer import CLS
 
 
 class SequenceClassifier(NeuralModel):
@@ -69,9 +69,6 @@ class SequenceClassifier(NeuralModel):
             "head_rate": head_rate,
         }
         self.context = trunk.context
-        self.trained_on = trunk.trained_on
-        if not trunk.causal:
-            self.tokenizer = trunk.tokenizer
         self.dropout = nn.Dropout(dropout)
         self.head = Linear(trunk.config["width"], classes)
         nn.init.normal_(self.head.weight, std=0.02)
@@ -88,22 +85,25 @@ class SequenceClassifier(NeuralModel):
         return self.head_rate if parameter is self.head.weight else 1.0
 
     def forward(self, ids: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, None]:
-        """Logits of the classes, float32 [rows, positions, classes], the same at all positions; and no state.
+        """Logits of the classes, float32 [rows, pieces, positions, classes], the same at all positions; and no state.
 
-        ``ids`` is int64 [rows, positions], as :func:`dnastudy.models.embed.fitting_ids` makes them, padded with PAD.
-        With ``wanted`` (bool, of the same shape) logits [n, classes] of those n positions alone.
+        ``ids`` is int64 [rows, pieces, positions], as :func:`dnastudy.models.embed.piece_ids` makes them, padded with
+        PAD. With ``wanted`` (bool, of the same shape) logits [n, classes] of those n positions alone.
         """
-        state = mean_state(self.trunk.hidden(ids), ids)
+        # Every piece begins with CLS; a piece that pads a row is given one, since attention to nothing isn't a number.
+        pieces = torch.cat([torch.full_like(ids[..., :1], CLS), ids[..., 1:]], dim=-1).flatten(0, 1)
+        states = self.trunk.hidden(pieces).unflatten(0, ids.shape[:2])
+        total, tokens = summed_states(states.flatten(1, 2), ids.flatten(1))
         with torch.autocast(ids.device.type, enabled=False):
-            logits = self.head(self.dropout(state))
-        logits = logits[:, None].expand(-1, ids.shape[1], -1)
+            logits = self.head(self.dropout(total / tokens))
+        logits = logits[:, None, None].expand(-1, *ids.shape[1:], -1)
         return (logits if wanted is None else logits[wanted]), None
 
 
 class LabelSource:
     """Labelled sequences in batches, each a function of the settings and the step alone.
 
-    The label is the target at CLS, and the only one. Sequences of like length in bases share a batch.
+    The label is the target at the first CLS, and the only one. Sequences of like length in bases share a batch.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class LabelSource:
     epoch_steps : int
         Steps that see each sequence once.
     longest : int
-        The most positions that a row has.
+        The most positions that a piece has.
     """
 
     unit = "sequence"
@@ -138,16 +138,16 @@ class LabelSource:
         strands = [codes]
         if config.reverse_complement:
             strands.append([fasta.reverse_complement(one) for one in codes])
-        self._strands = [fitting_ids(trunk, strand) for strand in strands]
+        self._strands = [piece_ids(trunk, strand) for strand in strands]
         self._labels, self._seed = np.asarray(labels, dtype=np.int64), config.seed
         # By bases and not by tokens: a batch by tokens would hold what is alike, and so of one class.
         self._batches = GeneBatches(np.array([len(one) for one in codes]), config.batch)
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
         self.epoch_steps = len(self._batches)
-        held_out, wanted = fitting_ids(trunk, validation[0]), np.asarray(validation[1], dtype=np.int64)
-        longest_first = np.argsort([-len(one) for one in held_out], kind="stable")
+        held_out, wanted = piece_ids(trunk, validation[0]), np.asarray(validation[1], dtype=np.int64)
+        longest_first = np.argsort([-one.size for one in held_out], kind="stable")
         self._validation = _labelled([held_out[number] for number in longest_first], wanted[longest_first])
-        self.longest = max(len(one) for rows in (*self._strands, held_out) for one in rows)
+        self.longest = max(one.shape[1] for rows in (*self._strands, held_out) for one in rows)
         self._identity = {
             "start": _digest(one.detach().cpu().contiguous().numpy() for one in trunk.state_dict().values()),
             "train": _digest([*(one for rows in self._strands for one in rows), self._labels]),
@@ -155,7 +155,7 @@ class LabelSource:
         }
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Input ids and targets of a step, int64 [rows, positions]."""
+        """Input ids and targets of a step, int64 [rows, pieces, positions]."""
         epoch, number = divmod(step, self.epoch_steps)
         if self._epoch[0] != epoch:
             self._epoch = epoch, self._batches.shuffled([self._seed, epoch])
@@ -195,8 +195,8 @@ def fine_tune(
 
     ``out`` then holds ``history.json``: the rows of `dnastudy.models.training.train`, of sequences instead of bases.
     An interrupted call goes on from its last checkpoint, kept in ``out/checkpoint``, when it is made again; the
-    checkpoint is removed in the end. Sequences longer than the context: see
-    :func:`dnastudy.models.embed.fitting_ids`.
+    checkpoint is removed in the end. Sequences longer than the context are read in pieces (see
+    :func:`dnastudy.models.embed.piece_ids`); a batch of them takes more memory, which ``accumulate`` mends.
 
     Parameters
     ----------
@@ -231,7 +231,6 @@ def fine_tune(
     source = LabelSource(trunk, codes, labels, settings, validation=(validation[0], held_out))
     settings = dataclasses.replace(settings, sampling="genes", window=source.longest)
     history = train(classifier, source, out, settings, device=device, progress=progress)
-    classifier.precision = "bf16" if use_bf16(settings.precision, classifier.device) else "fp32"
     if rank() == 0:
         rows = [{name.replace("base", source.unit): value for name, value in row.items()} for row in history]
         write_json(Path(out) / "history.json", rows)
@@ -260,46 +259,16 @@ def predict(
     if reverse_complement:
         strands = codes, [fasta.reverse_complement(one) for one in codes]
         return np.mean([predict(classifier, strand, precision=precision) for strand in strands], axis=0)
-    found = np.zeros((len(codes), classifier.classes), dtype=np.float32)
-    bf16 = use_bf16(precision, classifier.device)
-    with classifier.evaluating(), torch.autocast(classifier.device.type, torch.bfloat16, enabled=bf16):
-        for chosen, ids in batches(classifier, fitting_ids(classifier.trunk, codes)):
-            found[chosen] = classifier(ids)[0][:, 0].float().softmax(-1).cpu().numpy()
-    return found
-
-
-def save_classifier(classifier: SequenceClassifier, folder: str | Path) -> None:
-    """Write a folder like a model's: see :func:`dnastudy.models.store.save`."""
-    save(classifier, folder)
-
-
-def load_classifier(folder: str | Path, *, device: str | None = None) -> SequenceClassifier:
-    """Load what :func:`save_classifier` wrote.
-
-    Raises
-    ------
-    InputError
-        When ``folder`` holds no classifier, or a file in it isn't the one that was saved.
-    """
-    folder = Path(folder)
-    config = read_config(folder)
-    if (kind := config.get("kind")) != SequenceClassifier.kind:
-        raise InputError(f"{folder}: a {kind} model; expected a classifier that was fine-tuned on it")
-    trunk = config["trunk"]
-    if trunk["kind"] == "bert":
-        trunk |= {"tokenizer": str(folder / "tokenizer.json")}
-    options = {name: config[name] for name in ("dropout", "head_rate")}
-    classifier = SequenceClassifier(build(trunk, device=device), config["classes"], **options)
-    classifier.trained_on, classifier.precision = config.get("trained_on", {}), config.get("precision")
-    read_weights(classifier, folder)
-    return classifier.eval()
+    states = torch.from_numpy(embed(classifier.trunk, codes, precision=precision)).to(classifier.device)
+    with classifier.evaluating():
+        return classifier.head(states).softmax(-1).cpu().numpy()
 
 
 def _labelled(rows: list[np.ndarray], labels: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Rows as inputs, and targets that hold the labels at the first position."""
+    """Rows as inputs, and targets that hold the labels at the first position of the first piece."""
     inputs = padded(rows)
     targets = torch.full_like(inputs, IGNORED)
-    targets[:, 0] = torch.from_numpy(labels)
+    targets[:, 0, 0] = torch.from_numpy(labels)
     return inputs, targets
 
 

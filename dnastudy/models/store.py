@@ -12,6 +12,8 @@ from pathlib import Path
 from dnastudy.files import InputError, atomic_folder, nearest, read_json, sha256, write_json
 
 KINDS = ("ngram", "lstm", "gru", "gpt", "bert")
+LEARNT_FROM = "learnt_from.json"  # beside a model that was trained: what its corpus holds and holds out
+_NO_MODEL = "no config.json there; expected a model folder as chapter 04 writes it, or hf:NAME for one of transformers"
 _COPY = "copy the whole folder again, or train again"
 
 
@@ -140,6 +142,22 @@ def load(folder: str | Path, *, device: str | None = None):
     return model.eval()
 
 
+def check(source: str | Path) -> None:
+    """Refuse, before its weights are read, what `load` can't: a model that isn't there, or of no known build.
+
+    Raises
+    ------
+    InputError
+        As `load` does.
+    """
+    if str(source).startswith("hf:"):
+        from dnastudy.models.hub import check_transformers
+
+        check_transformers(str(source).removeprefix("hf:"))
+    elif (kind := read_config(Path(source)).get("kind")) not in KINDS:
+        raise InputError(f"{source}/config.json: model kind {kind!r}: {nearest(kind, KINDS)}")
+
+
 def read_config(folder: Path) -> dict:
     """What ``config.json`` holds beside SHA-256s, which are compared: its own and those of all other files.
 
@@ -149,8 +167,13 @@ def read_config(folder: Path) -> dict:
         When one is missing or isn't the file that was saved.
     """
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no config.json there; expected a model folder as the training chapter writes it")
+        raise InputError(f"{folder}: {_NO_MODEL}")
     config = read_json(folder / "config.json")
+    if isinstance(config, dict) and "model_type" in config and "kind" not in config:
+        raise InputError(
+            f"{folder}: a model of transformers (model_type {config['model_type']!r}), not of this package; give it as "
+            f"hf:{folder}"
+        )
     if not isinstance(config, dict) or not isinstance(config.get("files"), dict) or "sha256" not in config:
         raise InputError(f"{folder}/config.json: expected 'files' and 'sha256' in it; {_COPY}")
     if config.pop("sha256") != _digest(config):
@@ -200,7 +223,7 @@ def digest_of(source: str | Path) -> str:
             return sha256(folder / "config.json")
         files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".txt"))
         return _digest({path.name: sha256(path) for path in files})
-    raise InputError(f"{source}: no config.json there; expected a model folder as the training chapter writes it")
+    raise InputError(f"{source}: {_NO_MODEL}")
 
 
 def _commit(name: str) -> str:

@@ -25,7 +25,7 @@ from dnastudy.models.neural import IGNORED, NeuralModel
 from dnastudy.models.parallel import add_up, joined, own_device, pieces, processes, rank, told_by_first
 from dnastudy.models.progress import deferred_interrupt, explained, progress_line, repeatable, utilisation
 from dnastudy.models.settings import TrainingConfig, learning_rate
-from dnastudy.models.store import build, save
+from dnastudy.models.store import LEARNT_FROM, build, save
 from dnastudy.models.windows import CorpusSource, digests, training_spans, validation_set
 from dnastudy.tokens.tokenizer import FIRST_BASE, PAD
 
@@ -37,7 +37,7 @@ class Source(Protocol):
     """
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of a step, int64 [rows, positions]; a target that isn't learnt is -100."""
+        """Inputs and targets of a step, int64 [rows, ..., positions]; a target that isn't learnt is -100."""
 
     def validation(self) -> tuple[Tensor, Tensor]:
         """Inputs and targets that the model is validated on, likewise."""
@@ -60,11 +60,11 @@ def train_from_config(
 ) -> CausalModel:
     """Build, train and save one model: ``{"model": {"kind": ...}, "training": {...}}`` to a model folder.
 
-    ``out`` then holds the model and ``history.json``: the rows of `train` (for a BERT see
-    `MaskedSource.in_tokens`), or for an n-gram model, which is counted on the training genes, those of
-    `NgramModel.history`. An interrupted call goes on from its last
-    checkpoint when it is made again; the checkpoint is removed once the model is saved. A finished model that
-    stands in ``out`` is replaced only with ``overwrite``, and not before the new one is trained.
+    ``out`` then holds the model, ``learnt_from.json`` (what ``corpus.json`` says) and ``history.json``: the rows of
+    `train` (for a BERT see `MaskedSource.in_tokens`), or for an n-gram model, which is counted on the training genes,
+    those of `NgramModel.history`. An interrupted call goes on from its last checkpoint when it is made again; the
+    checkpoint is removed once the model is saved. A finished model that stands in ``out`` is replaced only with
+    ``overwrite``, and not before the new one is trained.
 
     Of the training settings an n-gram model uses ``train_bases`` with ``seed``, and ``validation_windows``
     with ``window``: with settings it is scored on the very windows, each from a cold start, that the neural
@@ -115,6 +115,7 @@ def train_from_config(
     model.trained_on = digests(corpus)
     if rank() == 0:
         write_json(out / "history.json", history)
+        write_json(out / LEARNT_FROM, corpus.info)
         save(model, out)
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return model
@@ -296,7 +297,7 @@ def use_bf16(precision: str, device: torch.device) -> bool:
 
 @torch.no_grad()
 def bits_per_symbol(model: NeuralModel, inputs: Tensor, targets: Tensor, rows: int) -> float:
-    """Bits per target over ``inputs`` (both int64 [n, positions]), ``rows`` at a time; of DNA, bits per base.
+    """Bits per target over ``inputs`` (both int64 [n, ..., positions]), ``rows`` at a time; of DNA, bits per base.
 
     Probabilities are normalised over ``model.scored``: of a tuned model of DNA, A C G T alone.
 
@@ -313,9 +314,9 @@ def bits_per_symbol(model: NeuralModel, inputs: Tensor, targets: Tensor, rows: i
         if not known.any():
             continue
         looked_at = known if model.causal else some_inputs != PAD
-        longest = int(looked_at.any(0).nonzero().max()) + 1
-        known, wanted = known[:, :longest].to(model.device), some_targets[:, :longest].to(model.device)
-        logits, _ = model(some_inputs[:, :longest].to(model.device))
+        there = (slice(None), *(slice(int(places.max()) + 1) for places in looked_at.nonzero(as_tuple=True)[1:]))
+        known, wanted = known[there].to(model.device), some_targets[there].to(model.device)
+        logits, _ = model(some_inputs[there].to(model.device))
         place = torch.searchsorted(scored, wanted[known])
         nats += functional.cross_entropy(logits[known][:, scored].float(), place, reduction="sum").item()
         count += len(place)

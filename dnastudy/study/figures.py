@@ -34,15 +34,20 @@ _LOOKS = {"bases": ("o", "-"), "characters": ("s", "--"), "words": ("^", ":")}
 
 
 def style() -> None:
-    """Set the look of every figure: SVG with real text, light axes, no date or random ids in the file."""
+    """Set the look of every figure: SVG with real text, light axes, no date or random ids in the file.
+
+    The resolution is that of dots drawn as a picture inside it (``rasterized``). Text in tables isn't cut short.
+    """
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     set_matplotlib_formats("svg")
+    pd.set_option("display.max_colwidth", None)
     sns.set_theme(
         context="notebook",
         style="ticks",
         rc={
             "figure.figsize": (7.2, 3.8),
+            "figure.dpi": 200,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "svg.fonttype": "none",

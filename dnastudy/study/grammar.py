@@ -105,8 +105,9 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
     from dnastudy.genes.annotation import check_ends, read_annotation
     from dnastudy.genes.intervals import read_track
     from dnastudy.genes.repeat_classes import read_rmsk
-    from dnastudy.genes.tracks import annotated_starts, read_regions, read_tracks, splice_sites, transcription_starts
+    from dnastudy.genes.tracks import annotated_starts, read_regions, splice_sites, transcription_starts
     from dnastudy.study.inputs import locate_tracks
+    from dnastudy.study.label_inputs import read_run_tracks
 
     names = [name for part in contigs.values() for name in part.contigs]
     whole = {name.rpartition(":")[0] for name in names}
@@ -132,9 +133,7 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
         tables["repeats"] = read_rmsk(run.rmsk, genome)
     elif repeats:
         tables["repeats"] = read_track(repeats, genome)
-    if run.tracks:
-        tracks = read_tracks(run.tracks, genome)
-        run.data["tracks"] = tracks.facts
+    if tracks := read_run_tracks(run, genome):
         tables |= {"CTCF": tracks.ctcf, "CpG islands": tracks.cpg}
         consensus, motif = tracks.consensus, tracks.motif
     paths = run.listed("regions", Path)
@@ -193,16 +192,16 @@ def cut(codes: np.ndarray, drawn: pd.DataFrame) -> list[np.ndarray]:
     return [codes[start:end] for start, end in zip(drawn["start"], drawn["end"], strict=True)]
 
 
-def note_cut(run, model: Bert, contigs: dict[str, Contigs], drawn: dict[str, pd.DataFrame]) -> None:
-    """Book how many windows the model's context cuts, and note it where it cuts any."""
-    from dnastudy.models.embed import count_cut
+def note_pieces(run, model: Bert, contigs: dict[str, Contigs], drawn: dict[str, pd.DataFrame]) -> None:
+    """Book how many windows are longer than the model's context, and note it where any are."""
+    from dnastudy.models.embed import count_in_pieces
 
     windows = [window for split, part in contigs.items() for window in cut(part.codes, drawn[split])]
-    found = run.data["cut to the context"] = count_cut(model, windows)
-    if found["cut"]:
+    found = run.data["longer than the context"] = count_in_pieces(model, windows)
+    if found["in_pieces"]:
         run.note(
-            f"{found['cut']:,} of {len(windows):,} windows have more than the {found['seen']} tokens that the model "
-            "takes: it reads their middle alone, and composition is that of all; a smaller length mends it"
+            f"{found['in_pieces']:,} of {len(windows):,} windows have more than the {found['seen']} tokens that the "
+            "model takes: probes see them in pieces, self-similarity their middle piece; a smaller length mends it"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -12,10 +13,13 @@ from matplotlib.axes import Axes
 
 from dnastudy.study.figures import FLOOR, OTHERS, PROTOCOLS
 from dnastudy.study.grammar_probes import COMPOSITION
-from dnastudy.study.label_figures import importance_logo, motif_logo
+from dnastudy.study.label_figures import grid_of_panels, importance_logo, motif_logo
 from dnastudy.tasks.embeddings import GROVER_VARIANCE, PROPERTIES
 
 KINDS = {"SINE": "#d55e00", "LINE": "#0173b2", "LTR": "#029e73", "none": "#c9c9c9"}
+# A picture in the file, since a map of thousands of shapes is megabytes; hard edges halve it (matplotlib blurs them if
+# it isn't told twice, and takes dots of one colour for markers).
+DOTS = {"lw": 0, "rasterized": True, "antialiased": [False, False]}
 _TRACKS = ("bits over\ncomposition", "cost of\nanother base")
 
 
@@ -43,17 +47,16 @@ def draw_correlations(components: pd.DataFrame) -> Axes:
     Columns: embedding, component, property, rho, low, high.
     """
     names = list(dict.fromkeys(components["embedding"]))
-    size = (1 + 2.4 * len(names), 3.4)
-    panels = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False, layout="constrained")[1][0]
-    for axes, name in zip(panels, names, strict=True):
+    panels = grid_of_panels(len(names), 2, (3.6, 3.2))
+    for number, (axes, name) in enumerate(zip(panels, names, strict=True)):
         part = components[components["embedding"] == name]
         rho = part.pivot(index="component", columns="property", values="rho")[list(PROPERTIES)]
         look = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1, "cbar": False}
-        sns.heatmap(rho, annot=True, fmt=".2f", annot_kws={"size": 7}, ax=axes, **look)
+        sns.heatmap(rho, annot=True, fmt=".2f", annot_kws={"size": 8}, ax=axes, **look)
         sure = (part["low"] > 0) | (part["high"] < 0)
         for text, bold in zip(axes.texts, sure[part["rho"].notna()], strict=True):
             text.set_fontweight("bold" if bold else "normal")
-        axes.set(title=name, xlabel="", ylabel="component" if axes is panels[0] else "")
+        axes.set(title=name, xlabel="", ylabel="" if number % 2 else "component")
         axes.tick_params(length=0)
         axes.tick_params(axis="y", rotation=0)
     return panels[0]
@@ -69,8 +72,7 @@ def draw_tokens(tokens: pd.DataFrame) -> Axes:
         points = axes.scatter(tokens["PC1"], tokens["PC2"], 14, tokens[name], cmap=shades, alpha=0.85, lw=0)
         axes.figure.colorbar(points, ax=axes, label=name)
         axes.set(xlabel="PC1", ylabel="PC2")
-    for row in tokens.nlargest(8, "log frequency").itertuples():
-        panels[0].annotate(row.token, (row.PC1, row.PC2), fontsize=7, xytext=(3, 3), textcoords="offset points")
+    _name_dots(panels[0], tokens.nlargest(8, "log frequency")[["PC1", "PC2", "token"]])
     return panels[0]
 
 
@@ -101,37 +103,33 @@ def draw_at_home(similarity: pd.DataFrame) -> Axes:
     axes = plt.subplots()[1]
     last = similarity[similarity["layer"] == similarity["layer"].max()]
     points = axes.scatter(last["in_repeats"], last["similarity"], 16, last["length"], cmap="viridis", alpha=0.85, lw=0)
-    for row in last.nlargest(6, "similarity").itertuples():
-        place = (row.in_repeats, row.similarity)
-        axes.annotate(row.token, place, fontsize=7, xytext=(3, 3), textcoords="offset points")
     axes.figure.colorbar(points, label="length of the token (bases)")
+    _name_dots(axes, last.nlargest(6, "similarity")[["in_repeats", "similarity", "token"]])
     axes.set(xlabel="share of the token's bases in repeats", ylabel="self-similarity, last layer")
     return axes
 
 
 def draw_regions(regions: pd.DataFrame, maps: Mapping[str, np.ndarray]) -> Axes:
-    """Windows on each map ([n, 2], a row each), coloured by repeat, by kind of place, by an Alu's strand and by G + C.
+    """Windows on each map ([n, 2], a row a window), coloured by repeat, kind of place, strand of an Alu and G + C.
 
-    Columns as of `dnastudy.tasks.regions.describe`; a colouring that lacks its columns is left out.
+    A panel a colouring and map, two in a row. Columns as of `dnastudy.tasks.regions.describe`; a colouring that lacks
+    its columns is left out.
     """
     kinds = _kinds(regions)
-    size = (2.9 * (len(kinds) + 1) + 0.6, 2.9 * len(maps) + 0.5)
-    figure, grid = plt.subplots(len(maps), len(kinds) + 1, figsize=size, squeeze=False, layout="constrained")
-    for row, (name, places) in zip(grid, maps.items(), strict=True):
-        for axes, (labels, shades) in zip(row, kinds.values(), strict=False):
-            for label, shade in shades.items():
-                chosen = (labels == label).to_numpy(dtype=bool, na_value=False)
-                axes.scatter(*places[chosen].T, 5, color=shade, alpha=0.7, lw=0, label=label)
-        points = row[-1].scatter(*places.T, 5, regions["gc"], cmap="coolwarm", alpha=0.8, lw=0)
-        figure.colorbar(points, ax=row[-1])
-        row[0].set_ylabel(name)
-    for axes, title in zip(grid[0], [*kinds, "G + C"], strict=True):
+    panels = grid_of_panels(len(maps) * (len(kinds) + 1), 2, (3.4, 2.4), sharey=False)
+    for axes, (title, name) in zip(panels, itertools.product([*kinds, "G + C"], maps), strict=True):
+        labels, shades = kinds.get(title, (None, {}))
+        for label, shade in shades.items():
+            chosen = (labels == label).to_numpy(dtype=bool, na_value=False)
+            axes.scatter(*maps[name][chosen].T, 5, color=shade, label=label, **DOTS)
+        if not shades:
+            points = axes.scatter(*maps[name].T, 5, regions["gc"], cmap=plt.get_cmap("coolwarm", 16), **DOTS)
+        axes.set(xticks=[], yticks=[], ylabel=name)
         axes.set_title(title, fontsize="medium")
-    for axes in grid[0, :-1]:
-        axes.legend(fontsize="x-small", markerscale=2, handletextpad=0)
-    for axes in grid.flat:
-        axes.set(xticks=[], yticks=[])
-    return grid[0, 0]
+    for axes in panels[len(maps) - 1 : -1 : len(maps)]:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", markerscale=2, handletextpad=0)
+    panels[-1].figure.colorbar(points, cax=panels[-1].inset_axes((1.05, 0, 0.05, 1)))
+    return panels[0]
 
 
 def draw_probes(probes: pd.DataFrame, metric: str = "auroc") -> Axes:
@@ -206,6 +204,24 @@ def _kinds(regions: pd.DataFrame) -> dict[str, tuple[pd.Series, dict[str, str]]]
         shades = {"neither": "#dddddd", "Alu +": PROTOCOLS[0], "Alu -": PROTOCOLS[1]}
         found["strand of an Alu"] = pd.Series(labels, index=regions.index), shades
     return found
+
+
+def _name_dots(axes: Axes, dots: pd.DataFrame) -> None:
+    """Names of dots (columns: x, y, name) one below the other in the margin that is nearer, a line to each."""
+    dots = dots.set_axis(["x", "y", "name"], axis=1).sort_values("y")
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    # A letter of this size is some 4.5 points wide.
+    room = (right - left) * (8 + 4.5 * dots["name"].str.len().max()) / (72 * axes.bbox.width / axes.figure.dpi)
+    side, at = ("left", 0.01) if dots["x"].mean() < (left + right) / 2 else ("right", 0.99)
+    axes.set_xticks([tick for tick in axes.get_xticks() if left <= tick <= right])
+    axes.set_xlim((left - room, right) if side == "left" else (left, right + room))
+    half = 0.03 * len(dots)
+    middle = np.clip((dots["y"].mean() - low) / (high - low), half, 1 - half)
+    heights = np.linspace(middle - half, middle + half, len(dots))
+    for dot, height in zip(dots.itertuples(), heights, strict=True):
+        line = {"arrowstyle": "-", "lw": 0.5, "color": FLOOR, "shrinkA": 1, "shrinkB": 2}
+        look = {"fontsize": 7, "ha": side, "va": "center", "arrowprops": line}
+        axes.annotate(dot.name, (dot.x, dot.y), (at, height), textcoords="axes fraction", **look)
 
 
 def _shades() -> tuple[str, ...]:

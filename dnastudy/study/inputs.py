@@ -6,10 +6,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnastudy.files import InputError, nearest, sha256
 from dnastudy.study.parameters import PROJECT, declared_parameters, language_model, load_profile
 from dnastudy.study.record import package_hash
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 CHANGES = {
     "lower_case_read_as_upper": ("lower case, read as upper", "bases"),
@@ -30,7 +34,7 @@ def build_corpus(parameters: dict, out: Path):
     InputError
         When only half of a pair was given, or as `extract_genes` and `load_sequences` say.
     """
-    from dnastudy.genes import SPLITS, extract_genes, load_sequences
+    from dnastudy.genes import SPLITS, canonical_contig, extract_genes, load_sequences
 
     if parameters["train_sequences"] and (parameters["fasta"] or parameters["annotation"]):
         raise InputError(
@@ -40,27 +44,29 @@ def build_corpus(parameters: dict, out: Path):
     ready = {name: parameters[f"{name}_sequences"] or None for name in SPLITS}
     if any(ready.values()) and not ready["train"]:
         raise InputError("train_sequences is empty, but other sequences are given: name the file to train from too")
-    if len(given["fasta"]) != len(given["annotation"]):
+    if len(given["annotation"]) not in {len(given["fasta"]), min(1, len(given["fasta"]))}:
         raise InputError(
-            f"fasta and annotation go together, one annotation a FASTA: found {len(given['fasta'])} and "
+            f"fasta and annotation go together, one annotation a FASTA or one for all: found {len(given['fasta'])} and "
             f"{len(given['annotation'])} files"
         )
+    named = {name: _listed(parameters[name]) for name in ("train_contigs", "test_contigs")}
     repeats = None
     if not ready["train"] and not given["fasta"]:
-        ready, given, repeats = _dataset(parameters["dataset"])
+        contigs = named["train_contigs"] and named["train_contigs"] + named["test_contigs"]
+        ready, given, repeats = _dataset(parameters["dataset"], {canonical_contig(name) for name in contigs})
     rules = {name: parameters[name] for name in ("split", "family_method", "family_share", "allow_duplicates", "seed")}
     if ready.get("train"):
         shares = {name: parameters[name] for name in ("validation_share", "test_share")}
         return load_sequences(out, **ready, **shares, **rules)
-    biotypes = tuple(b.strip() for b in parameters["biotypes"].split(",") if b.strip())
+    biotypes = _listed(parameters["biotypes"])
     return extract_genes(
         **given,
         out=out,
-        biotypes=None if biotypes in ((), ("all",)) else biotypes,
+        biotypes=None if biotypes in ([], ["all"]) else biotypes,
         min_length=parameters["min_length"],
         max_length=parameters["max_length"] or None,
         max_n=parameters["max_n"],
-        test_contigs=[c.strip() for c in parameters["test_contigs"].split(",") if c.strip()] or None,
+        **{name: names or None for name, names in named.items()},
         validation=parameters["validation_share"],
         test=parameters["test_share"],
         **rules,
@@ -113,12 +119,12 @@ def chromosomes(run):
 
 def locate_sequences(run) -> tuple[list[Path], Path | None]:
     """Where the contigs stand that a run names: the user's FASTA files, else those of its dataset, with its repeats."""
-    from dnastudy.genes import canonical_contig
+    from dnastudy.genes.contigs import name_contigs
 
     if run.fasta:
         return _paths(run.fasta), None
-    named = {split: {canonical_contig(name) for name in run.listed(f"{split}_contigs")} for split in ("train", "test")}
-    return _sequences(run.dataset, named["train"] | named["test"] if all(named.values()) else set())
+    named = name_contigs(run.listed("train_contigs"), run.listed("test_contigs"))
+    return _sequences(run.dataset, {*named["train"], *named["test"]} if all(named.values()) else set())
 
 
 def locate_tracks(run) -> tuple[list[Path], Path | None]:
@@ -278,8 +284,9 @@ def smoke_corpus() -> Path:
     """Folder of the corpus of the embedded sample, built if it isn't there (a second or two)."""
     defaults = {name: p.default for name, p in declared_parameters("01_extract_genes").items()}
     folder = _cache(defaults, "files.py", "genes", "study/inputs.py") / "corpus"
-    if not (folder / "corpus.json").is_file():
-        build_corpus(defaults, folder)
+    with _one_at_a_time(folder):
+        if not (folder / "corpus.json").is_file():
+            build_corpus(defaults, folder)
     return folder
 
 
@@ -294,8 +301,9 @@ def smoke_models(kinds: Sequence[str]) -> list[Path]:
             continue
         code = ("files.py", "genes", "tokens", "models", "study/inputs.py", "study/parameters.py")
         folder = _cache(parameters, *code) / run
-        if not (folder / "config.json").is_file():
-            train_from_config(language_model(parameters), smoke_corpus(), folder, device="cpu", progress=False)
+        with _one_at_a_time(folder):
+            if not (folder / "config.json").is_file():
+                train_from_config(language_model(parameters), smoke_corpus(), folder, device="cpu", progress=False)
         folders.append(folder)
     return folders
 
@@ -309,30 +317,43 @@ def _cache(parameters: dict, *code: str) -> Path:
     return PROJECT / "results" / "smoke" / "inputs" / name
 
 
+def _listed(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _one_at_a_time(folder: Path) -> BaseFileLock:
+    """A lock for the time that a folder takes to fill: of two notebooks that run at once, one waits for the other."""
+    from filelock import FileLock
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{folder}.lock")
+
+
 def _paths(value: str) -> list[Path]:
-    return [Path(part.strip()).resolve() for part in value.split(",") if part.strip()]
+    return [Path(part).resolve() for part in _listed(value)]
 
 
-def _dataset(name: str) -> tuple[dict[str, Path], dict[str, list[Path]], Path | None]:
-    """What a dataset holds: tables by split, sequence and annotation paired in the manifest's order, repeats."""
+def _dataset(name: str, contigs: set[str]) -> tuple[dict[str, Path], dict[str, list[Path]], Path | None]:
+    """What a dataset holds: tables by split, sequence (see `_sequences`) with its annotation, repeats."""
     from dnastudy.genes import SPLITS, fetch
     from dnastudy.genes.manifest import load_manifest
 
     members = load_manifest(name).members
     tables = {Path(member).stem: member for member, its in members.items() if its.kind == "table"}
     tables = {split: tables[split] for split in SPLITS if split in tables}
-    by_kind = {kind: [m for m, its in members.items() if its.kind == kind] for kind in ("sequence", "annotation")}
-    track = [member for member, its in members.items() if its.kind == "intervals"][:1]
-    if "train" not in tables and not all(by_kind.values()):
+    sequence, annotation = ([m for m, its in members.items() if its.kind == k] for k in ("sequence", "annotation"))
+    if "train" not in tables and not (sequence and annotation):
         raise InputError(
             f"dataset={name!r}: expected sequence and annotation, or tables of ready sequences named train, validation "
             f"and test; found {', '.join(members)}. Name another dataset"
         )
-    files = fetch(name, members=[*tables.values(), *by_kind["sequence"], *by_kind["annotation"], *track])
+    fasta, track = _sequences(name, contigs) if sequence else ([], None)
+    if len(annotation) == len(sequence):  # one a FASTA, in the manifest's order
+        taken = {path.name for path in fasta}
+        annotation = [its for member, its in zip(sequence, annotation, strict=True) if member in taken]
+    files = fetch(name, members=[*tables.values(), *annotation])
     ready = {split: files[member] for split, member in tables.items()}
-    given = {"fasta": by_kind["sequence"], "annotation": by_kind["annotation"]}
-    given = {name: [files[member] for member in paired] for name, paired in given.items()}
-    return ready, given, files[track[0]] if track else None
+    return ready, {"fasta": fasta, "annotation": [files[member] for member in annotation]}, track
 
 
 def _sequences(name: str, contigs: set[str]) -> tuple[list[Path], Path | None]:

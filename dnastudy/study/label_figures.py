@@ -22,15 +22,17 @@ BASES = {"A": "#029e73", "C": "#0173b2", "G": "#de8f05", "T": "#d55e00"}
 def scores_figure(table: pd.DataFrame) -> Axes:
     """MCC with 95% intervals, a panel a label set, a row a predictor and a mark a use; floors are grey.
 
+    More than three panels stand in two rows, so that a page's column shows them large enough to read.
     A black tick is the paper's figure. Columns: task, predictor, use ("floor", "fine-tuned", "probe", "random start"
     ...), mcc, low, high, paper (NaN where there is none; mcc of what the paper alone has).
     """
     tasks, names = (list(dict.fromkeys(table[column])) for column in ("task", "predictor"))
     looks = _looks(table)
-    size = (1.6 + 2.1 * len(tasks), 1.3 + 0.34 * len(names))
-    figure, grid = plt.subplots(1, len(tasks), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    columns = len(tasks) if len(tasks) < 4 else (len(tasks) + 1) // 2
+    panels = grid_of_panels(len(tasks), columns, (max(2.1, 6.3 / columns), 0.7 + 0.3 * len(names)))
+    figure = panels[0].figure
     rows = {name: len(names) - 1 - number for number, name in enumerate(names)}
-    for axes, task in zip(grid[0], tasks, strict=True):
+    for axes, task in zip(panels, tasks, strict=True):
         for row in table[table["task"] == task].itertuples():
             marker, shift = looks[row.use]
             y, shade = rows[row.predictor] - shift, _shade(row.predictor, row.use)
@@ -38,18 +40,18 @@ def scores_figure(table: pd.DataFrame) -> Axes:
             axes.plot(row.mcc, y, marker, color=shade, ms=5, mfc="white" if row.use.startswith("random") else shade)
             axes.plot(row.paper, rows[row.predictor], "|", color="black", ms=14, mew=1.8)
         axes.axvline(0, color=FLOOR, ls=":", lw=1)
-        axes.set(title=task, xlim=(min(-0.1, table["low"].min() - 0.02), 1.02))
+        axes.set(title=task.replace(", ", "\n"), xlim=(min(-0.1, table["low"].min() - 0.02), 1.02))
         axes.grid(axis="y", lw=0.3)
-    grid[0, 0].set_yticks(list(rows.values()), list(rows), va="center")
+    panels[0].set_yticks(list(rows.values()), list(rows), va="center")
     figure.supxlabel("MCC on held-out sequences (0: chance, 1: all right)", size="medium")
     for use, (marker, _) in looks.items():
         fill = {"mfc": "white"} if use.startswith("random") else {}
-        grid[0, 0].plot([], [], marker, color=colour("held out") if use != "floor" else FLOOR, ms=5, label=use, **fill)
+        panels[0].plot([], [], marker, color=colour("held out") if use != "floor" else FLOOR, ms=5, label=use, **fill)
     if table["paper"].notna().any():
-        grid[0, 0].plot([], [], "|", color="black", ms=12, mew=1.8, label="in the paper")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
+        panels[0].plot([], [], "|", color="black", ms=12, mew=1.8, label="in the paper")
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-    return grid[0, 0]
+    return panels[0]
 
 
 def negatives_figure(table: pd.DataFrame) -> Axes:
@@ -90,7 +92,7 @@ def track_figure(windows: pd.DataFrame, probabilities: Mapping[str, ArrayLike], 
     windows
         contig, start, end, region (the panel's title).
     probabilities
-        float [n], a window each, by model.
+        float [n], a window each, by "model, use" or, drawn grey, by floor.
     starts
         contig, position, strand, symbol; those outside every region aren't drawn.
     """
@@ -101,7 +103,9 @@ def track_figure(windows: pd.DataFrame, probabilities: Mapping[str, ArrayLike], 
     for axes, (region, part) in zip(panels[:, 0], regions, strict=True):
         for name, values in probabilities.items():
             chosen = np.asarray(values)[numbers[part.index]]
-            axes.plot((part["start"] + part["end"]) / 2e3, chosen, ".-", color=colour(name), label=name, lw=1.2, ms=4)
+            predictor, _, use = name.partition(", ")
+            look = {"color": _shade(predictor, use or "floor"), "lw": 1.2, "ms": 4}
+            axes.plot((part["start"] + part["end"]) / 2e3, chosen, ".-", label=name, **look)
         inside = starts[
             (starts["contig"] == part["contig"].iloc[0])
             & starts["position"].between(part["start"].min(), part["end"].max(), inclusive="left")
@@ -191,6 +195,17 @@ def _draw_letters(axes: Axes, heights: np.ndarray, start: int = 0) -> None:
             reached[sign] += height
     axes.set_xlim(start - 0.5, start + len(heights) - 0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def grid_of_panels(count: int, columns: int, size: tuple[float, float], *, sharey: bool = True) -> list[Axes]:
+    """So many panels of a size (inches), at most ``columns`` in a row; none is left empty."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    shape = {"figsize": (size[0] * columns, size[1] * rows), "sharey": sharey, "squeeze": False}
+    panels = list(plt.subplots(rows, columns, layout="constrained", **shape)[1].flat)
+    for axes in panels[count:]:
+        axes.remove()
+    return panels[:count]
 
 
 def _looks(table: pd.DataFrame) -> dict[str, tuple[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +11,13 @@ import pandas as pd
 
 from dnastudy.files import InputError, nearest, sha256
 from dnastudy.genes.annotation import check_ends, read_annotation
-from dnastudy.genes.contigs import read_genome
+from dnastudy.genes.contigs import name_contigs, read_genome
 from dnastudy.genes.corpus import SPLITS
-from dnastudy.genes.fasta import canonical_contig
 from dnastudy.genes.intervals import read_track
 from dnastudy.genes.motifs import log_odds, scan
 from dnastudy.genes.tracks import Tracks, annotated_starts, read_tracks, splice_sites, transcription_starts
 from dnastudy.genes.variants import check_assembly, check_variants, read_variants
+from dnastudy.models.store import check
 from dnastudy.study.inputs import locate_sequences, locate_tracks, member_of
 from dnastudy.tasks.label_files import read_labels
 from dnastudy.tasks.label_splits import assign, divide
@@ -35,6 +36,7 @@ from dnastudy.tokens import Tokenizer, train_bpe
 
 TASKS = ("promoters", "scan", "ctcf", "splice", "elements")
 NEED_TRACKS = {"ctcf", "elements"}
+FIRST_LOOK = ("epochs", "seeds", "trees", "cnn_epochs")  # whose defaults are too little to judge a model by
 TRAINING = "epochs batch accumulate learning_rate warmup weight_decay patience precision reverse_complement".split()
 
 
@@ -100,9 +102,7 @@ def read_material(run) -> Material:
         starts.append(transcription_starts(annotation))
         known.append(annotated_starts(annotation))
         sites.append(splice_sites(annotation))
-    tracks = read_tracks(run.tracks, genome) if run.tracks else None
-    if tracks:
-        run.data["tracks"] = tracks.facts
+    tracks = read_run_tracks(run, genome)
     repeats = None
     if track:
         run.data["repeats"] = {"file": track.name, "sha256": sha256(track)}
@@ -111,14 +111,57 @@ def read_material(run) -> Material:
     return Material(genome, splits, starts, known, sites, repeats, tracks)
 
 
+def find_models(run) -> dict[str, Path]:
+    """The run's model folders, or ``hf:`` names, by name.
+
+    Raises
+    ------
+    InputError
+        When one isn't there or is of no known build, which is looked at before anything takes time.
+    """
+    for source in run.any_folders.values():
+        check(source)
+    return run.any_folders
+
+
+def held_out(run, material: Material | None, label_sets: Mapping[str, LabelSet]) -> dict[str, str | None]:
+    """M5 of the contigs that held-out examples lie on, by name; None of one whose sequence isn't at hand."""
+    if material is None:
+        return {}
+    parts = [labels.table.query("split == 'test'")["contig"] for labels in label_sets.values()]
+    contigs = run.data["corpus"]["contigs"]
+    return {name: contigs[name]["m5"] if name in contigs else None for name in pd.concat(parts).unique()}
+
+
+def read_run_tracks(run, genome: Mapping[str, np.ndarray]) -> Tracks | None:
+    """Tracks of the dataset that a run names, of which the record keeps the facts; None where it names none.
+
+    Raises
+    ------
+    InputError
+        As `dnastudy.genes.tracks.read_tracks` says; and that what doesn't fit is the default, where it is.
+    """
+    if not run.tracks:
+        return None
+    try:
+        tracks = read_tracks(run.tracks, genome)
+    except InputError as error:
+        if run.is_default("tracks"):
+            raise InputError(
+                f"{error}. tracks is at its default, {run.tracks!r}, which fits the embedded sample alone: name a "
+                'dataset of your assembly, or none (papermill: -r tracks "")'
+            ) from None
+        raise
+    run.data["tracks"] = tracks.facts
+    return tracks
+
+
 def _splits(run, found: Mapping[str, object]) -> dict[str, str]:
     """Which contigs are learnt from and which are held out; without names the last one is held out."""
-    named = {split: [canonical_contig(name) for name in run.listed(f"{split}_contigs")] for split in ("train", "test")}
+    named = name_contigs(run.listed("train_contigs"), run.listed("test_contigs"))
     for name in named["train"] + named["test"]:
         if name not in found:
             raise InputError(f"no contig {name!r} in the sequence; {nearest(name, found)}")
-    if both := set(named["train"]) & set(named["test"]):
-        raise InputError(f"{', '.join(sorted(both))}: both learnt from and held out; name each contig once")
     others = [name for name in found if name not in named["train"] + named["test"]]
     test = named["test"] or others[-1:]
     train = named["train"] or [name for name in others if name not in test]
@@ -197,6 +240,18 @@ def _users(run) -> dict[str, LabelSet]:
     paths = {split: run.parameters[f"{split}_labels"] for split in SPLITS}
     labels = read_labels(**paths, drop_shared=run.drop_shared, seed=run.seed)
     run.data["labels"] = {split: sha256(path) for split, path in paths.items() if path}
+    if left := [f"{name}={run.parameters[name]}" for name in FIRST_LOOK if run.is_default(name)]:
+        run.note(
+            f"{', '.join(left)}: the defaults, for a first look at the sample; on labels of your own they say nothing "
+            "of a model (begin with -p epochs 10 -p cnn_epochs 20 -p trees 100 -r seeds 0,1,2)"
+        )
+    for split in ("validation", "test"):
+        facts = labels.facts[split]
+        if facts["sharing"] and not run.drop_shared:
+            run.note(
+                f"{split}: {facts['sharing']:,} of {len(rows_of(labels, split)):,} sequences stand in training with 31 "
+                f"of their bases or more, {facts['copies']:,} of these whole; -p drop_shared True leaves them out"
+            )
     return {f"own: {labels.name}": labels}
 
 
@@ -238,6 +293,11 @@ def read_known_variants(run, material: Material | None) -> KnownVariants | None:
         f"refused ({', '.join(f'{count} {reason}' for reason, count in reasons.items()) or 'none'}); "
         f"{len(chosen):,} scored"
     )
+    if known.empty and run.is_default("variants_dataset"):
+        run.note(
+            f"variants_dataset is at its default, {run.variants_dataset!r}, which fits the embedded sample alone: give "
+            "a VCF of your contigs, or ask for none (-p variants 0)"
+        )
     if chosen.empty:
         return None
     places = chosen.assign(start=chosen["position"], end=chosen["position"])

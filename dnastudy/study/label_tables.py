@@ -52,14 +52,19 @@ def given_away(label_sets: Mapping[str, LabelSet], tokenizer: Tokenizer) -> pd.D
 
 
 def costs_table(outcomes: Mapping[tuple[str, str], Outcome]) -> pd.DataFrame:
-    """What each model had to read of each label set: parameters, sequences cut to their middle, seconds in all."""
+    """What each model had to read of each label set: parameters, sequences read in pieces, seconds in all."""
     rows = [{"task": task, "model": model, **outcome.facts} for (task, model), outcome in outcomes.items()]
-    columns = ["task", "model", "kind", "parameters", "cut", "longest", "seen", "seconds"]
-    return pd.DataFrame(rows, columns=columns).query("kind.notna()").reset_index(drop=True)
+    columns = ["task", "model", "kind", "parameters", "in_pieces", "longest", "seen", "seconds"]
+    table = pd.DataFrame(rows, columns=columns).query("kind.notna()").reset_index(drop=True)
+    # Missing where there is none: an n-gram has no parameters, and its context no end.
+    return table.astype(dict.fromkeys(columns[3:-1], "Int64"))
 
 
 def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
-    """What each label set holds: examples by split, classes, bases, and what held-out rows share with training."""
+    """What each label set holds: examples by split, classes, bases, and of held-out rows two shares.
+
+    Those of the commonest class, and those that have 31 bases in common with training.
+    """
     rows = []
     for name, labels in label_sets.items():
         table, test = labels.table, rows_of(labels, "test")
@@ -67,7 +72,7 @@ def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
         row |= {split: int((table["split"] == split).sum()) for split in ("train", "validation", "test")}
         row["bases"] = int(np.median([len(codes) for codes in labels.codes]))
         row["blocks"] = table["group"].iloc[test].nunique()
-        row["share_of_the_commonest"] = float(table["label"].iloc[test].value_counts(normalize=True).max())
+        row["commonest"] = float(table["label"].iloc[test].value_counts(normalize=True).max())
         row["shared"] = float(table["shared"].iloc[test].mean())
         rows.append(row)
     return pd.DataFrame(rows)
@@ -142,7 +147,7 @@ def floors_table(
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Each model and use beside the best floor of its task: MCC of the model less that of the floor, paired.
+    """Each model and use beside the best floor of its task (`best_first`): MCC less that of the floor, paired.
 
     Returns
     -------
@@ -153,7 +158,7 @@ def floors_table(
     for task, part in by_task(outcomes).items():
         labels = label_sets[task]
         test = labels.table.iloc[rows_of(labels, "test")]
-        here = on_its_strand(scores[scores["task"] == task]).sort_values("mcc", ascending=False)
+        here = best_first(on_its_strand(scores[scores["task"] == task]))
         floor = here[here["use"] == "floor"].iloc[0]
         for row in here[here["use"] != "floor"].itertuples():
             pair = part[row.predictor, row.use, row.strands], part[floor["predictor"], "floor", "one"]
@@ -171,18 +176,24 @@ def verdict(difference: Interval) -> str:
 
 
 def findings(floors: pd.DataFrame, scores: pd.DataFrame) -> str:
-    """In words, a line a label set: the best floor, and which models beat it, and how many it beats."""
+    """In words, a line a label set: the best floor (`best_first`), and which models beat it, and how many it beats."""
     lines = []
     for task, part in floors.groupby("task", sort=False):
-        floor = part["floor"].iloc[0]
-        here = scores[(scores["task"] == task) & (scores["predictor"] == floor) & (scores["use"] == "floor")]
+        here = best_first(scores[(scores["task"] == task) & (scores["use"] == "floor")])
+        floor, alike = here.iloc[0], int((here["mcc"] == here["mcc"].iloc[0]).sum())
+        tie = f" ({alike} floors have it; of these the highest AUROC, {floor['auroc']:.2f})" if alike > 1 else ""
         verdicts = part["verdict"].value_counts()
         above = [f"{row.predictor} ({row.use})" for row in part[part["verdict"] == BETTER].itertuples()]
         lines.append(
-            f"{task}: the best floor is {floor} with an MCC of {here['mcc'].iloc[0]:.2f}; better: "
+            f"{task}: the best floor is {floor['predictor']} with an MCC of {floor['mcc']:.2f}{tie}; better: "
             f"{', '.join(above) or 'none'}; undecided: {verdicts.get(UNDECIDED, 0)}; worse: {verdicts.get(WORSE, 0)}"
         )
     return "\n".join(lines)
+
+
+def best_first(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores with the highest MCC first; of those alike (0 where all is called one class) the highest AUROC."""
+    return scores.sort_values(["mcc", "auroc"], ascending=False)
 
 
 def on_its_strand(scores: pd.DataFrame) -> pd.DataFrame:
@@ -226,7 +237,7 @@ def reliability_table(
 ) -> pd.DataFrame:
     """How sure and how right predictors are, on all label sets of two classes together.
 
-    Of each model its best use, and the floor that is best in the mean.
+    Of each model its best use, and the floor that is best in the mean (`best_first`).
 
     Returns
     -------
@@ -236,8 +247,8 @@ def reliability_table(
     tasks = [task for task in found if len(label_sets[task].classes) == 2]
     truth = [label_sets[task].table["label"].to_numpy()[rows_of(label_sets[task], "test")] for task in tasks]
     scores = scores[scores["task"].isin(tasks)]
-    means = on_its_strand(scores).groupby(RUNS, sort=False)["mcc"].agg(["mean", "size"]).reset_index()
-    means = means[means["size"] == len(tasks)].sort_values("mean", ascending=False, kind="stable")
+    by_use = on_its_strand(scores).groupby(RUNS, sort=False)[["mcc", "auroc"]]
+    means = best_first(by_use.mean()[by_use.size() == len(tasks)].reset_index())
     means["whose"] = means["predictor"].where(means["use"] != "floor", "floor")
     parts = []
     for row in means.drop_duplicates("whose").itertuples():
@@ -288,7 +299,7 @@ def scan_track(
     scores: pd.DataFrame,
     shown: int,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Held-out stretches of PromScan with a start in them, as the best model and the best floor see them.
+    """Held-out stretches of PromScan with a start in them, as the best model and floor (`best_first`) see them.
 
     Returns
     -------
@@ -307,7 +318,7 @@ def scan_track(
     ends = chosen.groupby(stretch).agg(contig=("contig", "first"), start=("start", "min"), end=("end", "max"))
     names = {row.Index: f"{row.contig}:{row.start + 1:,}-{row.end:,}" for row in ends.itertuples()}
     found = by_task(outcomes)["PromScan"]
-    here = on_its_strand(scores[scores["task"] == "PromScan"]).sort_values("mcc", ascending=False)
+    here = best_first(on_its_strand(scores[scores["task"] == "PromScan"]))
     best = [part.iloc[0] for _, part in here.groupby(here["use"] == "floor", sort=True) if len(part)]
     drawn = {
         row["predictor"] if row["use"] == "floor" else f"{row['predictor']}, {row['use']}": found[tuple(row[RUNS])]

@@ -81,6 +81,10 @@ class Run:
         if (self.out / "record.json").exists() and (other := load_record(self.out)["notebook"]) != self.notebook:
             raise InputError(f"out={self.parameters['out']!r}: the results of {other} stand there; give another folder")
 
+    def is_default(self, name: str) -> bool:
+        """Whether a parameter is left as the notebook has it."""
+        return self.parameters[name] == declared_parameters(self.notebook)[name].default
+
     def note(self, text: str) -> None:
         """Say something that a reader of the numbers should know, here and in the record."""
         self.notes.append(text)
@@ -135,9 +139,6 @@ class Run:
         """The folders, or ``hf:`` names, of `any_models`, by name."""
         folders = self._folders_of_models(KINDS)
         self._identify(folders)
-        for name, folder in folders.items():
-            if str(folder).startswith("hf:"):
-                self.note(f"{name} was trained elsewhere: the sequence that it is judged on may be what it has seen")
         return folders
 
     def corpora(self, name: str) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnastudy.files import InputError, atomic_path, sha256, write_json
+from dnastudy.study.learnt import learnt_from, warnings
 from dnastudy.study.record import FORMAT_TIME, code_identity, machine
 
 if TYPE_CHECKING:
@@ -48,13 +49,15 @@ def score_vcf(
 
     Returns
     -------
-    The record: model, vcf, contigs, context, counts (alleles, scored, refused by reason), code, machine.
+    The record: model, vcf, contigs, learnt_from (of those with scored alleles; see `dnastudy.study.learnt`), warnings
+    (how many alleles lie on contigs that the model has learnt from, or may have), context, counts (alleles, scored,
+    refused by reason), code, machine.
 
     Raises
     ------
     InputError
-        When ``out`` stands there; after the list is written, when nothing in the VCF can be scored or most of it is of
-        another assembly; or as model, VCF and FASTA readers say.
+        When ``out`` stands there or the VCF has no variant lines; after the list is written, when nothing in it can be
+        scored or most of it is of another assembly; or as model, VCF and FASTA readers say.
     """
     from dnastudy.genes import check_assembly, check_variants, read_genome, read_variants
     from dnastudy.models import load
@@ -69,6 +72,8 @@ def score_vcf(
     started = time.monotonic()
     scorer = load(model, device=device)
     variants = read_variants(vcf, every_allele=True)
+    if variants.empty:
+        raise InputError(f"{vcf}: no variant lines; expected contig, position, id, ref, alt between tabs, a line each")
     contigs = set(variants["contig"])
     found = read_genome(fasta or _fetch(dataset, contigs), contigs)
     genome = {name: codes for name, (codes, _) in found.items()}
@@ -80,16 +85,23 @@ def score_vcf(
     check_assembly(agreeing, refused, vcf, listed)
     reasons = refused["reason"].value_counts().to_dict()
     if agreeing.empty:
-        told = ", ".join(f"{reason} ({number:,})" for reason, number in reasons.items()) or "the file is empty"
+        told = ", ".join(f"{reason} ({number:,})" for reason, number in reasons.items())
         raise InputError(
             f"{vcf}: no variant to score: {told}; expected some on contigs of the sequence, found "
-            f"{', '.join(sorted(contigs)[:5]) or 'none'}"
+            f"{', '.join(sorted(contigs)[:5])}"
         )
     scored = score_variants(scorer, genome, agreeing, context=context, progress=progress)
+    name, on = Path(model).resolve().name, scored["contig"].value_counts()
+    states = learnt_from(model, {contig: found[contig][1] for contig in on.index})
     record = {
-        "model": {"name": Path(model).resolve().name, "kind": scorer.kind, "digest": digest_of(model)},
+        "model": {"name": name, "kind": scorer.kind, "digest": digest_of(model)},
         "vcf": {"file": vcf.name, "sha256": sha256(vcf)},
         "contigs": {name: {"length": len(codes), "m5": its} for name, (codes, its) in found.items()},
+        "learnt_from": states,
+        "warnings": [
+            f"{line}; {sum(on[contig] for contig in its):,} of {len(scored):,} alleles scored lie there"
+            for line, its in warnings(name, states).items()
+        ],
         "context": context,
         "counts": {"alleles": len(variants), "scored": len(scored), "refused": reasons},
         "code": code_identity(),

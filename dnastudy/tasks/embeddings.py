@@ -145,23 +145,23 @@ def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
     Parameters
     ----------
     windows
-        Base codes, uint8, [bases] each; of one that is longer than the context its middle.
+        Base codes, uint8, [bases] each; of one that is longer than the context the piece in its middle.
 
     Raises
     ------
     InputError
-        As `dnastudy.models.embed.fitting_ids` says.
+        As `dnastudy.models.embed.piece_ids` says.
     """
     import torch
     from torch.nn.functional import normalize
 
-    from dnastudy.models.embed import batches, fitting_ids
+    from dnastudy.models.embed import batches, piece_ids
 
     tokens, layers = len(model.tokenizer), model.config["layers"] + 1
     seen, random = np.zeros(tokens, dtype=np.int64), np.random.default_rng(0)
     sums = torch.zeros(2, layers, tokens, model.config["width"], dtype=torch.float64)
     with model.evaluating():
-        for _, ids in batches(model, fitting_ids(model, windows)):
+        for _, ids in batches(model, [pieces[len(pieces) // 2] for pieces in piece_ids(model, windows)]):
             row, place, token = _one_each(ids.cpu().numpy(), tokens, random)
             seen += np.bincount(token, minlength=tokens)
             for number, layer in enumerate(model.states(ids)):

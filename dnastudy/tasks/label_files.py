@@ -46,21 +46,23 @@ def read_labels(
     name
         Of the label set; empty: that of the folder or, of a single file, the file's own.
     drop_shared
-        Leave out held-out sequences with 31 bases that stand in training, on either strand; else they are only counted.
+        Leave out held-out sequences that stand in training, whole or with 31 of their bases, on either strand; else
+        they are only counted.
     seed
         Of the draw.
 
     Returns
     -------
     LabelSet. Each sequence is a group of its own; ``contig`` is empty. ``facts`` has the files and, of validation and
-    test, how many sequences share 31 bases with training (sharing) and how many stand there whole (copies), on either
-    strand.
+    test, how many sequences stand in training, on either strand, whole or with 31 of their bases (sharing), and how
+    many of them whole (copies).
 
     Raises
     ------
     InputError
         When a file can't be read or has no sequences, a column is missing, a line has no nucleotide sequence or no
-        label, a label is held out that training lacks, or a split lacks a class or is left without one.
+        label, one number is written in two ways, a label is held out that training lacks, or a split lacks a class or
+        is left without one.
     """
     import pandas as pd
 
@@ -68,8 +70,14 @@ def read_labels(
     tables = {split: _read(Path(path)) for split, path in given.items() if path}
     if not test:
         tables = _by_column(train, tables)
+    _check_writing(tables)
     words = tables["train"]["label"]
     classes = tuple(sorted(words.unique(), key=_in_order))
+    if len(classes) == 1:
+        raise InputError(
+            f"{train}: all {len(words):,} training sequences have the label {classes[0]!r}; expected at least two "
+            "labels. Add sequences of another"
+        )
     for table in tables.values():
         unknown = ~table["label"].isin(classes)
         if unknown.any():
@@ -93,11 +101,11 @@ def read_labels(
         part = {"contig": "", "start": 0, "end": [len(each) for each in codes[split]], "strand": "+"}
         parts.append(pd.DataFrame({**part, "label": labels, "split": split, "shared": False}))
         if split != "train":
-            parts[-1]["shared"] = shared = sharing(codes["train"], codes[split])
+            copies = np.array([either_strand(each) in known for each in codes[split]])
+            parts[-1]["shared"] = shared = sharing(codes["train"], codes[split]) | copies
             if drop_shared:
                 check_classes(where, split, labels[~shared], classes, "that share no 31 bases with training")
-            copies = sum(either_strand(each) in known for each in codes[split])
-            facts[split] = {"sharing": int(shared.sum()), "copies": copies}
+            facts[split] = {"sharing": int(shared.sum()), "copies": int(copies.sum())}
     table, codes = pd.concat(parts, ignore_index=True), [each for split in SPLITS for each in codes[split]]
     table = table[~(table["shared"] & drop_shared)]
     codes = [codes[row] for row in table.index]
@@ -158,6 +166,22 @@ def _tenth(labels: pd.Series, rng: np.random.Generator) -> np.ndarray:
     for rows in labels.groupby(labels).indices.values():
         held_out[rng.choice(rows, max(1, len(rows) // VALIDATION), replace=False)] = True
     return held_out
+
+
+def _check_writing(tables: dict[str, pd.DataFrame]) -> None:
+    """Refuse one number in two ways, such as 1 and 1.0, which would be two labels."""
+    seen: dict[float, tuple[str, str]] = {}
+    for table in tables.values():
+        for row in table.drop_duplicates("label").itertuples():
+            try:
+                word, where = seen.setdefault(float(row.label), (row.label, row.where))
+            except ValueError:
+                continue  # a word
+            if word != row.label:
+                raise InputError(
+                    f"{row.where}: label {row.label!r}, which {where} writes as {word!r}; expected one way of writing "
+                    "a label, since these would be two. Write it alike in all files"
+                )
 
 
 def _in_order(label: str) -> tuple[bool, int, str]:

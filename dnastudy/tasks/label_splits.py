@@ -162,7 +162,7 @@ def check_classes(name: str, split: str, labels: Sequence[int], classes: Sequenc
     """Refuse a split that lacks a class (`InputError`)."""
     counts = np.bincount(labels, minlength=len(classes))
     if len(classes) < 2 or not counts.all():
-        found = ", ".join(f"{count:,} of {word}" for word, count in zip(classes, counts, strict=True)) or "nothing"
+        found = ", ".join(f"{count:,} of {word!r}" for word, count in zip(classes, counts, strict=True)) or "nothing"
         raise InputError(
             f"{name}, {split}: found {found}{of and ' '}{of}; expected at least two classes and an example of each. "
             "Add sequences, or let more of them be drawn"

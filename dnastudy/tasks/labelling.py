@@ -241,12 +241,13 @@ def _floors(labels: LabelSet, scores: Mapping, plan: Plan, device: str | None) -
 
 def _facts(trunk, labels: LabelSet) -> dict:
     """Size of a model, and how many sequences are longer than what it sees at once."""
-    from dnastudy.models.embed import count_cut
+    from dnastudy.models.embed import count_in_pieces
 
-    facts = {"kind": trunk.kind, "parameters": None, "cut": 0, "longest": max(map(len, labels.codes)), "seen": None}
+    facts = {"kind": trunk.kind, "parameters": None, "in_pieces": 0}
+    facts |= {"longest": max(map(len, labels.codes)), "seen": None}
     if trunk.kind == "ngram":
         return facts
-    return facts | {"parameters": trunk.size} | count_cut(trunk, labels.codes)
+    return facts | {"parameters": trunk.size} | count_in_pieces(trunk, labels.codes)
 
 
 def _class_ngrams(trunk, labels: LabelSet) -> Iterator[tuple]:

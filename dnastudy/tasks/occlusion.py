@@ -25,7 +25,8 @@ def occlusion(
     """How much less likely the flanks of a core become once random bases stand in its place.
 
     That is log p(flanks | core) - log p(flanks | other core), averaged over other cores and over both strands, since
-    a causal model sees the core from the flank behind it alone. Other cores are drawn from the sequence's own bases.
+    a causal model sees the core from the flank behind it alone, as far as its context reaches (as published, within
+    the first 1,023 bases of the strand). Other cores are drawn from the sequence's own bases.
 
     A BERT has no likelihood. Its tokens within 30 bases of the core are masked, all at once, and the log-probabilities
     of what stood there are added up. Core and flanks are made into tokens by themselves, so that the flanks' are the
@@ -72,7 +73,9 @@ def occlusion(
 def site_likelihood(model: CausalModel | Bert, codes: Sequence[np.ndarray], cores: np.ndarray) -> np.ndarray:
     """Log-probability of the core given the flank before it, per known base, averaged over both strands.
 
-    Of a BERT that of the core's tokens, masked all at once, given both flanks. Parameters and errors as in `occlusion`.
+    Of a BERT that of the core's tokens, masked all at once, given both flanks. The flank is seen as far as the context
+    reaches; a core farther than 1,023 bases into a strand isn't scored there as published. Parameters and errors as in
+    `occlusion`.
 
     Returns
     -------

@@ -66,7 +66,7 @@ def draw_regions(
         taken[start : start + length] = True
     for kind, its in places.items():
         found = 0
-        for start in (random.permutation(its) - random.integers(length, size=len(its))).tolist():
+        for start in (its[random.permutation(len(its))] - random.integers(length, size=len(its))).tolist():
             if found == most:
                 break
             if 0 <= start <= len(codes) - length and not taken[start : start + length].any():

@@ -55,7 +55,8 @@ def score_variants(
         contig, position (0-based), id, ref, alt, as `dnastudy.genes.check_variants` lets pass.
     context
         Bases before the variant and after it. There are fewer where the contig ends, and where all of them don't fit
-        into the model's own context, in whose middle the variant lies then. A BERT sees whole tokens.
+        into the model's own context, in whose middle the variant lies then. A BERT sees whole tokens, an n-gram
+        ``order - 1`` bases, farther than which an allele changes no likelihood.
     progress
         Show a bar on a terminal.
 
@@ -138,7 +139,9 @@ def matched_controls(
 
 
 def _reach(model, variant: tuple, context: int) -> int:
-    """Bases on each side of a variant that a causal model can be given."""
+    """Bases on each side of a variant that a causal model can be given, or that make a difference to it."""
+    if model.kind == "ngram":
+        return min(context, model.order - 1)
     own, longest = getattr(model, "context", None), max(map(len, variant[3:]))
     if own is None:
         return context

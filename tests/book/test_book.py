@@ -163,3 +163,22 @@ def test_search_finds_a_chapter(page, site):
     page.goto(f"{site}/search.html?q=leakage", wait_until="networkidle")
     page.wait_for_selector("ul.search li a", timeout=10_000)
     assert page.locator("ul.search li a", has_text="01 Extract genes").count() >= 1
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("chapter", ["05_compare_models", "09_label_regulatory_sequence", "10_read_the_grammar"])
+def test_a_wide_table_scrolls_in_its_own_box_and_its_first_column_stays(page, site, chapter, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{site}/chapters/{chapter}.html", wait_until="networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    from_the_edge = page.locator("article .cell_output table").evaluate_all(
+        """tables => tables.map(table => [table.closest(".searchable div, .text_html"), table])
+        .filter(([box, table]) => table.offsetWidth > box.clientWidth)
+        .map(([box, table]) => {
+          box.scrollLeft = 60;
+          const left = element => element.getBoundingClientRect().left;
+          return left(table.querySelector("tbody th, tbody td")) - left(box);
+        })"""
+    )
+    assert from_the_edge and all(abs(left) <= 1 for left in from_the_edge)

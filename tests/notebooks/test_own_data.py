@@ -104,5 +104,8 @@ def test_own_fasta_to_own_vocabulary(folder):
 def test_half_of_a_pair_is_refused_with_one_clear_line(folder):
     done = papermill(folder, "01_extract_genes", fasta="my.fa", out="nothing")
     assert done.returncode == 1
-    assert "InputError: fasta and annotation go together, one annotation a FASTA: found 1 and 0 files" in done.stderr
+    assert (
+        "InputError: fasta and annotation go together, one annotation a FASTA or one for all: found 1 and 0 files"
+        in done.stderr
+    )
     assert not (folder / "nothing").exists()

@@ -1,0 +1,128 @@
+"""What models have learnt from: whether contigs that are held out here were among it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dnastudy.files import InputError, read_json
+from dnastudy.models.store import LEARNT_FROM
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEARNT, SAME_NAME, NOT_LEARNT, UNKNOWN = "yes", "another sequence of this name", "no", "unknown"
+
+
+def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[str, str]:
+    """Tell of contigs whether a model has learnt from them.
+
+    It has, where its corpus had the very sequence (by M5) and didn't hold it out whole, for test or validation.
+
+    Parameters
+    ----------
+    model
+        A model folder, or ``hf:NAME``.
+    contigs
+        M5 by canonical name; None where that isn't known.
+
+    Returns
+    -------
+    By name: "yes"; "another sequence of this name", of which the contig may be a part or another assembly's; "no"; or
+    "unknown", a colon and why.
+    """
+    info, why = _corpus_of(model)
+    if info is None:
+        return dict.fromkeys(contigs, f"{UNKNOWN}: {why}")
+    known = _training_contigs(info)
+    names = {_chromosome(name) for name in known}
+    found = {}
+    for name, m5 in contigs.items():
+        if m5 in known.values():
+            found[name] = LEARNT
+        else:
+            found[name] = SAME_NAME if _chromosome(name) in names else NOT_LEARNT
+    return found
+
+
+def note_learnt(run, models: Mapping[str, str | Path], held_out: Mapping[str, str | None]) -> pd.DataFrame:
+    """Book and note whether a run's models have learnt from what it holds out, under ``learnt_from`` in the record.
+
+    Parameters
+    ----------
+    run
+        A `Run`.
+    models
+        Folders, or ``hf:`` names, by name.
+    held_out
+        M5 by canonical name, as in `learnt_from`; empty where sequences have no place.
+
+    Returns
+    -------
+    DataFrame, a row a model and contig: model, contig, learnt_from (as `learnt_from` has it).
+    """
+    import pandas as pd
+
+    found = {name: learnt_from(model, held_out) for name, model in models.items()}
+    run.data["learnt_from"] = found
+    for name, states in found.items():
+        for line in warnings(name, states):
+            run.note(line)
+    if models and not held_out:
+        run.note("sequences of your own have no place: whether a model has learnt from those held out isn't known")
+    rows = [(name, contig, state) for name, states in found.items() for contig, state in states.items()]
+    return pd.DataFrame(rows, columns=["model", "contig", "learnt_from"])
+
+
+def warnings(model: str, states: Mapping[str, str]) -> dict[str, list[str]]:
+    """What is to be said of a model that has learnt from contigs (see `learnt_from`), or may have.
+
+    Returns
+    -------
+    The contigs that each line speaks of, by line.
+    """
+    lines = {}
+    for state in dict.fromkeys(states.values()):
+        contigs = [name for name, its in states.items() if its == state]
+        named = ", ".join(contigs)
+        mend = "so that it may know it by heart: take a model whose corpus (chapter 01) holds it out, or other contigs"
+        if state == LEARNT:
+            lines[f"{model} has learnt from {named}, {mend}"] = contigs
+        elif state == SAME_NAME:
+            what = "a part of it, what it is a part of, or another assembly"
+            lines[f"{model} has learnt from another sequence by the name of {named} ({what}), {mend}"] = contigs
+        elif state != NOT_LEARNT:
+            why = state.removeprefix(f"{UNKNOWN}: ")
+            lines[f"{model}: whether it has learnt from {named} isn't known, since {why}"] = contigs
+    return lines
+
+
+def _corpus_of(model: str | Path) -> tuple[dict | None, str]:
+    """What is known of the corpus that a model was trained on; or None, and why there is nothing."""
+    if str(model).startswith("hf:"):
+        return None, "it was trained elsewhere"
+    folder = Path(model)
+    trained_on = read_json(folder / "config.json").get("trained_on", {})
+    for file in (LEARNT_FROM, "record.json"):  # the second of models that are older than the first
+        try:
+            info = read_json(folder / file)
+        except InputError:
+            continue
+        info = info if file == LEARNT_FROM else info.get("data", {}).get("corpus", {})
+        files = info.get("files", {})
+        if trained_on and all(files.get(name) == digest for name, digest in trained_on.items()):
+            return (info, "") if "contigs" in info else (None, "it was trained on ready sequences, which have no place")
+    return None, f"its folder has no {LEARNT_FROM} that goes with it"
+
+
+def _training_contigs(info: Mapping) -> dict[str, str]:
+    """M5 of the contigs with annotated genes that a corpus doesn't hold out whole, by name."""
+    rule = info["held_out"] if info["parameters"]["split"] == "chromosome" else {}
+    whole = {words for held_out in rule.values() for words in held_out.split(", ")}  # "chr19 from base ..." is a part
+    return {name: its["m5"] for name, its in info["contigs"].items() if name not in whole and its["name_in_annotation"]}
+
+
+def _chromosome(contig: str) -> str:
+    """The name without the stretch, where it is one: chr19 of chr19:10000001-12000000."""
+    return contig.partition(":")[0]
