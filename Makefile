@@ -7,6 +7,7 @@ READY := .venv/.ready
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # A plain path in the environment: with a finder, a folder named dnastudy in the working directory would come first.
 EDITABLE := --config-settings editable_mode=compat --editable
+# Side by side; each process takes up to 4 GB.
 PYTEST = $(BIN)/python -m pytest --numprocesses $(CORES) --maxprocesses 8
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
@@ -16,6 +17,7 @@ book: $(READY)        ## the study at laptop size, executed and rendered (PROFIL
 	@$(BIN)/python workflow/run_study.py --profile $(PROFILE) --cores $(CORES) $(ENGINE)
 
 test: $(READY)        ## the whole test suite and nbval on every notebook
+	@for name in chr19-chr22 repeats-hg38 regulation-hg38; do $(BIN)/dnastudy fetch $$name >/dev/null || exit 1; done
 	@$(PYTEST) --dist worksteal
 	@$(PYTEST) --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
 

@@ -114,7 +114,7 @@ to 50 bases, several alternatives one by one. Beside scores.tsv there are then
 A model that learnt from a contig may know its alleles by heart: a warning says how many of those scored lie on such
 contigs, or that it isn't known. context_before and context_after say how many bases the model saw of those asked for:
 fewer at a contig's end, and where its own context is shorter (an n-gram's is its order less one). Interrupted, the
-same command begins anew: nothing half done is left.
+same command begins anew: scores.tsv is written whole, at the end.
 """
 
 

@@ -88,6 +88,8 @@ def test_of_a_window_longer_than_the_context_the_piece_in_its_middle_is_read(mod
     window[50:100] = encode("A" * 50)
     found = embeddings.read_contexts(model, [window])
     assert found.windows.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 0]
+    found = embeddings.read_contexts(model, [np.repeat([1, 2], 50).astype(np.uint8)])  # two pieces: the second
+    assert found.windows.tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 0]
 
 
 def test_self_similarity_is_the_mean_over_all_pairs():

@@ -191,7 +191,11 @@ def test_no_more_contigs_are_taken_than_are_named(two, tmp_path):
     [
         ({"train_contigs": ["1"], "test_contigs": ["chr1"]}, "chr1: both learnt from and held out"),
         ({"train_contigs": ["1"]}, "train_contigs names chr1; name those held out too, as test_contigs"),
-        ({"train_contigs": ["1"], "test_contigs": ["7"]}, "no contig 'chr7' in the sequence"),
+        ({"train_contigs": ["1"], "test_contigs": ["7"]}, "no contig 'chr7' in the sequence; "),
+        (
+            {"test_contigs": ["2"], "split": "random"},
+            "chr2, but split='random' holds out genes, not contigs; name",
+        ),
     ],
 )
 def test_contigs_that_are_named_must_be_there_and_held_out(make, named, message):

@@ -74,6 +74,11 @@ def test_tokens_at_home_are_those_of_the_last_layer(similarity):
     assert [text.get_text() for text in axes.texts] == ["T16", "T17", "T18", "T19", "T20", "T21"]
 
 
+def test_no_token_seen_often_enough_leaves_the_figure_empty(similarity):
+    axes = grammar_figures.draw_at_home(similarity[:0])
+    assert len(axes.collections[0].get_offsets()) == 0 and not axes.texts
+
+
 def test_windows_are_coloured_by_what_lies_in_them():
     table = pd.DataFrame({"gc": [0.1, 0.5, 0.9], "repeat": pd.array(["SINE", None, "none"], dtype="string")})
     table = table.assign(alu=[0.5, 0, -0.5], tss=[True, False, False], island=[0.6, 0.6, 0], in_gene=[0, 1, 1])

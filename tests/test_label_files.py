@@ -109,7 +109,8 @@ def test_what_is_held_out_but_known_is_dropped_if_asked(tmp_path, files):
     assert found.table["label"].tolist()[34:] == [0, 1] and found.table["group"].tolist() == list(range(36))
     assert found.facts["test"] == {"sharing": 2, "copies": 2} and found.facts["drop_shared"]
     test = write(tmp_path / "test.csv", [known[0], new[0], known[2], known[3]], [1, 0, 1, 1])
-    message = r"test.csv, test: found 1 of '0', 0 of '1' that share no 31 bases with training; expected"
+    left = "that don't stand in training, whole or with 31 of their bases"
+    message = rf"test.csv, test: found 1 of '0', 0 of '1' {left}; expected"
     with pytest.raises(InputError, match=message):
         read_labels(train, dev, test, drop_shared=True)
 

@@ -309,7 +309,7 @@ def test_what_stands_at_the_start_of_a_long_sequence_is_learnt(config, tmp_path)
         codes = [one for one in np.random.default_rng(seed).integers(4, size=(count, 72)).astype(np.uint8)]
         labels = np.arange(count) % 2
         for one, label in zip(codes, labels, strict=True):
-            one[:10] = [3, 0, 0, 3, 0, 0, 3, 0, 0, 3] if label else [1, 2, 2, 1, 2, 2, 1, 2, 2, 1]
+            one[:20] = np.resize([3, 0, 0] if label else [1, 2, 2], 20)  # of 72: three pieces of 24
         return codes, labels
 
     found = fine_tune(

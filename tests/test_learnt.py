@@ -63,9 +63,9 @@ def test_a_sequence_is_known_by_its_m5_and_suspected_by_its_name(model):
     }
     assert learnt_from(model(), asked) == {
         "other": "yes",
-        "chr18": "another sequence of this name",
-        "chr18:1-1000": "another sequence of this name",
-        "chr19": "another sequence of this name",
+        "chr18": "a sequence of this name",
+        "chr18:1-1000": "a sequence of this name",
+        "chr19": "a sequence of this name",
         "chr22": "no",
         "chr1": "no",
     }
@@ -79,13 +79,13 @@ def test_genes_held_out_by_another_rule_leave_all_contigs_learnt_from(model, rul
 
 
 def test_an_older_model_is_known_by_its_record(model):
-    folder = model(file="record.json", wrap=lambda info: {"data": {"corpus": info}})
+    folder = model(file="record.json", wrap=lambda info: {"data": {"corpus": info | {"parameters": {}}}})
     assert learnt_from(folder, {"chr18": "m18", "chr22": "m22"}) == {"chr18": "yes", "chr22": "no"}
 
 
 def test_what_is_not_known_says_why(model, tmp_path):
     for why, folder in {
-        "it was trained elsewhere": "hf:some/model",
+        "a model of transformers doesn't say": "hf:some/model",
         "its folder has no learnt_from.json that goes with it": model(trained_on={"codes.npy": "of another corpus"}),
     }.items():
         assert learnt_from(folder, {"chr22": "m22"}) == {"chr22": f"unknown: {why}"}
@@ -106,7 +106,7 @@ def test_training_writes_what_was_learnt_from(corpus, tmp_path):
     assert read_json(tmp_path / "model" / "learnt_from.json") == json.loads(json.dumps(corpus.info))
     contigs = {name: its["m5"] for name, its in corpus.info["contigs"].items()}
     assert learnt_from(tmp_path / "model", contigs) == {TRAIN: "yes", TEST: "no"}
-    assert learnt_from(tmp_path / "model", {"chr19": m5("ACGT")}) == {"chr19": "another sequence of this name"}
+    assert learnt_from(tmp_path / "model", {"chr19": m5("ACGT")}) == {"chr19": "a sequence of this name"}
 
 
 class FakeRun:
@@ -123,14 +123,14 @@ def test_a_run_notes_and_books_it_and_gives_a_table(model):
     assert table.to_numpy().tolist() == [
         ["gpt", "chr18", "yes"],
         ["gpt", "chr22", "no"],
-        ["grover", "chr18", "unknown: it was trained elsewhere"],
-        ["grover", "chr22", "unknown: it was trained elsewhere"],
+        ["grover", "chr18", "unknown: a model of transformers doesn't say"],
+        ["grover", "chr22", "unknown: a model of transformers doesn't say"],
     ]
     assert run.data["learnt_from"]["gpt"] == {"chr18": "yes", "chr22": "no"}
     assert run.notes == [
         "gpt has learnt from chr18, so that it may know it by heart: take a model whose corpus (chapter 01) holds it "
         "out, or other contigs",
-        "grover: whether it has learnt from chr18, chr22 isn't known, since it was trained elsewhere",
+        "grover: whether it has learnt from chr18, chr22 isn't known, since a model of transformers doesn't say",
     ]
 
 
@@ -151,7 +151,7 @@ def test_sequences_without_a_place_are_noted_once(model):
 
 
 def test_a_line_names_the_contigs_that_it_is_about():
-    told = warnings("m", {"a": "yes", "b": "another sequence of this name", "c": "yes", "d": "no"})
+    told = warnings("m", {"a": "yes", "b": "a sequence of this name", "c": "yes", "d": "no"})
     (first, its), (second, others) = told.items()
     assert first.startswith("m has learnt from a, c, so that") and its == ["a", "c"]
-    assert second.startswith("m has learnt from another sequence by the name of b (") and others == ["b"]
+    assert second.startswith("m has learnt from a sequence by the name of b (") and others == ["b"]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dnastudy.files import InputError, sha256
+from dnastudy.files import InputError, nearest, sha256
 from dnastudy.genes.annotation import Annotation, check_ends, read_annotation
 from dnastudy.genes.contigs import name_contigs
 from dnastudy.genes.corpus import Corpus, contig_line, write_corpus
@@ -41,12 +41,13 @@ class _Filters(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What one annotation and its FASTA files gave: genes that passed, their codes, and the parts of all genes."""
+    """What one annotation and its FASTA files gave: genes that passed, their codes, the parts of all genes, contigs."""
 
     genes: pd.DataFrame
     codes: list[np.ndarray]
     exons: pd.DataFrame
     cds: pd.DataFrame
+    seen: set[str]
 
 
 def extract_genes(
@@ -114,7 +115,8 @@ def extract_genes(
     dropped: Counter[str] = Counter()
     read = [_read_part(*part, filters, wanted, contigs, dropped) for part in _paired(fastas, annotations)]
     if wanted and (missing := wanted - contigs.keys()):
-        raise InputError(f"no contig {min(missing)!r} in the sequence; check its name and the files")
+        seen = sorted(set().union(*(part.seen for part in read)))
+        raise InputError(f"no contig {min(missing)!r} in the sequence; {nearest(min(missing), seen)}")
     genes = pd.concat([part.genes for part in read], ignore_index=True)
     codes = [sequence for part in read for sequence in part.codes]
     again = genes["id"].duplicated().to_numpy()
@@ -192,6 +194,11 @@ def _paired(fastas: list[Path], annotations: list[Path]) -> list[tuple[list[Path
 def _wanted(train: Sequence[str] | None, test: Sequence[str] | None, split: str) -> set[str]:
     """Canonical names of the contigs that genes are taken from; none where all are."""
     named = name_contigs(train or (), test or ())
+    if named["test"] and split != "chromosome":
+        raise InputError(
+            f"test_contigs names {', '.join(named['test'])}, but split={split!r} holds out genes, not contigs; name "
+            "all contigs that are wanted as train_contigs, or take split='chromosome'"
+        )
     if named["train"] and not named["test"] and split == "chromosome":
         raise InputError(f"train_contigs names {', '.join(named['train'])}; name those held out too, as test_contigs")
     return set(named["train"] + named["test"]) if named["train"] else set()
@@ -237,7 +244,7 @@ def _read_part(
             )
         found |= here
     dropped["contig lacking in the FASTA"] += int((~genes["contig"].isin(found)).sum())
-    return _Part(pd.concat(kept), codes, table.exons, table.cds)
+    return _Part(pd.concat(kept), codes, table.exons, table.cds, found)
 
 
 def _cut_genes(

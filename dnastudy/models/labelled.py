@@ -22,7 +22,7 @@ from dnastudy.models.parallel import rank
 from dnastudy.models.settings import TrainingConfig
 from dnastudy.models.training import train
 from dnastudy.models.windows import GeneBatches
-from dnastudy.tokens.tokenizer import CLS
+from dnastudy.tokens.tokenizer import PAD
 
 
 class SequenceClassifier(NeuralModel):
@@ -90,10 +90,14 @@ class SequenceClassifier(NeuralModel):
         ``ids`` is int64 [rows, pieces, positions], as :func:`dnastudy.models.embed.piece_ids` makes them, padded with
         PAD. With ``wanted`` (bool, of the same shape) logits [n, classes] of those n positions alone.
         """
-        # Every piece begins with CLS; a piece that pads a row is given one, since attention to nothing isn't a number.
-        pieces = torch.cat([torch.full_like(ids[..., :1], CLS), ids[..., 1:]], dim=-1).flatten(0, 1)
-        states = self.trunk.hidden(pieces).unflatten(0, ids.shape[:2])
-        total, tokens = summed_states(states.flatten(1, 2), ids.flatten(1))
+        there = ids[..., 0] != PAD  # every piece begins with CLS, but those that pad a row
+        pieces = ids[there]
+        total, tokens = (
+            torch.zeros(*there.shape, part.shape[1], dtype=part.dtype, device=part.device)
+            .index_put((there,), part)
+            .sum(1)
+            for part in summed_states(self.trunk.hidden(pieces), pieces)
+        )
         with torch.autocast(ids.device.type, enabled=False):
             logits = self.head(self.dropout(total / tokens))
         logits = logits[:, None, None].expand(-1, *ids.shape[1:], -1)
@@ -104,6 +108,7 @@ class LabelSource:
     """Labelled sequences in batches, each a function of the settings and the step alone.
 
     The label is the target at the first CLS, and the only one. Sequences of like length in bases share a batch.
+    Those to validate on are padded to the one of most pieces: one that is many times longer than others costs memory.
 
     Parameters
     ----------

@@ -201,7 +201,8 @@ def note_pieces(run, model: Bert, contigs: dict[str, Contigs], drawn: dict[str, 
     if found["in_pieces"]:
         run.note(
             f"{found['in_pieces']:,} of {len(windows):,} windows have more than the {found['seen']} tokens that the "
-            "model takes: probes see them in pieces, self-similarity their middle piece; a smaller length mends it"
+            "model takes: probes see them in pieces, self-similarity one piece from about their middle; a smaller "
+            "length mends it"
         )
 
 

@@ -208,6 +208,8 @@ def _kinds(regions: pd.DataFrame) -> dict[str, tuple[pd.Series, dict[str, str]]]
 
 def _name_dots(axes: Axes, dots: pd.DataFrame) -> None:
     """Names of dots (columns: x, y, name) one below the other in the margin that is nearer, a line to each."""
+    if dots.empty:
+        return
     dots = dots.set_axis(["x", "y", "name"], axis=1).sort_values("y")
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     # A letter of this size is some 4.5 points wide.

@@ -36,7 +36,7 @@ from dnastudy.tokens import Tokenizer, train_bpe
 
 TASKS = ("promoters", "scan", "ctcf", "splice", "elements")
 NEED_TRACKS = {"ctcf", "elements"}
-FIRST_LOOK = ("epochs", "seeds", "trees", "cnn_epochs")  # whose defaults are too little to judge a model by
+FIRST_LOOK = ("epochs", "trees", "cnn_epochs")  # whose defaults are too little to judge by; the first of models alone
 TRAINING = "epochs batch accumulate learning_rate warmup weight_decay patience precision reverse_complement".split()
 
 
@@ -208,6 +208,8 @@ def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None
     if material is None:
         return _users(run)
     tasks, kinds = run.listed("tasks"), run.listed("negatives")
+    if not tasks:
+        raise InputError(f"tasks is empty: name one or more of {', '.join(TASKS)}, between commas")
     for name, value, known in (("tasks", tasks, TASKS), ("negatives", kinds, NEGATIVES)):
         for each in value:
             if each not in known:
@@ -223,8 +225,9 @@ def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None
             about = {"negatives": kind, "tokenizer": tokenizer, "repeats": material.repeats}
             found[f"Prom300, {kind}"] = promoters(*place, known=material.known_starts, **about, **how)
     if "scan" in tasks:
-        fewer = {"most": {split: int(np.ceil(run.scan_share * most)) for split, most in how["most"].items()}}
-        found["PromScan"] = promoter_scan(*place, known=material.known_starts, stride=run.stride, **how | fewer)
+        fewer = {split: int(np.ceil(run.scan_share * how["most"][split])) for split in ("train", "validation")}
+        most = {"most": how["most"] | fewer}
+        found["PromScan"] = promoter_scan(*place, known=material.known_starts, stride=run.stride, **how | most)
     if "ctcf" in tasks:
         tracks = material.tracks
         found["CTCF"] = ctcf_sites(material.genome, tracks.motif, tracks.ctcf, material.splits, **how)
@@ -240,17 +243,19 @@ def _users(run) -> dict[str, LabelSet]:
     paths = {split: run.parameters[f"{split}_labels"] for split in SPLITS}
     labels = read_labels(**paths, drop_shared=run.drop_shared, seed=run.seed)
     run.data["labels"] = {split: sha256(path) for split, path in paths.items() if path}
-    if left := [f"{name}={run.parameters[name]}" for name in FIRST_LOOK if run.is_default(name)]:
+    names = FIRST_LOOK[run.parameters["models"] == "none" :]
+    left = [name for name in names if run.is_default(name)]
+    if left:
         run.note(
-            f"{', '.join(left)}: the defaults, for a first look at the sample; on labels of your own they say nothing "
-            "of a model (begin with -p epochs 10 -p cnn_epochs 20 -p trees 100 -r seeds 0,1,2)"
+            f"{', '.join(left)}: at the default of a first look at the sample, which on labels of your own says "
+            "nothing of a model (begin with -p epochs 10 -p cnn_epochs 20 -p trees 100 -r seeds 0,1,2)"
         )
     for split in ("validation", "test"):
         facts = labels.facts[split]
         if facts["sharing"] and not run.drop_shared:
             run.note(
-                f"{split}: {facts['sharing']:,} of {len(rows_of(labels, split)):,} sequences stand in training with 31 "
-                f"of their bases or more, {facts['copies']:,} of these whole; -p drop_shared True leaves them out"
+                f"{split}: {facts['sharing']:,} of {len(rows_of(labels, split)):,} sequences stand in training, whole "
+                f"({facts['copies']:,}) or with 31 of their bases; -p drop_shared True leaves them out"
             )
     return {f"own: {labels.name}": labels}
 

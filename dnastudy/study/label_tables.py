@@ -63,7 +63,7 @@ def costs_table(outcomes: Mapping[tuple[str, str], Outcome]) -> pd.DataFrame:
 def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
     """What each label set holds: examples by split, classes, bases, and of held-out rows two shares.
 
-    Those of the commonest class, and those that have 31 bases in common with training.
+    Those of the commonest class, and those that stand in training, whole or with 31 of their bases.
     """
     rows = []
     for name, labels in label_sets.items():
@@ -87,7 +87,7 @@ def scores_table(
     -------
     DataFrame, a row a task, predictor, use and strands: runs (seeds), each metric of
     `dnastudy.study.classification.judge` with ``_low`` and ``_high``, n (groups), ``mcc_unshared`` (on the test
-    sequences that have no 31 bases in common with training; NaN where a class is left without one), paper (MCC in
+    sequences that aren't ``shared``; NaN where a class is left without one), paper (MCC in
     Sanabria et al. 2024; NaN where they have no such).
     """
     rows = []

@@ -12,7 +12,7 @@ from dnastudy.models.store import LEARNT_FROM
 if TYPE_CHECKING:
     import pandas as pd
 
-LEARNT, SAME_NAME, NOT_LEARNT, UNKNOWN = "yes", "another sequence of this name", "no", "unknown"
+LEARNT, SAME_NAME, NOT_LEARNT, UNKNOWN = "yes", "a sequence of this name", "no", "unknown"
 
 
 def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[str, str]:
@@ -29,7 +29,7 @@ def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[st
 
     Returns
     -------
-    By name: "yes"; "another sequence of this name", of which the contig may be a part or another assembly's; "no"; or
+    By name: "yes"; "a sequence of this name", which may be the contig, a part of it, or another assembly's; "no"; or
     "unknown", a colon and why.
     """
     info, why = _corpus_of(model)
@@ -90,8 +90,8 @@ def warnings(model: str, states: Mapping[str, str]) -> dict[str, list[str]]:
         if state == LEARNT:
             lines[f"{model} has learnt from {named}, {mend}"] = contigs
         elif state == SAME_NAME:
-            what = "a part of it, what it is a part of, or another assembly"
-            lines[f"{model} has learnt from another sequence by the name of {named} ({what}), {mend}"] = contigs
+            what = "it, a part of it, what it is a part of, or another assembly"
+            lines[f"{model} has learnt from a sequence by the name of {named} ({what}), {mend}"] = contigs
         elif state != NOT_LEARNT:
             why = state.removeprefix(f"{UNKNOWN}: ")
             lines[f"{model}: whether it has learnt from {named} isn't known, since {why}"] = contigs
@@ -101,7 +101,7 @@ def warnings(model: str, states: Mapping[str, str]) -> dict[str, list[str]]:
 def _corpus_of(model: str | Path) -> tuple[dict | None, str]:
     """What is known of the corpus that a model was trained on; or None, and why there is nothing."""
     if str(model).startswith("hf:"):
-        return None, "it was trained elsewhere"
+        return None, "a model of transformers doesn't say"
     folder = Path(model)
     trained_on = read_json(folder / "config.json").get("trained_on", {})
     for file in (LEARNT_FROM, "record.json"):  # the second of models that are older than the first
@@ -118,7 +118,8 @@ def _corpus_of(model: str | Path) -> tuple[dict | None, str]:
 
 def _training_contigs(info: Mapping) -> dict[str, str]:
     """M5 of the contigs with annotated genes that a corpus doesn't hold out whole, by name."""
-    rule = info["held_out"] if info["parameters"]["split"] == "chromosome" else {}
+    # Corpora of 0.1.0 name no rule: there was one.
+    rule = info["held_out"] if info["parameters"].get("split", "chromosome") == "chromosome" else {}
     whole = {words for held_out in rule.values() for words in held_out.split(", ")}  # "chr19 from base ..." is a part
     return {name: its["m5"] for name, its in info["contigs"].items() if name not in whole and its["name_in_annotation"]}
 

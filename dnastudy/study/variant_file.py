@@ -90,9 +90,9 @@ def score_vcf(
             f"{vcf}: no variant to score: {told}; expected some on contigs of the sequence, found "
             f"{', '.join(sorted(contigs)[:5])}"
         )
-    scored = score_variants(scorer, genome, agreeing, context=context, progress=progress)
-    name, on = Path(model).resolve().name, scored["contig"].value_counts()
+    name, on = Path(model).resolve().name, agreeing["contig"].value_counts()
     states = learnt_from(model, {contig: found[contig][1] for contig in on.index})
+    scored = score_variants(scorer, genome, agreeing, context=context, progress=progress)
     record = {
         "model": {"name": name, "kind": scorer.kind, "digest": digest_of(model)},
         "vcf": {"file": vcf.name, "sha256": sha256(vcf)},

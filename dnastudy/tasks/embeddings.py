@@ -145,7 +145,8 @@ def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
     Parameters
     ----------
     windows
-        Base codes, uint8, [bases] each; of one that is longer than the context the piece in its middle.
+        Base codes, uint8, [bases] each; of one that is longer than the context one piece: that in the middle, or of
+        an even number that behind it.
 
     Raises
     ------

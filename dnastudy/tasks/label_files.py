@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,8 @@ def read_labels(
             copies = np.array([either_strand(each) in known for each in codes[split]])
             parts[-1]["shared"] = shared = sharing(codes["train"], codes[split]) | copies
             if drop_shared:
-                check_classes(where, split, labels[~shared], classes, "that share no 31 bases with training")
+                left = "that don't stand in training, whole or with 31 of their bases"
+                check_classes(where, split, labels[~shared], classes, left)
             facts[split] = {"sharing": int(shared.sum()), "copies": int(copies.sum())}
     table, codes = pd.concat(parts, ignore_index=True), [each for split in SPLITS for each in codes[split]]
     table = table[~(table["shared"] & drop_shared)]
@@ -170,13 +172,11 @@ def _tenth(labels: pd.Series, rng: np.random.Generator) -> np.ndarray:
 
 def _check_writing(tables: dict[str, pd.DataFrame]) -> None:
     """Refuse one number in two ways, such as 1 and 1.0, which would be two labels."""
-    seen: dict[float, tuple[str, str]] = {}
+    seen: dict[Decimal, tuple[str, str]] = {}
     for table in tables.values():
-        for row in table.drop_duplicates("label").itertuples():
-            try:
-                word, where = seen.setdefault(float(row.label), (row.label, row.where))
-            except ValueError:
-                continue  # a word
+        numbers = table[table["label"].str.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")]
+        for row in numbers.drop_duplicates("label").itertuples():
+            word, where = seen.setdefault(Decimal(row.label), (row.label, row.where))
             if word != row.label:
                 raise InputError(
                     f"{row.where}: label {row.label!r}, which {where} writes as {word!r}; expected one way of writing "

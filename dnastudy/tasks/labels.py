@@ -33,10 +33,10 @@ class LabelSet(NamedTuple):
         Of the set.
     table
         contig, start, end (0-based, half-open), strand, label (int64, from 0), split ("train", "validation" or
-        "test"), group (int64: what a bootstrap draws together), shared (bool: whether a held-out sequence has 31 bases
-        that stand in what is learnt from, on either strand); of some sets core_start and core_end, the bases of the
-        sequence that its label hangs on, like, the class that its core looks like, and repeats, the share of it that
-        lies in one. Others are the track's own.
+        "test"), group (int64: what a bootstrap draws together), shared (bool: whether a held-out sequence stands in
+        what is learnt from, whole or with 31 of its bases, on either strand); of some sets core_start and core_end,
+        the bases of the sequence that its label hangs on, like, the class that its core looks like, and repeats, the
+        share of it that lies in one. Others are the track's own.
     codes
         Base codes of each row, uint8, in its own orientation.
     classes

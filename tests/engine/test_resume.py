@@ -10,6 +10,7 @@ import time
 
 import pytest
 import yaml
+from filelock import FileLock
 from safetensors import safe_open
 
 from dnastudy.files import read_json
@@ -19,6 +20,13 @@ from dnastudy.study.parameters import PROJECT
 
 STUDY = [sys.executable, str(PROJECT / "workflow" / "run_study.py"), "--cores", "1", "--no-book"]
 LSTM = {"model": "lstm", "width": 16, "batch": 4, "window": 64, "validate_every": 100, "checkpoint_every": 20}
+
+
+@pytest.fixture(autouse=True)
+def _one_at_a_time():
+    """The engine runs one study at a time in a project, and these tests may run side by side."""
+    with FileLock(PROJECT / "results" / ".tests.lock"):
+        yield
 
 
 @pytest.fixture
