@@ -59,6 +59,18 @@ def test_the_first_bert_is_read(start, model, tmp_path, monkeypatch):
         grammar.read_bert(start(models="a"))
 
 
+def test_a_contig_without_annotated_genes_is_noted(start, marks, run, sample, tmp_path):
+    assert not [note for note in run.notes if "no gene" in note]
+    parts = {
+        split: Contigs(encode("ACGT"), None, {name: {"length": 4}}) for split, name in (("train", "a"), ("test", "b"))
+    }
+    (tmp_path / "my.gtf").write_text('a\tx\tgene\t1\t3\t.\t+\t.\tgene_id "g"; gene_type "protein_coding";\n')
+    (tmp_path / "my.fa").touch()
+    alone = start(fasta=str(tmp_path / "my.fa"), annotation=str(tmp_path / "my.gtf"), tracks="")
+    grammar.read_marks(alone, parts)
+    assert [note.partition(",")[0] for note in alone.notes] == ["b: no gene in the annotation"]
+
+
 def test_marks_of_contigs_in_a_row_stand_where_they_stood(start, tmp_path):
     (tmp_path / "my.bed.gz").write_bytes(gzip.compress(b"a\t1\t3\tx\nb\t0\t2\ty\nc\t1\t2\tz\n"))
     parts = {

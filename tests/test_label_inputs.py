@@ -83,6 +83,13 @@ def test_two_contigs_of_one_name_are_refused(tmp_path):
         label_inputs.read_material(run)
 
 
+def test_a_contig_without_annotated_genes_is_noted(tmp_path, sample):
+    files = {"fasta": f"{sample['chr19.fa.gz']},{sample['chr22.fa.gz']}", "annotation": str(sample["chr19.gff3.gz"])}
+    run = a_run(tmp_path, **files, tracks="", repeats="")
+    assert set(label_inputs.read_material(run).starts["contig"]) == {TRAIN}
+    assert [note.partition(",")[0] for note in run.notes] == [f"{TEST}: no gene in the annotation"]
+
+
 def test_a_fasta_needs_its_annotation(tmp_path, sample):
     with pytest.raises(InputError, match="annotation is empty: name the GTF or GFF3 file that goes with your FASTA"):
         label_inputs.read_material(a_run(tmp_path, fasta=str(sample["chr19.fa.gz"])))

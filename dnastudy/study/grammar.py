@@ -106,7 +106,7 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
     from dnastudy.genes.intervals import read_track
     from dnastudy.genes.repeat_classes import read_rmsk
     from dnastudy.genes.tracks import annotated_starts, read_regions, splice_sites, transcription_starts
-    from dnastudy.study.inputs import locate_tracks
+    from dnastudy.study.inputs import locate_tracks, note_unannotated
     from dnastudy.study.label_inputs import read_run_tracks
 
     names = [name for part in contigs.values() for name in part.contigs]
@@ -122,6 +122,7 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
             for name, codes in genome.items():
                 check_ends(its, name, len(codes), path)
         genes = pd.concat([its.genes for its in read])
+        note_unannotated(run, genome, genes["contig"])
         tables["any gene"], tables["genes"] = genes, genes[genes["type"] == "protein_coding"]
         starts = pd.concat([transcription_starts(its) for its in read])
         every = pd.concat([annotated_starts(its) for its in read])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +143,15 @@ def locate_tracks(run) -> tuple[list[Path], Path | None]:
     files = fetch(run.dataset, members=[member for member, kind in kinds.items() if kind == "annotation"])
     repeats = run.repeats or (run.dataset if "intervals" in kinds.values() else "")
     return list(files.values()), member_of(repeats, "intervals") if repeats else None
+
+
+def note_unannotated(run, contigs: Iterable[str], annotated: Iterable[str]) -> None:
+    """Note which contigs no gene of an annotation lies on: they pass for sequence without genes."""
+    if missing := sorted(set(contigs) - set(annotated)):
+        run.note(
+            f"{', '.join(missing)}: no gene in the annotation, so that all of it counts as without; where there should "
+            "be some, name contigs alike in FASTA and annotation, or leave it out (train_contigs and test_contigs)"
+        )
 
 
 def build_pairs(run):

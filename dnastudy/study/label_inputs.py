@@ -18,7 +18,7 @@ from dnastudy.genes.motifs import log_odds, scan
 from dnastudy.genes.tracks import Tracks, annotated_starts, read_tracks, splice_sites, transcription_starts
 from dnastudy.genes.variants import check_assembly, check_variants, read_variants
 from dnastudy.models.store import check
-from dnastudy.study.inputs import locate_sequences, locate_tracks, member_of
+from dnastudy.study.inputs import locate_sequences, locate_tracks, member_of, note_unannotated
 from dnastudy.tasks.label_files import read_labels
 from dnastudy.tasks.label_splits import assign, divide
 from dnastudy.tasks.labelling import Plan, rows_of
@@ -94,14 +94,16 @@ def read_material(run) -> Material:
     genome = {name: found[name][0] for name in splits}
     contigs = {name: {"m5": found[name][1], "length": len(codes)} for name, codes in genome.items()}
     run.data["corpus"] = {"contigs": contigs}
-    starts, known, sites = [], [], []
+    starts, known, sites, annotated = [], [], [], set()
     for path in annotations:
         annotation = read_annotation(path)
+        annotated |= set(annotation.genes["contig"])
         for name, codes in genome.items():
             check_ends(annotation, name, len(codes), path)
         starts.append(transcription_starts(annotation))
         known.append(annotated_starts(annotation))
         sites.append(splice_sites(annotation))
+    note_unannotated(run, genome, annotated)
     tracks = read_run_tracks(run, genome)
     repeats = None
     if track:
