@@ -59,16 +59,30 @@ def test_the_first_bert_is_read(start, model, tmp_path, monkeypatch):
         grammar.read_bert(start(models="a"))
 
 
-def test_a_contig_without_annotated_genes_is_noted(start, marks, run, sample, tmp_path):
-    assert not [note for note in run.notes if "no gene" in note]
-    parts = {
-        split: Contigs(encode("ACGT"), None, {name: {"length": 4}}) for split, name in (("train", "a"), ("test", "b"))
+def test_nothing_is_asked_of_genes_on_a_contig_without_annotated_ones(start, marks, run, tmp_path):
+    assert not [note for note in run.notes if "without" in note]
+    assert {name: len(where) for name, where in marks["test"].silent.items()} == {
+        "any gene": 0,
+        "CpG islands": 0,
+        "repeats": 0,
     }
-    (tmp_path / "my.gtf").write_text('a\tx\tgene\t1\t3\t.\t+\t.\tgene_id "g"; gene_type "protein_coding";\n')
+    codes = np.zeros(81, dtype=np.uint8)
+    codes[40] = 4
+    own = {"train": Contigs(codes, None, {"a": {"length": 40}, "b": {"length": 40}})}
+    own["test"] = Contigs(codes[:40], None, {"c": {"length": 40}})
+    genes = [f'{name}\tx\tgene\t1\t20\t.\t+\t.\tgene_id "{name}"; gene_type "protein_coding";\n' for name in "ac"]
+    (tmp_path / "my.gtf").write_text("".join(genes))
     (tmp_path / "my.fa").touch()
-    alone = start(fasta=str(tmp_path / "my.fa"), annotation=str(tmp_path / "my.gtf"), tracks="")
-    grammar.read_marks(alone, parts)
-    assert [note.partition(",")[0] for note in alone.notes] == ["b: no gene in the annotation"]
+    (tmp_path / "my.bed").write_text("a\t0\t10\nb\t0\t10\n")
+    given = {"fasta": "my.fa", "annotation": "my.gtf", "repeats": "my.bed"}
+    given = {name: str(tmp_path / file) for name, file in given.items()}
+    alone = start(**given, tracks="", windows=4, length=8, about=0)
+    found = grammar.read_marks(alone, own)
+    assert [note.partition(" in the")[0] for note in alone.notes] == ["b: without any gene", "c: without repeats"]
+    drawn = grammar.draw_regions(alone, own, found)["train"]
+    on_a = (drawn["end"] <= 40).tolist()
+    assert 0 < sum(on_a) < len(on_a) and drawn["in_gene"].notna().tolist() == on_a
+    assert (grammar.regions.claims(drawn)["TSS"].labels >= 0).tolist() == on_a
 
 
 def test_marks_of_contigs_in_a_row_stand_where_they_stood(start, tmp_path):
@@ -173,7 +187,7 @@ def test_flanks_are_as_long_as_the_context_takes(run, contigs, marks):
 
 def test_without_marks_there_are_no_sites(start, model, contigs):
     run = start(tracks="")
-    bare = dict.fromkeys(contigs, grammar.Marks({}, {}, {}, None))
+    bare = dict.fromkeys(contigs, grammar.Marks({}, {}, {}, {}, None))
     assert grammar.find_sites(run, model, contigs, bare) == {}
     assert [note.split(":")[0] for note in run.notes[-2:]] == ["CTCF", "splice donor"]
 
@@ -181,4 +195,4 @@ def test_without_marks_there_are_no_sites(start, model, contigs):
 def test_errors_of_classes_are_measured_where_classes_are_told(start, marks):
     run = start(planted=5)
     assert grammar.class_errors(run, marks["test"])["copies"].min() == 5
-    assert grammar.class_errors(run, grammar.Marks({}, {}, {}, None)).empty
+    assert grammar.class_errors(run, grammar.Marks({}, {}, {}, {}, None)).empty

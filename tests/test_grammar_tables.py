@@ -38,6 +38,21 @@ def test_the_floor_of_masked_tokens_is_their_frequency(models, properties):
     # Sixteen tokens about equally often cost about four bits; small initial weights say so of all of 20.
     assert table["bits"].tolist() == pytest.approx([np.log2(20), np.log2(20), 4], abs=0.15)
     assert (table["low"] <= table["bits"]).all() and (table["bits"] <= table["high"]).all()
+    assert table["saved"].tolist() == pytest.approx((table["bits"].iloc[2] - table["bits"]).tolist())
+    assert table.loc["mine", "saved_high"] < 0 and table.loc["frequency", "saved_high"] == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "verdict"),
+    [(0.1, "mine reads more than frequencies"), (0.0, "mine has little more to show than frequencies")],
+)
+def test_what_restoring_masked_tokens_says_is_told(low, verdict):
+    rows = [("mine", 7.5, 7, 8, 3, 0.25, low, 0.5), ("random start", 9, 8, 9, 3, -1.25, -1, -1.5)]
+    columns = ["predictor", "bits", "low", "high", "n", "saved", "saved_low", "saved_high"]
+    cost = pd.DataFrame([*rows, ("frequency", 7.75, 7, 8, 3, 0, 0, 0)], columns=columns)
+    assert tables.masked_finding(cost) == (
+        f"{verdict}: a masked token costs 7.50 bits, by frequency alone 7.75; saved +0.25 ({low:+.2f} to +0.50)"
+    )
 
 
 @pytest.mark.parametrize("context", [12, 50])

@@ -184,6 +184,9 @@ def test_no_code_of_its_own_is_run(tmp_path):
             InputError, match=r"hf:.*asks to run its own code \(auto_map .* names own\.Config, own\.Model"
         ):
             load(f"hf:{tmp_path}")
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"hf:.*: its config.json holds no settings; expected a JSON object"):
+        load(f"hf:{tmp_path}")
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"ACGT"]))

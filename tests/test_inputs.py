@@ -15,6 +15,7 @@ from dnastudy.files import InputError
 from dnastudy.genes import decode, leakage, load_sequences
 from dnastudy.genes.manifest import MANIFESTS
 from dnastudy.study.inputs import (
+    annotated,
     build_corpus,
     build_pairs,
     build_published_pairs,
@@ -74,6 +75,20 @@ def vocabulary_run(tmp_path):
     """A run of 02_train_tokenizers with some parameters of its own."""
     defaults = {name: p.default for name, p in declared_parameters("02_train_tokenizers").items()}
     return lambda **others: Run("02_train_tokenizers", defaults | {"out": str(tmp_path / "out")} | others)
+
+
+def test_contigs_without_an_annotated_gene_are_counted(parameters, tmp_path):
+    bases = np.random.default_rng(0).choice(list("ACGT"), 300)
+    contigs = {name: "".join(np.roll(bases, 7 * number)) for number, name in enumerate("abc")}
+    (tmp_path / "my.fa").write_text("".join(f">{name}\n{letters}\n" for name, letters in contigs.items()))
+    line = '{0}\tx\tgene\t{1}\t{2}\t.\t+\t.\tgene_id "{0}{1}"; gene_type "protein_coding";\n'
+    places = [("a", 1), ("a", 101), ("a", 240), ("c", 150)]
+    (tmp_path / "my.gtf").write_text("".join(line.format(name, at, at + 49) for name, at in places))
+    given = parameters(fasta=str(tmp_path / "my.fa"), annotation=str(tmp_path / "my.gtf"), validation_share=0.4)
+    corpus = build_corpus(given | {"test_contigs": "c"}, tmp_path / "corpus")
+    assert annotated(corpus) == ["a", "c"]
+    counts = input_counts(corpus).set_index("what")["count"]
+    assert counts["contigs without an annotated gene"] == 1
 
 
 def test_chromosomes_of_the_sample_with_its_repeats(vocabulary_run):

@@ -6,7 +6,7 @@ import pytest
 from dnastudy.files import InputError
 from dnastudy.genes import decode
 from dnastudy.models import NgramModel
-from dnastudy.study import label_inputs
+from dnastudy.study import inputs, label_inputs
 from dnastudy.study.parameters import declared_parameters
 from dnastudy.study.record import Run
 
@@ -36,14 +36,24 @@ def test_starts_sites_and_repeats_lie_on_the_contigs(material):
     assert known > set(zip(material.starts["contig"], material.starts["position"], strict=True)) and len(known) == 883
 
 
-def test_models_are_looked_at_before_anything_is_made_of_contigs(tmp_path):
+def test_models_are_looked_at_before_anything_is_made_of_contigs(tmp_path, monkeypatch):
     NgramModel(2).fit(["ACGT"]).save(tmp_path / "mine")
-    assert label_inputs.find_models(a_run(tmp_path, models=str(tmp_path / "mine"))) == {"mine": tmp_path / "mine"}
-    assert label_inputs.find_models(a_run(tmp_path, models="none")) == {}
+    label_inputs.check_models(a_run(tmp_path, models=str(tmp_path / "mine")))
+    label_inputs.check_models(a_run(tmp_path, models="none"))
+    monkeypatch.setattr(inputs, "smoke_models", lambda kinds: pytest.fail("trained before anything else is looked at"))
+    label_inputs.check_models(a_run(tmp_path))
     (tmp_path / "mine" / "counts.npz").write_bytes(b"")
     for models, message in (("mine", "counts.npz: not the file saved"), ("nowhere", "nowhere: no config.json there")):
         with pytest.raises(InputError, match=message):
-            label_inputs.find_models(a_run(tmp_path, models=str(tmp_path / models)))
+            label_inputs.check_models(a_run(tmp_path, models=str(tmp_path / models)))
+
+
+def test_models_of_the_sample_on_ones_own_input_are_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "smoke_models", lambda kinds: [])
+    for given, notes in (({}, 0), ({"fasta": "my.fa"}, 1), ({"train_labels": "my.csv"}, 1)):
+        run = a_run(tmp_path, **given)
+        assert run.any_folders == {}
+        assert len([note for note in run.notes if note.startswith("models is empty: small ones that learnt")]) == notes
 
 
 def test_contigs_of_held_out_examples_have_their_m5_where_it_is_known(material, tmp_path):
@@ -87,7 +97,7 @@ def test_a_contig_without_annotated_genes_is_noted(tmp_path, sample):
     files = {"fasta": f"{sample['chr19.fa.gz']},{sample['chr22.fa.gz']}", "annotation": str(sample["chr19.gff3.gz"])}
     run = a_run(tmp_path, **files, tracks="", repeats="")
     assert set(label_inputs.read_material(run).starts["contig"]) == {TRAIN}
-    assert [note.partition(",")[0] for note in run.notes] == [f"{TEST}: no gene in the annotation"]
+    assert [note.partition(",")[0] for note in run.notes] == [f"{TEST}: without any gene in the files given"]
 
 
 def test_a_fasta_needs_its_annotation(tmp_path, sample):
@@ -115,7 +125,7 @@ def test_unknown_names_are_refused(material, tmp_path, changes, message):
 
 def test_a_task_that_needs_tracks_says_so(material, tmp_path):
     without = material._replace(tracks=None)
-    with pytest.raises(InputError, match="elements needs tracks; name a dataset of tracks, or leave it out"):
+    with pytest.raises(InputError, match="elements can't be made without tracks; name a dataset of"):
         label_inputs.build_label_sets(a_run(tmp_path, tasks="splice,elements"), without, None)
 
 

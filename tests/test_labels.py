@@ -236,6 +236,7 @@ def test_motif_sites_are_centred_oriented_and_bound_or_not(bound_toy):
     genome, motif, bound = bound_toy
     labels = ctcf_sites(genome, motif, bound, TOY, width=30)
     assert labels.facts["dropped"] == {
+        "motif on a contig without a bound interval": 0,
         "motif partly in a bound interval": 2,
         "past a contig's end": 0,
         "unknown base": 0,
@@ -259,9 +260,20 @@ def test_of_overlapping_sites_the_best_is_taken(bound_toy):
 
 
 def test_nothing_bound_is_refused(bound_toy):
+    genome, motif, _ = bound_toy
+    elsewhere = pd.DataFrame({"contig": ["a", "b"], "start": [0, 0], "end": [9, 9]})
+    with pytest.raises(
+        InputError, match=r"CTCF, train: found 85 of 'unbound', 0 of 'bound'; expected .* what is missing"
+    ):
+        ctcf_sites(genome, motif, elsewhere, TOY)
+
+
+def test_a_contig_without_bound_intervals_is_not_taken_for_unbound(bound_toy):
     genome, motif, bound = bound_toy
-    with pytest.raises(InputError, match="CTCF, test: found 94 of 'unbound', 0 of 'bound'; expected"):
-        ctcf_sites(genome, motif, bound[bound["contig"] == "a"], TOY)
+    genome["c"] = genome["a"]
+    labels = ctcf_sites(genome, motif, bound, TOY | {"c": "train"}, width=30)
+    assert labels.facts["dropped"]["motif on a contig without a bound interval"] == 96
+    assert set(labels.table["contig"]) == {"a", "b"}
 
 
 def test_the_samples_bound_sites_score_higher(genome, tracks):

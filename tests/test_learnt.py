@@ -44,11 +44,11 @@ def test_what_a_corpus_holds_out_whole_was_not_learnt_from(model):
     assert learnt_from(model(), asked) == {
         "chr18": "yes",
         "chr19": "yes",  # but for its far end
-        "chr20": "no",
-        "chr21": "no",
-        "chr22": "no",
-        "chrUn": "no",  # without genes
-        "chr7": "no",
+        "chr20": "no, by M5 and name",
+        "chr21": "no, by M5 and name",
+        "chr22": "no, by M5 and name",
+        "chrUn": "no, by M5 and name",  # without genes
+        "chr7": "no, by M5 and name",
     }
 
 
@@ -66,8 +66,8 @@ def test_a_sequence_is_known_by_its_m5_and_suspected_by_its_name(model):
         "chr18": "a sequence of this name",
         "chr18:1-1000": "a sequence of this name",
         "chr19": "a sequence of this name",
-        "chr22": "no",
-        "chr1": "no",
+        "chr22": "no, by M5 and name",
+        "chr1": "no, by M5 and name",
     }
 
 
@@ -75,12 +75,12 @@ def test_a_sequence_is_known_by_its_m5_and_suspected_by_its_name(model):
 def test_genes_held_out_by_another_rule_leave_all_contigs_learnt_from(model, rule):
     held_out = {"test": "10% of the genes", "validation": "chr22"}
     folder = model(parameters={"split": rule}, held_out=held_out)
-    assert learnt_from(folder, {"chr22": "m22", "chr7": "m7"}) == {"chr22": "yes", "chr7": "no"}
+    assert learnt_from(folder, {"chr22": "m22", "chr7": "m7"}) == {"chr22": "yes", "chr7": "no, by M5 and name"}
 
 
 def test_an_older_model_is_known_by_its_record(model):
     folder = model(file="record.json", wrap=lambda info: {"data": {"corpus": info | {"parameters": {}}}})
-    assert learnt_from(folder, {"chr18": "m18", "chr22": "m22"}) == {"chr18": "yes", "chr22": "no"}
+    assert learnt_from(folder, {"chr18": "m18", "chr22": "m22"}) == {"chr18": "yes", "chr22": "no, by M5 and name"}
 
 
 def test_what_is_not_known_says_why(model, tmp_path):
@@ -105,7 +105,7 @@ def test_training_writes_what_was_learnt_from(corpus, tmp_path):
     train_from_config({"model": {"kind": "ngram", "order": 2}}, corpus.folder, tmp_path / "model")
     assert read_json(tmp_path / "model" / "learnt_from.json") == json.loads(json.dumps(corpus.info))
     contigs = {name: its["m5"] for name, its in corpus.info["contigs"].items()}
-    assert learnt_from(tmp_path / "model", contigs) == {TRAIN: "yes", TEST: "no"}
+    assert learnt_from(tmp_path / "model", contigs) == {TRAIN: "yes", TEST: "no, by M5 and name"}
     assert learnt_from(tmp_path / "model", {"chr19": m5("ACGT")}) == {"chr19": "a sequence of this name"}
 
 
@@ -122,11 +122,11 @@ def test_a_run_notes_and_books_it_and_gives_a_table(model):
     table = note_learnt(run, {"gpt": model(), "grover": "hf:grover"}, {"chr18": "m18", "chr22": "m22"})
     assert table.to_numpy().tolist() == [
         ["gpt", "chr18", "yes"],
-        ["gpt", "chr22", "no"],
+        ["gpt", "chr22", "no, by M5 and name"],
         ["grover", "chr18", "unknown: a model of transformers doesn't say"],
         ["grover", "chr22", "unknown: a model of transformers doesn't say"],
     ]
-    assert run.data["learnt_from"]["gpt"] == {"chr18": "yes", "chr22": "no"}
+    assert run.data["learnt_from"]["gpt"] == {"chr18": "yes", "chr22": "no, by M5 and name"}
     assert run.notes == [
         "gpt has learnt from chr18, so that it may know it by heart: take a model whose corpus (chapter 01) holds it "
         "out, or other contigs",
@@ -151,7 +151,7 @@ def test_sequences_without_a_place_are_noted_once(model):
 
 
 def test_a_line_names_the_contigs_that_it_is_about():
-    told = warnings("m", {"a": "yes", "b": "a sequence of this name", "c": "yes", "d": "no"})
+    told = warnings("m", {"a": "yes", "b": "a sequence of this name", "c": "yes", "d": "no, by M5 and name"})
     (first, its), (second, others) = told.items()
     assert first.startswith("m has learnt from a, c, so that") and its == ["a", "c"]
     assert second.startswith("m has learnt from a sequence by the name of b (") and others == ["b"]

@@ -79,7 +79,7 @@ def test_what_lies_in_windows(described):
     assert described["alu"].tolist() == pytest.approx([-0.6, 0, 0, 0.3, 0])
     assert described["in_gene"].tolist() == [1, 1, 0.5, 0, 0.5]
     assert described["gene"].tolist() == pytest.approx([1, 1, 0.5, 0, -0.5])
-    assert described["tss"].tolist() == [False, False, False, False, True]
+    assert described["tss"].tolist() == [0, 0, 0, 0, 1]
     assert described["island"].tolist() == [0, 0, 0, 0.8, 0]
 
 
@@ -96,7 +96,7 @@ def test_windows_about_a_kind_of_place_are_asked_of_such_places_alone(described)
 
 
 def test_what_other_genes_and_starts_lie_in_is_not_asked_of_coding_ones(described):
-    known = described.assign(any_start=[True, False, False, False, True], in_any_gene=[1, 1, 0.5, 0.2, 0.5])
+    known = described.assign(any_start=[1, 0, 0, 0, 1], in_any_gene=[1, 1, 0.5, 0.2, 0.5])
     asked = regions.claims(known.assign(in_gene=0.0, drawn="anywhere"))
     assert asked["TSS"].labels.tolist() == [-1, 0, 0, 0, 1]
     assert asked["gene body"].labels.tolist() == [-1] * 5
@@ -111,6 +111,24 @@ def test_without_a_track_nothing_is_asked_of_it():
     described = regions.describe(drawn, CODES, {"TSS": intervals((0, 1))})
     assert list(described) == ["start", "end", "drawn", "gc", "tss"]
     assert list(regions.claims(described)) == ["TSS"]
+
+
+def test_of_what_a_track_does_not_speak_of_nothing_is_asked():
+    drawn = intervals((0, 10), (10, 20), (20, 30)).assign(drawn="anywhere")
+    repeats = intervals((0, 10)).assign(klass="SINE/Alu", strand="+")
+    tracks = {"genes": intervals((0, 10), strand="+"), "TSS": intervals((0, 1)), "repeats": repeats}
+    tracks["CpG islands"] = intervals((12, 20))
+    silent = dict.fromkeys(regions.TOLD_BY, intervals((25, 40)))
+    described = regions.describe(drawn, np.zeros(30, np.uint8), tracks, silent)
+    assert described.iloc[2].isna().sum() == len(described.columns) - 4  # start, end, drawn and gc are known
+    assert {name: claim.labels.tolist() for name, claim in regions.claims(described).items()} == {
+        "repeat class": [0, 3, -1],
+        "strand of an Alu": [1, -1, -1],
+        "TSS": [1, 0, -1],
+        "CpG island": [0, 1, -1],
+        "gene body": [1, 0, -1],
+        "strand of the gene": [1, -1, -1],
+    }
 
 
 def test_which_class_of_ones_own_a_window_lies_mostly_in(described):

@@ -102,7 +102,7 @@ def test_alleles_on_a_contig_that_the_model_learnt_from_are_counted(given, capsy
     )
     assert capsys.readouterr().err == f"dnastudy: warning: {told}\n"
     record = json.loads(given["out"].with_name("scores.tsv.json").read_text())
-    assert record["learnt_from"] == {"chr22": "yes", "chr1": "no"} and record["warnings"] == [told]
+    assert record["learnt_from"] == {"chr22": "yes", "chr1": "no, by M5 and name"} and record["warnings"] == [told]
 
 
 def test_a_dataset_gives_the_contigs_that_the_variants_lie_on(given, sample, tmp_path, monkeypatch):
@@ -121,12 +121,23 @@ def test_a_dataset_gives_the_contigs_that_the_variants_lie_on(given, sample, tmp
     assert asked == ["chr19.fa.gz"] and list(record["contigs"]) == [contigs[0].iloc[0]]
 
 
+def test_a_dataset_that_holds_none_of_the_contigs_is_refused(given, tmp_path):
+    (tmp_path / "a.vcf").write_text("7\t1\ta\tA\tC\n")
+    with pytest.raises(
+        InputError, match=r"dataset='sample': none of chr7 in it; expected a contig of chr19:1.*, chr22"
+    ):
+        score_vcf(**given | {"fasta": None, "dataset": "sample"})
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         ([], r"a.vcf: no variant lines; expected contig, position, id, ref, alt between tabs, a line each"),
         (["##fileformat=VCFv4.2", "#CHROM\tPOS\tID\tREF\tALT"], r"a.vcf: no variant lines; expected contig,"),
-        (["7\t1\ta\tA\tC", "8\t1\tb\tA\t*"], r"no variant to score: no such contig .2.; .* found chr7, chr8"),
+        (
+            ["7\t1\ta\tA\tC", "8\t1\tb\tA\t*"],
+            r"to score: no such contig .2.; .* \(chr22, chr1, unused\), found chr7, chr8",
+        ),
         (["1\t1\ta\tG\tC", "1\t2\tb\tA\tC"], r"a.vcf: at 2 of 2 variants the sequence doesn't have REF"),
         (["1\tone\ta\tG\tC"], r"a.vcf, line 1: expected contig, position"),
     ],

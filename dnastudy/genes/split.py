@@ -94,7 +94,7 @@ def assign_splits(
     else:
         rule = {"test": _hold_out_far_end(genes, split, TEST, test)}
     rule["validation"] = _hold_out_far_end(genes, split, VALIDATION, validation)
-    check_filled(split, rule, "Name other test_contigs or another validation")
+    check_filled(split, rule, "Name other test_contigs or another share for validation")
     return split, rule
 
 

@@ -122,7 +122,7 @@ def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
         its own code, or isn't kept as safetensors.
     """
     transformers = _library(f"hf:{name}")
-    with _explained(name):
+    with _explained(name), _no_bar(transformers):
         config = _read_config(transformers, name)
         theirs, report = transformers.BertForMaskedLM.from_pretrained(
             name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
@@ -203,6 +203,18 @@ def export_to_transformers(model: Bert, folder: str | Path) -> None:
 
 
 @contextmanager
+def _no_bar(transformers) -> Iterator[None]:
+    """Show no bar for weights that load in a moment."""
+    shown = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers.utils.logging.enable_progress_bar()
+
+
+@contextmanager
 def _explained(name: str) -> Iterator[None]:
     """Say of what is wrong with a model which one it is."""
     try:
@@ -237,6 +249,8 @@ def _names(layers: int) -> list[tuple[str, list[str]]]:
 def _read_config(transformers, name: str):
     """A model's configuration, if its architecture is the one that is read here."""
     settings, _ = transformers.PretrainedConfig.get_config_dict(name)
+    if not isinstance(settings, dict):
+        raise InputError("its config.json holds no settings; expected a JSON object")
     if asked := settings.get("auto_map"):  # of a known type, transformers would pass over it and misread the weights
         names = ", ".join(map(str, asked.values()))
         raise InputError(

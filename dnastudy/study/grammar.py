@@ -31,6 +31,9 @@ class Marks(NamedTuple):
         start, end and, where it has them, strand and klass, by name: "genes", "TSS", "CpG islands", "repeats" (without
         klass unless the file has it), "CTCF" and "donors" (both ends the border of exon and intron). What nothing was
         given for is missing.
+    silent
+        start and end of the contigs on which annotation, islands or repeats have nothing, so that they may not know
+        them, by the names in `dnastudy.tasks.regions.TOLD_BY`.
     own
         The user's regions: start, end, klass, by the name of their file.
     consensus
@@ -40,6 +43,7 @@ class Marks(NamedTuple):
     """
 
     intervals: dict[str, pd.DataFrame]
+    silent: dict[str, pd.DataFrame]
     own: dict[str, pd.DataFrame]
     consensus: dict[str, np.ndarray]
     motif: Motif | None
@@ -106,7 +110,7 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
     from dnastudy.genes.intervals import read_track
     from dnastudy.genes.repeat_classes import read_rmsk
     from dnastudy.genes.tracks import annotated_starts, read_regions, splice_sites, transcription_starts
-    from dnastudy.study.inputs import locate_tracks, note_unannotated
+    from dnastudy.study.inputs import locate_tracks, note_silent
     from dnastudy.study.label_inputs import read_run_tracks
 
     names = [name for part in contigs.values() for name in part.contigs]
@@ -122,7 +126,6 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
             for name, codes in genome.items():
                 check_ends(its, name, len(codes), path)
         genes = pd.concat([its.genes for its in read])
-        note_unannotated(run, genome, genes["contig"])
         tables["any gene"], tables["genes"] = genes, genes[genes["type"] == "protein_coding"]
         starts = pd.concat([transcription_starts(its) for its in read])
         every = pd.concat([annotated_starts(its) for its in read])
@@ -137,13 +140,18 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
     if tracks := read_run_tracks(run, genome):
         tables |= {"CTCF": tracks.ctcf, "CpG islands": tracks.cpg}
         consensus, motif = tracks.consensus, tracks.motif
+    silent = {}
+    for name in (each for each in regions.TOLD_BY if each in tables):
+        lacking = note_silent(run, genome, tables[name]["contig"], name)
+        silent[name] = pd.DataFrame({"contig": lacking, "start": 0, "end": [len(genome[each]) for each in lacking]})
     paths = run.listed("regions", Path)
     if len({path.name for path in paths}) < len(paths):
         raise InputError(f"regions={run.regions!r}: two files have the same name; rename one")
     own = {path.name: read_regions(path, genome) for path in paths}
     own = {name: table.rename(columns={"name": "klass"}) for name, table in own.items()}
     return {
-        split: Marks(_in_a_row(tables, part), _in_a_row(own, part), consensus, motif) for split, part in contigs.items()
+        split: Marks(*(_in_a_row(its, part) for its in (tables, silent, own)), consensus, motif)
+        for split, part in contigs.items()
     }
 
 
@@ -168,7 +176,7 @@ def draw_regions(run, contigs: dict[str, Contigs], marks: dict[str, Marks]) -> d
         elif len(near) and marks[split].consensus:
             row = near.assign(contig="row")
             tracks["repeats"] = classify_repeats({"row": part.codes}, row, marks[split].consensus)
-        found[split] = regions.describe(drawn, part.codes, tracks)
+        found[split] = regions.describe(drawn, part.codes, tracks, marks[split].silent)
     if missing := [name for name in ("genes", *DRAWN, "repeats") if name not in tracks]:
         run.note(f"nothing to tell {', '.join(missing)} by: what they are asked about is left out")
     return found

@@ -194,7 +194,7 @@ def _kinds(regions: pd.DataFrame) -> dict[str, tuple[pd.Series, dict[str, str]]]
     if "repeat" in regions:
         found["repeat, mostly"] = regions["repeat"], dict(reversed(KINDS.items()))
     if {"tss", "island", "in_gene"} <= set(regions):
-        conditions = [regions["tss"], regions["island"] >= 0.5, regions["in_gene"] == 1]
+        conditions = [regions["tss"] > 0, regions["island"] >= 0.5, regions["in_gene"] == 1]
         labels = np.select(conditions, ["TSS", "CpG island", "gene body"], "elsewhere")
         shades = ("#c9c9c9", PROTOCOLS[2], PROTOCOLS[1], PROTOCOLS[0])
         names = ("elsewhere", "gene body", "CpG island", "TSS")

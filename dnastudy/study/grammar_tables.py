@@ -40,9 +40,10 @@ def masked_table(
 
     Returns
     -------
-    DataFrame: predictor (the models, "frequency"), bits (a token), low, high, n (windows).
+    DataFrame: predictor (the models, "frequency"), bits (a token), low, high, n (windows); saved (bits a token fewer
+    than by frequency), saved_low, saved_high.
     """
-    rows = []
+    costs = {}
     length = min(map(len, windows))
     for name, model in models.items():
         middle = min(MIDDLE, model.context - 2, length)
@@ -50,11 +51,25 @@ def masked_table(
         middles = [codes[len(codes) // 2 - middle // 2 - side :][: middle + 2 * side] for codes in windows]
         cores = np.tile([side, side + middle], (len(middles), 1))
         window, token, nats = saliency.token_log_likelihoods(model, middles, cores)
-        rows.append((name, *mean_bootstrap(-nats / np.log(2), window, resamples=resamples, seed=seed)))
+        costs[name] = -nats / np.log(2)
     counts = np.bincount(properties.index, weights=properties["count"], minlength=token.max() + 1) + 1
-    floor = -np.log2(counts / counts.sum())[token]
-    rows.append(("frequency", *mean_bootstrap(floor, window, resamples=resamples, seed=seed)))
-    return pd.DataFrame(rows, columns=["predictor", "bits", "low", "high", "n"])
+    floor = costs["frequency"] = -np.log2(counts / counts.sum())[token]
+    rows = []
+    for name, bits in costs.items():
+        cost, saved = (mean_bootstrap(each, window, resamples=resamples, seed=seed) for each in (bits, floor - bits))
+        rows.append((name, *cost, *saved[:3]))
+    return pd.DataFrame(rows, columns=["predictor", "bits", "low", "high", "n", "saved", "saved_low", "saved_high"])
+
+
+def masked_finding(cost: pd.DataFrame) -> str:
+    """In words, whether a model (the first of `masked_table`) restores tokens better than by frequency alone."""
+    model, floor = cost.iloc[0], cost.set_index("predictor").loc["frequency"]
+    verdict = "reads more than" if model["saved_low"] > 0 else "has little more to show than"
+    saved = f"{model['saved']:+.2f} ({model['saved_low']:+.2f} to {model['saved_high']:+.2f})"
+    return (
+        f"{model['predictor']} {verdict} frequencies: a masked token costs {model['bits']:.2f} bits, "
+        f"by frequency alone {floor['bits']:.2f}; saved {saved}"
+    )
 
 
 def gather_embeddings(

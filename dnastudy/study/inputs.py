@@ -85,7 +85,13 @@ def input_counts(corpus):
     aliases = [{contig["name"], contig["name_in_annotation"] or name, name} for name, contig in contigs.items()]
     renamed = sum(len(names) > 1 for names in aliases)
     rows.append(("contigs under another name", renamed, "contigs"))
+    rows.append(("contigs without an annotated gene", len(contigs) - len(annotated(corpus)), "contigs"))
     return pd.DataFrame(rows, columns=["what", "count", "unit"])
+
+
+def annotated(corpus) -> list[str]:
+    """The contigs of a corpus that a gene of its annotation lies on; none where it has no contigs."""
+    return [name for name, its in corpus.info.get("contigs", {}).items() if its["name_in_annotation"]]
 
 
 def chromosomes(run):
@@ -145,13 +151,14 @@ def locate_tracks(run) -> tuple[list[Path], Path | None]:
     return list(files.values()), member_of(repeats, "intervals") if repeats else None
 
 
-def note_unannotated(run, contigs: Iterable[str], annotated: Iterable[str]) -> None:
-    """Note which contigs no gene of an annotation lies on: they pass for sequence without genes."""
-    if missing := sorted(set(contigs) - set(annotated)):
+def note_silent(run, contigs: Iterable[str], marked: Iterable[str], what: str = "any gene") -> list[str]:
+    """The contigs that an annotation or a track has nothing of, and so may not know, with a note of them."""
+    if lacking := sorted(set(contigs) - set(marked)):
         run.note(
-            f"{', '.join(missing)}: no gene in the annotation, so that all of it counts as without; where there should "
-            "be some, name contigs alike in FASTA and annotation, or leave it out (train_contigs and test_contigs)"
+            f"{_contigs(lacking)}: without {what} in the files given, so that nothing of the kind is learnt or judged "
+            "there; where there should be some, name contigs alike in all files"
         )
+    return lacking
 
 
 def build_pairs(run):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from dnastudy.genes.motifs import log_odds, scan
 from dnastudy.genes.tracks import Tracks, annotated_starts, read_tracks, splice_sites, transcription_starts
 from dnastudy.genes.variants import check_assembly, check_variants, read_variants
 from dnastudy.models.store import check
-from dnastudy.study.inputs import locate_sequences, locate_tracks, member_of, note_unannotated
+from dnastudy.study.inputs import locate_sequences, locate_tracks, member_of, note_silent
 from dnastudy.tasks.label_files import read_labels
 from dnastudy.tasks.label_splits import assign, divide
 from dnastudy.tasks.labelling import Plan, rows_of
@@ -103,7 +102,7 @@ def read_material(run) -> Material:
         starts.append(transcription_starts(annotation))
         known.append(annotated_starts(annotation))
         sites.append(splice_sites(annotation))
-    note_unannotated(run, genome, annotated)
+    note_silent(run, genome, annotated)
     tracks = read_run_tracks(run, genome)
     repeats = None
     if track:
@@ -113,17 +112,10 @@ def read_material(run) -> Material:
     return Material(genome, splits, starts, known, sites, repeats, tracks)
 
 
-def find_models(run) -> dict[str, Path]:
-    """The run's model folders, or ``hf:`` names, by name.
-
-    Raises
-    ------
-    InputError
-        When one isn't there or is of no known build, which is looked at before anything takes time.
-    """
-    for source in run.any_folders.values():
+def check_models(run) -> None:
+    """Refuse a named model that isn't there, or is of no known build, before anything takes time (`InputError`)."""
+    for source in run.any_folders.values() if run.parameters["models"] else ():
         check(source)
-    return run.any_folders
 
 
 def held_out(run, material: Material | None, label_sets: Mapping[str, LabelSet]) -> dict[str, str | None]:
@@ -217,7 +209,10 @@ def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None
             if each not in known:
                 raise InputError(f"{name}={run.parameters[name]!r}: no {each!r}; {nearest(each, known)}")
     if material.tracks is None and (without := NEED_TRACKS & set(tasks)):
-        raise InputError(f"tasks={run.tasks!r}: {min(without)} needs tracks; name a dataset of tracks, or leave it out")
+        raise InputError(
+            f"tasks={run.tasks!r}: {', '.join(sorted(without))} can't be made without tracks; name a dataset of "
+            "tracks, or leave it out"
+        )
     how = {"most": {"train": run.examples, "validation": run.validation_examples, "test": run.test_examples}}
     how |= {"drop_shared": run.drop_shared, "seed": run.seed}
     place = (material.genome, material.starts, material.splits)
@@ -232,6 +227,7 @@ def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None
         found["PromScan"] = promoter_scan(*place, known=material.known_starts, stride=run.stride, **how | most)
     if "ctcf" in tasks:
         tracks = material.tracks
+        note_silent(run, material.genome, tracks.ctcf["contig"], "bound intervals of CTCF")
         found["CTCF"] = ctcf_sites(material.genome, tracks.motif, tracks.ctcf, material.splits, **how)
     if "splice" in tasks:
         found["splice"] = splice_labels(material.genome, material.sites, material.splits, **how)

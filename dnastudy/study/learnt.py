@@ -12,7 +12,7 @@ from dnastudy.models.store import LEARNT_FROM
 if TYPE_CHECKING:
     import pandas as pd
 
-LEARNT, SAME_NAME, NOT_LEARNT, UNKNOWN = "yes", "a sequence of this name", "no", "unknown"
+LEARNT, SAME_NAME, NOT_LEARNT, UNKNOWN = "yes", "a sequence of this name", "no, by M5 and name", "unknown"
 
 
 def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[str, str]:
@@ -29,8 +29,8 @@ def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[st
 
     Returns
     -------
-    By name: "yes"; "a sequence of this name", which may be the contig, a part of it, or another assembly's; "no"; or
-    "unknown", a colon and why.
+    By name: "yes"; "a sequence of this name", which may be the contig, a part of it, or another assembly's; "no, by M5
+    and name"; or "unknown", a colon and why.
     """
     info, why = _corpus_of(model)
     if info is None:

@@ -19,6 +19,7 @@ from dnastudy.study.parameters import PROJECT, check_parameters, declared_parame
 
 FORMAT_TIME = "%Y-%m-%dT%H:%M:%SZ"
 CAUSAL = tuple(kind for kind in KINDS if kind != "bert")
+OWN = ("fasta", "train_labels", "pairs")  # parameters that name input of the user's own
 
 
 def start(notebook: str, namespace: dict) -> Run:
@@ -173,6 +174,8 @@ class Run:
                 "models is empty: name the model folders that 04 made of your corpus, between commas, or none for the "
                 "floors alone"
             )
+        if not self.parameters["models"] and any(self.parameters.get(name) for name in OWN):
+            self.note("models is empty: small ones that learnt from the embedded sample are judged on your own input")
         return self.folders("models") or {folder.name: folder for folder in smoke_models(kinds)}
 
     def _load(self, folders: dict[str, Path], *, causal: bool = True) -> dict:

@@ -75,7 +75,8 @@ def score_vcf(
     if variants.empty:
         raise InputError(f"{vcf}: no variant lines; expected contig, position, id, ref, alt between tabs, a line each")
     contigs = set(variants["contig"])
-    found = read_genome(fasta or _fetch(dataset, contigs), contigs)
+    files = fasta or _fetch(dataset, contigs)
+    found = read_genome(files, contigs)
     genome = {name: codes for name, (codes, _) in found.items()}
     agreeing, refused = check_variants(variants, genome)
     listed, beside = out.with_suffix(".refused.tsv"), out.with_name(f"{out.name}.json")
@@ -86,8 +87,9 @@ def score_vcf(
     reasons = refused["reason"].value_counts().to_dict()
     if agreeing.empty:
         told = ", ".join(f"{reason} ({number:,})" for reason, number in reasons.items())
+        held = ", ".join(list(found or read_genome(files))[:5])
         raise InputError(
-            f"{vcf}: no variant to score: {told}; expected some on contigs of the sequence, found "
+            f"{vcf}: no variant to score: {told}; expected some on contigs of the sequence ({held}), found "
             f"{', '.join(sorted(contigs)[:5])}"
         )
     name, on = Path(model).resolve().name, agreeing["contig"].value_counts()
@@ -118,8 +120,15 @@ def _fetch(dataset: str, contigs: set[str]) -> list[Path]:
     """The files of a dataset that hold any of the contigs."""
     from dnastudy.genes import canonical_contig, fetch, load_manifest
 
-    members = load_manifest(dataset).members
-    wanted = [name for name, its in members.items() if contigs & {canonical_contig(contig) for contig in its.contigs}]
+    held = {
+        its: {canonical_contig(name) for name in each.contigs} for its, each in load_manifest(dataset).members.items()
+    }
+    wanted = [its for its, names in held.items() if contigs & names]
+    if not wanted:
+        raise InputError(
+            f"dataset={dataset!r}: none of {', '.join(sorted(contigs)[:5])} in it; expected a contig of "
+            f"{', '.join(sorted(set().union(*held.values()))[:5])}. Name another dataset, or a FASTA file"
+        )
     return list(fetch(dataset, members=wanted).values())
 
 

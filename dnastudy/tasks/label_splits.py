@@ -163,9 +163,10 @@ def check_classes(name: str, split: str, labels: Sequence[int], classes: Sequenc
     counts = np.bincount(labels, minlength=len(classes))
     if len(classes) < 2 or not counts.all():
         found = ", ".join(f"{count:,} of {word!r}" for word, count in zip(classes, counts, strict=True)) or "nothing"
+        mend = "Let more of them be drawn" if of else "Add sequences of what is missing"
         raise InputError(
-            f"{name}, {split}: found {found}{of and ' '}{of}; expected at least two classes and an example of each. "
-            "Add sequences, or let more of them be drawn"
+            f"{name}, {split}: found {found}{of and ' '}{of}; expected at least two classes and an example of "
+            f"each. {mend}"
         )
 
 

@@ -200,8 +200,8 @@ def ctcf_sites(
     """CTCF: places where the motif stands, bound or not.
 
     Of places that overlap, the one that scores highest is taken; its window has the motif in its middle, on the
-    strand on which it scores. A motif that lies partly in a bound interval is left out. As many of either class are
-    drawn.
+    strand on which it scores. A motif that lies partly in a bound interval is left out, and so are contigs that have
+    none. As many of either class are drawn.
 
     Parameters
     ----------
@@ -226,9 +226,11 @@ def ctcf_sites(
         hits["inside"] = covered(hits["site"].to_numpy(), hits["site"].to_numpy() + len(weights), intervals)
         parts.append(hits)
     table = pd.concat(parts, ignore_index=True)
+    silent = ~table["contig"].isin(bound["contig"])  # what binds there isn't known
     partly = (table["inside"] > 0) & (table["inside"] < len(weights))
+    dropped["motif on a contig without a bound interval"] = int(silent.sum())
     dropped["motif partly in a bound interval"] = int(partly.sum())
-    table = table[~partly].reset_index(drop=True)
+    table = table[~(partly | silent)].reset_index(drop=True)
     table["label"] = (table.pop("inside") > 0).astype(np.int64)
     before = width // 2 - len(weights) // 2
     after = width - before - len(weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 REPEATS = ("SINE", "LINE", "LTR")  # the classes that a probe is asked to tell from one another and from none
 MOSTLY, HARDLY = 0.5, 0.1  # share of a window that counts as being of a kind, and up to which it counts as not
 ORIENTED = 0.25  # share of a window in Alus of one strand, to ask which
+TOLD_BY = {  # what windows are told by a track
+    "any gene": ("in_gene", "gene", "in_any_gene", "tss", "any_start"),
+    "CpG islands": ("island",),
+    "repeats": ("in_repeats", "repeat", "alu"),
+}
 
 
 class Claim(NamedTuple):
@@ -77,7 +83,12 @@ def draw_regions(
     return table.assign(end=table["start"] + length)[["start", "end", "drawn"]]
 
 
-def describe(regions: pd.DataFrame, codes: np.ndarray, tracks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def describe(
+    regions: pd.DataFrame,
+    codes: np.ndarray,
+    tracks: Mapping[str, pd.DataFrame],
+    silent: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+) -> pd.DataFrame:
     """What lies in windows, from intervals in the same coordinates.
 
     Parameters
@@ -90,12 +101,15 @@ def describe(regions: pd.DataFrame, codes: np.ndarray, tracks: Mapping[str, pd.D
         start and end of intervals by name: "repeats" (with klass and strand), "genes" that code for proteins (with
         strand) and "any gene", "TSS" of these and "any start", "CpG islands". One that is missing says nothing: its
         columns are left out.
+    silent
+        start and end of what a track doesn't speak of, by the names in ``TOLD_BY``: what it would tell of a window
+        there is missing.
 
     Returns
     -------
     The same rows, with gc; in_repeats and repeat (SINE, LINE, LTR, none, or missing where it is neither mostly one of
     them nor hardly any repeat); alu, gene (net share of the window in those of the forward strand, -1 to 1), in_gene
-    and in_any_gene (shares); tss and any_start (whether one lies in it), island (share).
+    and in_any_gene (shares); tss and any_start (how many bases of starts lie in it), island (share).
     """
     import pandas as pd
 
@@ -121,12 +135,16 @@ def describe(regions: pd.DataFrame, codes: np.ndarray, tracks: Mapping[str, pd.D
     if "any gene" in tracks:
         found["in_any_gene"] = share(tracks["any gene"])
     if "TSS" in tracks:
-        found["tss"] = covered(regions["start"], regions["end"], tracks["TSS"]) > 0
+        found["tss"] = covered(regions["start"], regions["end"], tracks["TSS"])
     if "any start" in tracks:
-        found["any_start"] = covered(regions["start"], regions["end"], tracks["any start"]) > 0
+        found["any_start"] = covered(regions["start"], regions["end"], tracks["any start"])
     if "CpG islands" in tracks:
         found["island"] = share(tracks["CpG islands"])
-    return regions.assign(**found)
+    described = regions.assign(**found)
+    for track, where in silent.items():
+        columns = [name for name in TOLD_BY[track] if name in described]
+        described[columns] = described.loc[~touched(regions, where), columns]  # others become missing
+    return described
 
 
 def covered(starts: np.ndarray, ends: np.ndarray, intervals: pd.DataFrame) -> np.ndarray:
@@ -148,7 +166,7 @@ def touched(intervals: pd.DataFrame, regions: pd.DataFrame) -> np.ndarray:
 
 
 def claims(regions: pd.DataFrame) -> dict[str, Claim]:
-    """What can be asked of windows, from what `describe` found in them.
+    """What can be asked of windows, from what `describe` found in them; nothing of what is missing.
 
     Windows drawn about a kind of place are asked whether they hold a TSS or are a CpG island, and nothing else: so are
     those of either kind without the other, which composition alone tells less well. One that holds the start of a
@@ -165,7 +183,7 @@ def claims(regions: pd.DataFrame) -> dict[str, Claim]:
         found["strand of an Alu"] = Claim(("-", "+"), np.where(anywhere, strands, -1))
     if "tss" in regions:
         other = regions["any_start"] if "any_start" in regions else regions["tss"]
-        found["TSS"] = Claim(("no", "yes"), _either(regions["tss"], ~other))
+        found["TSS"] = Claim(("no", "yes"), _either(regions["tss"] > 0, other == 0))
     if "island" in regions:
         found["CpG island"] = Claim(("no", "yes"), _either(regions["island"] >= MOSTLY, regions["island"] == 0))
     if "in_gene" in regions:
