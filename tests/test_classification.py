@@ -175,3 +175,16 @@ def test_bad_input_is_refused(labels, probabilities, message):
 def test_an_unknown_metric_is_refused():
     with pytest.raises(InputError, match="metric 'mmc'; did you mean 'mcc'"):
         paired([0, 1], np.eye(2), np.eye(2), metric="mmc")
+    with pytest.raises(InputError, match="metric 'aurc'; did you mean"):
+        judge([0, 1], np.eye(2), metrics=["mcc", "aurc"])
+
+
+def test_those_asked_for_alone_are_as_among_all():
+    rng = np.random.default_rng(0)
+    labels, probabilities = np.tile([0, 1], 20), rng.dirichlet([1, 1], (2, 40))
+    found = judge(labels, probabilities, metrics=["auroc", "mcc"], resamples=50)
+    whole = judge(labels, probabilities, resamples=50)
+    assert found == {name: whole[name] for name in ("auroc", "mcc")}
+    # Without a sample there is a value alone.
+    value = judge(labels, probabilities, metrics=["mcc"], resamples=0)["mcc"]
+    assert value.value == whole["mcc"].value and np.isnan(value.low)

@@ -5,6 +5,7 @@ import pytest
 
 from dnastudy.files import InputError
 from dnastudy.genes import decode, m5, read_contigs, read_genome
+from dnastudy.genes.contigs import choose_contigs, read_chosen
 
 
 @pytest.fixture
@@ -92,3 +93,14 @@ def test_a_single_contig_that_is_named_leaves_nothing(files):
 def test_a_contig_in_two_files_is_refused(files):
     with pytest.raises(InputError, match=r"b\.fa: a second contig named chr3"):
         read_contigs([*files, files[1]])
+
+
+def test_of_contigs_that_are_all_named_no_others_are_read(tmp_path):
+    (tmp_path / "a.fa").write_text(">22\nACGT\n>bad\nAC*T\n>chr19\nGG\n")
+    found = read_chosen([tmp_path / "a.fa"], ["19"], ["22"])
+    assert [(name, decode(codes)) for name, (codes, _) in found.items()] == [("chr22", "ACGT"), ("chr19", "GG")]
+    assert choose_contigs(found, ["19"], ["22"]) == {"train": ["chr19"], "test": ["chr22"]}
+    with pytest.raises(InputError, match=r"no contig 'chr2' in the sequence; .*chr22"):
+        read_chosen([tmp_path / "a.fa"], ["19"], ["2"])
+    with pytest.raises(InputError, match=r"base 3 of contig 'bad'"):
+        read_chosen([tmp_path / "a.fa"], ["19"])

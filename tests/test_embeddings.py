@@ -61,11 +61,18 @@ def test_an_untrained_model_is_of_the_same_build_and_of_its_seed(model):
 
 
 def test_one_place_of_each_token_is_drawn_wherever_it_stands():
-    ids = np.tile([2, 5, 5, 6, 5, 1, 3, 0], (300, 1))
-    row, place, token = embeddings._one_each(ids, 9, np.random.default_rng(0))
-    assert np.array_equal(row, np.repeat(np.arange(300), 2)) and np.array_equal(token, np.tile([5, 6], 300))
-    assert (ids[row, place] == token).all()
-    assert np.bincount(place[token == 5]).tolist()[1:] == pytest.approx([100, 100, 0, 100], abs=30)
+    ids, random = np.array([2, 5, 5, 6, 5, 1, 3]), np.random.default_rng(0)
+    places = np.array([embeddings._one_each(ids, random) for _ in range(300)])
+    assert (ids[places] == [5, 6]).all()
+    assert np.bincount(places[:, 0]).tolist()[1:] == pytest.approx([100, 100, 0, 100], abs=30)
+
+
+def test_contexts_do_not_depend_on_the_size_of_batches(model, monkeypatch):
+    windows = [encode(letters) for letters in ("AACAGTACA", "CACNAC", "GAGATTGA", "TTAACC")]
+    found = embeddings.read_contexts(model, windows)
+    monkeypatch.setattr("dnastudy.models.embed.positions_at_once", lambda *_: 1)
+    for one, other in zip(found, embeddings.read_contexts(model, windows), strict=True):
+        assert_allclose(one, other, atol=1e-5)
 
 
 def test_contexts_are_the_states_of_one_of_each_token_in_a_window(model):

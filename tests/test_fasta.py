@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import canonical_contig, decode, encode, m5, read_fasta, reverse_complement
+from dnastudy.genes.fasta import canonical_contig, decode, encode, m5, read_fasta, read_names, reverse_complement
 
 
 def write(folder, content, name="input.fa"):
@@ -79,6 +79,14 @@ def test_records_come_in_order_with_counts(tmp_path):
     }
     assert first.m5 == m5("ACGTACGNRY")
     assert (second.name, decode(second.codes), second.changes["unknown"]) == ("two", "GGG", 0)
+
+
+def test_what_is_not_wanted_is_not_read(tmp_path):
+    (tmp_path / "a.fa").write_text(">one x\nACGT\n>bad\nAC*T\n>two\nGG\n")
+    asked = []
+    records = read_fasta(tmp_path / "a.fa", lambda name: asked.append(name) or name != "bad")
+    assert [record.name for record in records] == ["one", "two"]
+    assert asked == read_names(tmp_path / "a.fa") == ["one", "bad", "two"]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,12 @@ def test_windows_are_coloured_by_what_lies_in_them():
     assert drawn == {"neither": [[2, 3]], "Alu +": [[0, 1]], "Alu -": [[4, 5]]}
 
 
+def test_windows_of_which_nothing_is_known_are_drawn_as_nothing():
+    table = pd.DataFrame({"tss": [1, 0, np.nan], "island": [0, 0, np.nan], "in_gene": 0, "alu": [0.5, 0, np.nan]})
+    kinds = {title: labels.fillna("").tolist() for title, (labels, _) in grammar_figures._kinds(table).items()}
+    assert kinds == {"place": ["TSS", "elsewhere", ""], "strand of an Alu": ["Alu +", "neither", ""]}
+
+
 def test_many_windows_make_a_small_file(tmp_path):
     rng = np.random.default_rng(0)
     maps = {name: rng.normal(size=(3000, 2)) for name in ("PCA", "UMAP")}

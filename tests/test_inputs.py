@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from dnastudy.study.inputs import (
     build_variant_pairs,
     chromosomes,
     input_counts,
-    locate_tracks,
     smoke_corpus,
     smoke_models,
 )
@@ -111,21 +109,11 @@ def test_chromosomes_of_ones_own(vocabulary_run, tmp_path):
     assert [decode(part.codes) for part in found.values()] == ["GG", "ACGTA"]
     assert found["train"].repeats is None
     assert "repeats" not in run.data
-
-
-def test_tracks_that_go_with_the_contigs(sample, tmp_path):
-    def located(**given):
-        return locate_tracks(SimpleNamespace(**{"dataset": "sample", "fasta": "", "repeats": "", **given}))
-
-    annotations, repeats = located()
-    assert [path.name for path in annotations] == ["chr19.gff3.gz", "chr22.gtf.gz"] and repeats.name == "repeats.bed.gz"
-    own = {"fasta": "my.fa", "annotation": f"{tmp_path}/my.gtf"}
-    assert located(**own) == ([tmp_path.resolve() / "my.gtf"], None)
-    assert located(**own, repeats=str(sample["repeats.bed.gz"])) == (
-        [tmp_path.resolve() / "my.gtf"],
-        sample["repeats.bed.gz"].resolve(),
-    )
-    assert located(dataset="king-james")[1] is None
+    (tmp_path / "one.fa").write_text(">a\nACGTA\n")
+    alone = vocabulary_run(fasta=str(tmp_path / "one.fa"))
+    assert [list(part.contigs) for part in chromosomes(alone).values()] == [["a:1-2"], ["a:3-5"]]
+    with pytest.raises(InputError, match="a: nothing left to learn from; give two contigs"):
+        chromosomes(alone, halves=False)
 
 
 def test_no_more_is_fetched_than_the_contigs_asked_for(vocabulary_run, monkeypatch):
@@ -192,6 +180,12 @@ def test_a_table_that_is_not_the_papers_is_refused(paper, parameters, tmp_path):
 def test_a_dataset_of_neither_kind_is_refused(parameters, tmp_path):
     with pytest.raises(InputError, match=r"dataset='repeats-hg38': expected sequence and annotation, or tables"):
         build_corpus(parameters(dataset="repeats-hg38"), tmp_path / "corpus")
+
+
+def test_contigs_of_ready_sequences_are_refused(parameters, tmp_path):
+    (tmp_path / "all.csv").write_bytes(paper_tables()["train_validation.csv"])
+    with pytest.raises(InputError, match="test_contigs names contigs, but ready sequences lie on none; empty both"):
+        build_corpus(parameters(train_sequences=str(tmp_path / "all.csv"), test_contigs="chr1"), tmp_path / "corpus")
 
 
 def test_ready_sequences_come_before_the_dataset_and_are_drawn_by_the_rule(parameters, tmp_path):

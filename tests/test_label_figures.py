@@ -160,3 +160,14 @@ def test_letters_of_importance_point_down_where_negative(panel):
     assert panel.get_ylim() == pytest.approx((-2.1, 0.525))
     flat = label_figures.importance_logo(matplotlib.pyplot.subplots()[1], encode("AC"), np.zeros(2))
     assert flat.get_ylim() == (-1, 1) and not flat.patches
+
+
+def test_what_gives_negatives_away_has_a_row_a_statistic_and_a_mark_a_kind():
+    table = pd.DataFrame({"statistic": ["tokens", "GC"], "learnt": [True, False], "a": [0.9, 0.5], "b": [0.4, 0.6]})
+    for kind in "ab":
+        table = table.assign(**{f"{kind}_low": table[kind] - 0.1, f"{kind}_high": table[kind] + 0.1})
+    axes = label_figures.given_away_figure(table, ["a", "b"])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["tokens (learnt)", "GC"]
+    marks = [line.get_xdata().tolist() for line in axes.get_lines() if line.get_marker() in "os"]
+    assert marks == [[0.9, 0.5], [0.4, 0.6]]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["a", "b"]

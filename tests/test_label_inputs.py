@@ -64,14 +64,18 @@ def test_contigs_of_held_out_examples_have_their_m5_where_it_is_known(material, 
     assert label_inputs.held_out(run, None, sets) == {}
 
 
-def test_tracks_left_at_the_samples_say_so_where_they_do_not_fit(tmp_path):
-    genome = {"chr7": np.zeros(1000, dtype=np.uint8)}
-    with pytest.raises(InputError, match=r"no interval on chr7; .* alike. tracks is at its default, .* -r tracks \"\""):
-        label_inputs.read_run_tracks(a_run(tmp_path), genome)
-    assert label_inputs.read_run_tracks(a_run(tmp_path, tracks=""), genome) is None
-    with pytest.raises(InputError, match="no manifest 'mine'") as error:
-        label_inputs.read_run_tracks(a_run(tmp_path, tracks="mine"), genome)
-    assert "default" not in str(error.value)
+def test_contigs_of_variants_are_held_out_whatever_the_labels(material, tmp_path):
+    run = a_run(tmp_path, tasks="elements")
+    run.data["corpus"] = {"contigs": {TRAIN: {"m5": "one"}, TEST: {"m5": "two"}}}
+    sets = label_inputs.build_label_sets(run, material, None)
+    assert label_inputs.held_out(run, material, sets) == {TEST: "two", "chr1": None}
+
+
+@pytest.mark.parametrize("changes", [{"tasks": ""}, {"tasks": "splice,promoters", "negatives": ""}])
+def test_tasks_and_kinds_of_negatives_are_named(material, tmp_path, changes):
+    name = min(changes, key=changes.get)
+    with pytest.raises(InputError, match=f"{name} is empty: name one or more of"):
+        label_inputs.build_label_sets(a_run(tmp_path, **changes), material, None)
 
 
 def test_contigs_are_named_once_and_none_is_left_over(tmp_path):
@@ -97,7 +101,7 @@ def test_a_contig_without_annotated_genes_is_noted(tmp_path, sample):
     files = {"fasta": f"{sample['chr19.fa.gz']},{sample['chr22.fa.gz']}", "annotation": str(sample["chr19.gff3.gz"])}
     run = a_run(tmp_path, **files, tracks="", repeats="")
     assert set(label_inputs.read_material(run).starts["contig"]) == {TRAIN}
-    assert [note.partition(",")[0] for note in run.notes] == [f"{TEST}: without any gene in the files given"]
+    assert [note.partition(",")[0] for note in run.notes[1:]] == [f"{TEST}: without any gene in the files given"]
 
 
 def test_a_fasta_needs_its_annotation(tmp_path, sample):
@@ -217,8 +221,11 @@ def test_variants_of_another_assembly_are_refused_by_name(material, tmp_path):
     base = "ACGT"[material.genome[TEST][400_000]]
     (tmp_path / "a.vcf").write_text(f"{TEST}\t400001\tx\t{'CGTA'['ACGT'.index(base)]}\t{base}\n")
     run = a_run(tmp_path, variants_dataset=str(tmp_path / "a.vcf"))
-    with pytest.raises(InputError, match=r"a.vcf: at 1 of 1 variants the sequence doesn't have REF"):
+    with pytest.raises(
+        InputError, match=r"a.vcf: at 1 of 1 variants the sequence doesn't have REF .*refused.tsv lists"
+    ):
         label_inputs.read_known_variants(run, material)
+    assert "not the base in the sequence" in (run.out / "variants_refused.tsv").read_text()
 
 
 def test_no_variant_on_the_held_out_contigs_is_none(material, tmp_path):
@@ -233,7 +240,7 @@ def test_variants_left_at_the_samples_say_so_where_they_do_not_fit(material, tmp
     run = a_run(tmp_path)
     elsewhere = material._replace(splits={"chr7": "test"}, genome={"chr7": np.zeros(1000, dtype=np.uint8)})
     assert label_inputs.read_known_variants(run, elsewhere) is None
-    assert run.notes[1].startswith("variants_dataset is at its default, 'sample', which fits the embedded sample alone")
+    assert run.notes[2].startswith("variants_dataset is at its default, 'sample', which fits the embedded sample alone")
 
 
 def test_a_plan_needs_a_seed(tmp_path):

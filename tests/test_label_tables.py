@@ -3,67 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_outcomes import EMPTY, HALF, RIGHT, label_set, outcome, predictions, two_blocks, two_tasks
 
 from dnastudy.study import label_tables
-from dnastudy.study.statistics import Interval
-from dnastudy.tasks.labelling import Outcome
-from dnastudy.tasks.labels import LabelSet
-
-LABELS = [0, 1, 0, 1, 0, 1, 0, 1]
-EMPTY = pd.DataFrame(columns=["predictor", "use", "example", "score"])
-
-
-def label_set(name, classes=("no", "yes"), labels=LABELS):
-    train = pd.DataFrame({"label": range(len(classes)), "split": "train", "group": 0, "shared": False})
-    test = pd.DataFrame({"label": labels, "split": "test", "group": np.arange(len(labels)), "shared": False})
-    test.loc[0, "shared"] = True
-    table = pd.concat([train, test], ignore_index=True).assign(contig="chr22", strand="+")
-    starts = [0] * len(classes) + [0, 500, 1000, 5000, 5500, 9000, 9500, 10_000][: len(labels)]
-    table = table.assign(start=starts, end=np.array(starts) + 1000)
-    return LabelSet(name, table, [np.zeros(4, np.uint8)] * len(table), classes, {})
-
-
-def predictions(predictor, use, chances, strands=("one", "both"), seeds=(0,)):
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "predictor": predictor,
-                "use": use,
-                "seed": seed,
-                "strands": each,
-                "example": np.arange(len(chances)),
-                "p0": 1 - np.array(chances),
-                "p1": chances,
-            }
-        )
-        for each in strands
-        for seed in seeds
-    )
-
-
-def outcome(*tables, kind="bert", scores=EMPTY):
-    return Outcome({"kind": kind, "seconds": 1.0}, pd.concat(tables, ignore_index=True), scores)
-
-
-RIGHT = [0.1, 0.9, 0.2, 0.8, 0.1, 0.9, 0.2, 0.8]
-HALF = [0.1, 0.9, 0.2, 0.8, 0.9, 0.1, 0.8, 0.2]
+from dnastudy.tokens import Tokenizer
 
 
 @pytest.fixture(scope="module")
 def study():
-    sets = {"Prom300, tokens": label_set("Prom300"), "PromScan": label_set("PromScan")}
-    scores = pd.DataFrame(
-        {"predictor": "ours", "use": "occlusion", "example": range(8), "score": [1, 4, 2, 5, 3, 6, 0, 1]}
-    )
-    model = outcome(
-        predictions("ours", "fine-tuned", RIGHT, seeds=(0, 1)), predictions("ours", "probe", HALF), scores=scores
-    )
-    floor = outcome(
-        predictions("GC", "floor", HALF, ("one",)),
-        predictions("TF-IDF + forest", "floor", [0.5, 0.6] * 4, ("one",)),
-        kind=None,
-    )
-    return sets, {(task, name): one for task in sets for name, one in (("floors", floor), ("ours", model))}
+    return two_tasks()
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +28,18 @@ def test_scores_are_of_all_runs_and_strands(scores):
     assert table.loc[("PromScan", "ours", "probe", "one"), "mcc_unshared"] == pytest.approx(-1 / 6)
 
 
+def test_how_seeds_differ_is_no_interval(study):
+    sets = {"PromScan": two_blocks(study[0]["PromScan"])}
+    runs = predictions("ours", "fine-tuned", RIGHT, seeds=(0,)), predictions("ours", "fine-tuned", HALF, seeds=(1,))
+    outcomes = {("PromScan", "ours"): outcome(*runs, predictions("ours", "probe", HALF))}
+    table = label_tables.scores_table(sets, outcomes, resamples=200, seed=0).set_index(["use", "strands"])
+    tuned, probed = table.loc[("fine-tuned", "one")], table.loc[("probe", "one")]
+    assert (tuned["mcc"], tuned["mcc_sd"]) == (0.5, pytest.approx(0.5**0.5)) and np.isnan(probed["mcc_sd"])
+    # Without the first row, which stands in training, either block is still all right or all wrong.
+    ends = probed[["mcc_unshared", "mcc_unshared_low", "mcc_unshared_high"]].tolist()
+    assert ends == [pytest.approx(-1 / 6), -1.0, 1.0]
+
+
 def test_the_papers_figures_stand_beside_their_like(scores):
     paper = scores.set_index(["task", "predictor", "use", "strands"])["paper"]
     assert paper["Prom300, tokens", "ours", "fine-tuned", "both"] == 0.996
@@ -91,56 +51,43 @@ def test_the_papers_figures_stand_beside_their_like(scores):
 def test_the_one_table_has_the_paper_below(scores):
     table = label_tables.mcc_table(scores).set_index(["predictor", "use"])
     assert table.loc[("ours", "fine-tuned"), "PromScan"] == "1.00 [1.00, 1.00]"
-    assert table.loc[("GROVER", "in the paper")].tolist() == ["1.00", "0.63"]
+    assert table.loc[("GROVER", "in the paper")].tolist() == ["0.996", "0.63"]
     assert table.loc[("4-mer BERT", "in the paper")].tolist() == ["0.79", ""]
+    assert table.index.tolist()[:3] == [("GC", "floor"), ("TF-IDF + forest", "floor"), ("ours", "fine-tuned")]
 
 
-def test_a_model_is_set_beside_the_best_floor(study, scores):
-    table = label_tables.floors_table(scores, *study, resamples=200, seed=0).set_index(["task", "use"])
-    row = table.loc[("PromScan", "fine-tuned")]
-    # A forest that says 0.5 to one class and 0.6 to the other is all right by its likeliest class.
-    assert row["floor"] == "TF-IDF + forest" and row["difference"] == 0.0 and row["verdict"] == "undecided"
-    assert table.loc[("PromScan", "probe"), "verdict"] == "worse than the floor"
-    said = label_tables.findings(table.reset_index(), scores).splitlines()
-    assert said[1] == (
-        "PromScan: the best floor is TF-IDF + forest with an MCC of 1.00; better: none; undecided: 1; worse: 1"
-    )
+def test_values_stand_with_their_intervals_across_tasks():
+    rows = [("A", "bert", "probe", -0.196, -0.31, -0.094), ("B", "bert", "probe", 0.5, 0.25, 1.0)]
+    rows += [("B", "GC", "floor", float("nan"), float("nan"), float("nan"))]
+    table = pd.DataFrame(rows, columns=["task", "predictor", "use", "difference", "low", "high"])
+    found = label_tables.across_tasks(table, "difference")
+    assert found.columns.tolist() == ["A", "B"] and found.index.tolist() == [("bert", "probe"), ("GC", "floor")]
+    assert found.to_numpy().tolist() == [["-0.20 [-0.31, -0.09]", "0.50 [0.25, 1.00]"], ["", ""]]
+    assert label_tables.across_tasks(table[:0], "difference").empty
 
 
-def test_of_floors_that_are_alike_the_best_ranks_best(study):
-    sets = {"PromScan": study[0]["PromScan"]}
-    ranked = [0.1, 0.4, 0.2, 0.3, 0.1, 0.4, 0.2, 0.3]  # all is called no start, and every start stands above
-    floors = outcome(
-        predictions("majority", "floor", [0.4] * 8, ("one",)), predictions("CNN", "floor", ranked, ("one",)), kind=None
-    )
-    outcomes = {("PromScan", "floors"): floors, ("PromScan", "ours"): study[1]["PromScan", "ours"]}
-    scores = label_tables.scores_table(sets, outcomes, resamples=200, seed=0)
-    table = label_tables.floors_table(scores, sets, outcomes, resamples=200, seed=0)
-    assert set(table["floor"]) == {"CNN"}
-    assert label_tables.findings(table, scores) == (
-        "PromScan: the best floor is CNN with an MCC of 0.00 (2 floors have it; of these the highest AUROC, 1.00); "
-        "better: ours (fine-tuned); undecided: 1; worse: 0"
-    )
-    assert list(label_tables.scan_track(sets, outcomes, scores, 1)[1]) == ["ours, fine-tuned", "CNN"]
-    assert "CNN" in set(label_tables.reliability_table(sets, outcomes, scores)["predictor"])
+def test_what_gives_negatives_away_has_an_interval_over_blocks():
+    labels = two_blocks(label_set("Prom300"))
+    strong, weak = np.array([1, 2] * 4, np.uint8), np.array([0, 3] * 4, np.uint8)
+    # In the first block promoters are rich in G and C, in the second the others.
+    codes = [weak, strong] + [weak, strong] * 2 + [strong, weak] * 2
+    sets = {"Prom300, tokens": labels._replace(codes=codes), "PromScan": labels}
+    table = label_tables.given_away(sets, Tokenizer(), resamples=200, seed=0)
+    assert table.columns.tolist() == ["statistic", "learnt", "tokens", "tokens_low", "tokens_high"]
+    assert label_tables.kinds_of(table) == ["tokens"]
+    by_name = table.set_index("statistic")
+    assert by_name.loc["GC share"].tolist() == [False, 0.5, 0.0, 1.0]
+    assert by_name.loc["6-mers"].tolist() == [True, 0.5, 0.0, 1.0]
+    empty = label_tables.given_away({"PromScan": labels}, Tokenizer(), resamples=200, seed=0)
+    assert empty.empty and label_tables.kinds_of(empty) == []
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expected"), [(0.1, 0.2, "better"), (-0.2, -0.1, "worse"), (-0.1, 0.1, "undecided")]
-)
-def test_verdicts(low, high, expected):
-    assert label_tables.verdict(Interval(0.0, low, high, 3)).split()[0] == expected
-
-
-def test_strands_are_compared(scores):
-    table = label_tables.strands_table(scores)
-    assert len(table) == 4 and (table["difference"] == 0).all()
-
-
-def test_zero_shot_scores_are_ranked(study):
-    table = label_tables.zero_shot_table(*study, resamples=200, seed=0)
+def test_zero_shot_scores_are_ranked_beside_floors(study):
+    table = label_tables.zero_shot_table(*study, resamples=200, seed=0).set_index(["predictor", "use"])
     # 4, 5, 6 and 1 against 1, 2, 3 and 0: 13 of 16 pairs, and a tie
-    assert table["auroc"].tolist() == [pytest.approx(13.5 / 16)] * 2 and set(table["against"]) == {"yes"}
+    assert table.loc[("ours", "occlusion"), "auroc"].tolist() == [pytest.approx(13.5 / 16)] * 2
+    assert table.loc[("GC", "floor"), "auroc"].tolist() == [0.5] * 2
+    assert len(table) == 4 and set(table["against"]) == {"yes"}
 
 
 def test_sites_are_compared_with_what_is_like_them():
@@ -149,15 +96,36 @@ def test_sites_are_compared_with_what_is_like_them():
     table = labels.table.assign(like=["donor"] * 3 + like[:8])
     found = pd.DataFrame({"predictor": "ours", "use": "occlusion", "example": range(8)})
     found["score"] = [1.0, 5.0, 6.0, 3.0, 2.0, 7.0, 0.0, 4.0]
+    shares = np.tile([0.5, 0.4, 0.1], (8, 1))
+    shares[[1, 3, 5, 7]] = [0.1, 0.2, 0.7], [0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.5, 0.1, 0.4]
+    floor = found[["example"]].assign(predictor="positional", use="floor", seed=0, strands="one")
+    floor[["p0", "p1", "p2"]] = shares
+    outcomes = {("splice", "ours"): outcome(EMPTY, scores=found), ("splice", "floors"): outcome(floor, kind=None)}
     sets = {"splice": labels._replace(table=table)}
-    rows = label_tables.zero_shot_table(sets, {("splice", "ours"): outcome(EMPTY, scores=found)}, resamples=50, seed=0)
-    # Donors 5 and 7 against 1, 6, 2 and 0; the acceptor 3 against 4.
-    assert dict(zip(rows["against"], rows["auroc"], strict=True)) == {"donor": 7 / 8, "acceptor": 0.0}
+    rows = label_tables.zero_shot_table(sets, outcomes, resamples=50, seed=0)
+    assert rows[["predictor", "use", "against", "auroc"]].to_numpy().tolist() == [
+        ["ours", "occlusion", "donor", 7 / 8],  # 5 and 7 against 1, 6, 2 and 0
+        ["ours", "occlusion", "acceptor", 0.0],  # 3 against 4
+        # What is given to the class that a row isn't compared with doesn't count: 2/3 and 1/3 against 4/9; 3/5 of 4/9.
+        ["positional", "floor", "donor", 0.5],
+        ["positional", "floor", "acceptor", 1.0],
+    ]
+    # Where no model was asked for scores there is nothing to be beside.
+    del outcomes["splice", "ours"]
+    assert label_tables.zero_shot_table(sets, outcomes, resamples=50, seed=0).empty
 
 
-def test_floors_alone_leave_the_models_tables_empty(scores):
-    floors = scores[scores["use"] == "floor"]
-    assert label_tables.strands_table(floors).empty and len(label_tables.mcc_table(floors)) == 2 + 4
+def test_floors_alone_have_a_table(scores):
+    assert len(label_tables.mcc_table(scores[scores["use"] == "floor"])) == 2 + 4
+
+
+def test_a_random_start_is_not_a_models_best_use(study):
+    sets = {"PromScan": study[0]["PromScan"]}
+    model = outcome(predictions("ours", "fine-tuned", HALF), predictions("ours", "random start", RIGHT))
+    outcomes = {("PromScan", "ours"): model, ("PromScan", "floors"): study[1]["PromScan", "floors"]}
+    scores = label_tables.scores_table(sets, outcomes, resamples=50, seed=0)
+    assert list(label_tables.scan_track(sets, outcomes, scores, 1)[1]) == ["ours, fine-tuned", "TF-IDF + forest"]
+    assert set(label_tables.reliability_table(sets, outcomes, scores)["use"]) == {"fine-tuned", "floor"}
 
 
 def test_what_is_calibrated_lies_on_the_diagonal(study, scores):
@@ -183,6 +151,15 @@ def test_promoters_against_their_negatives_leave_random_starts_out(scores):
     table = label_tables.against_negatives(scores)
     assert set(table["negatives"]) == {"tokens"} and "GC" not in set(table["predictor"])
     assert label_tables.against_negatives(scores[scores["task"] == "PromScan"]).empty
+
+
+def test_labelled_sequences_are_listed_with_their_place(study):
+    table = label_tables.labels_table(study[0])
+    assert list(table) == ["task", "split", "row", "label", "contig", "start", "end", "strand"]
+    test = table.query("task == 'PromScan' and split == 'test'")
+    labels = study[0]["PromScan"]
+    truth = labels.table.loc[labels.table["split"] == "test", "label"]
+    assert test["row"].tolist() == list(range(8)) and test["label"].tolist() == [labels.classes[each] for each in truth]
 
 
 def test_sizes_and_costs(study):

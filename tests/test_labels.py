@@ -9,7 +9,7 @@ from dnastudy.genes.fasta import decode, encode, reverse_complement
 from dnastudy.genes.intervals import read_track
 from dnastudy.genes.motifs import Motif, log_odds
 from dnastudy.genes.tracks import annotated_starts, read_tracks, splice_sites, transcription_starts
-from dnastudy.tasks.labels import accessible, ctcf_sites, promoter_scan, promoters, splice_labels
+from dnastudy.tasks.labels import NEGATIVES, accessible, ctcf_sites, promoter_scan, promoters, splice_labels
 from dnastudy.tokens import Tokenizer
 
 CHR19, CHR22 = "chr19:10000001-12000000", "chr22:37500001-38400000"
@@ -62,6 +62,11 @@ def counts(labels):
     return labels.table.groupby(["split", "label"]).size().unstack().loc[["train", "validation", "test"]].to_numpy()
 
 
+def places(labels, label):
+    table = labels.table[labels.table["label"] == label]
+    return table[["contig", "start", "strand", "split"]].reset_index(drop=True)
+
+
 def random_genome(seed=0, length=100_000):
     rng = np.random.default_rng(seed)
     return {name: rng.integers(0, 4, length).astype(np.uint8) for name in TOY}
@@ -86,7 +91,7 @@ def test_promoters_have_their_start_in_its_place(genome, starts, repeats, negati
 def test_shuffled_negatives_are_made_of_what_their_promoters_are_made_of(genome, starts):
     for negatives, width in (("tokens", 1), ("dinucleotides", 2)):
         labels = promoters(genome, starts, SPLITS, negatives=negatives, tokenizer=TOKENS)
-        assert counts(labels).tolist() == [[100, 100], [11, 11], [54, 54]]
+        assert counts(labels).tolist() == [[95, 95], [11, 11], [54, 54]]
         n = len(labels.codes) // 2
         spelt = labels.table.assign(letters=[decode(codes) for codes in labels.codes])
         pairs = [each["letters"].tolist() for _, each in spelt.groupby(["contig", "start", "strand"])]
@@ -116,19 +121,31 @@ def test_genomic_negatives_match_their_promoters(genome, starts, known, repeats)
         assert other.contig == CHR22 or (other.start >= 1_800_000) == (other.split == "validation")
 
 
+@pytest.mark.parametrize("most", [None, {"train": 60, "validation": 10, "test": 40}])
+def test_the_same_promoters_stand_beside_every_kind_of_negatives(genome, starts, known, repeats, most):
+    how = {"known": known, "tokenizer": TOKENS, "repeats": repeats, "most": most, "seed": 1}
+    found = [promoters(genome, starts, SPLITS, negatives=kind, **how) for kind in NEGATIVES]
+    first, *others = (places(labels, 1) for labels in found)
+    assert len(first) == (55 if most else 150)
+    assert others[0].equals(first) and others[1].equals(first)
+    assert places(found[0], 0).equals(first) and not places(found[2], 0).equals(first)
+    assert {labels.facts["dropped"]["promoter without a match"] for labels in found} == {15}
+
+
 def test_starts_past_the_end_or_at_unknown_bases_are_dropped_and_counted():
-    genome = random_genome()
-    genome["a"][30_000] = 4
-    positions = [*range(5000, 100_000, 5000), 100]
+    genome = random_genome(length=1_000_000)
+    genome["a"][300_000] = 4
+    positions = [*range(50_000, 1_000_000, 50_000), 100]
     starts = pd.DataFrame({"contig": np.repeat(["a", "b"], 20), "position": positions * 2, "strand": "+"})
     labels = promoters(genome, starts, TOY, negatives="dinucleotides")
     assert labels.facts["dropped"] == {
         "start within a window of another": 0,
         "past a contig's end": 2,
         "unknown base": 1,
+        "promoter without a match": 1,
     }
-    # The window of the start at 90,000 has its middle before it.
-    assert counts(labels).tolist() == [[17, 17], [1, 1], [19, 19]]
+    # The window of the start at 900,000 lies in training and validation.
+    assert counts(labels).tolist() == [[16, 16], [1, 1], [19, 19]]
 
 
 def test_negatives_that_cannot_be_made_are_refused(genome, starts):
@@ -395,10 +412,12 @@ def test_the_label_sets_of_whole_chromosomes(chromosomes):
         for read in (transcription_starts, annotated_starts, splice_sites)
     )
     tracks, splits = read_tracks("regulation-hg38", genome), {"chr19": "train", "chr22": "test"}
-    found = promoters(genome, starts, splits, negatives="dinucleotides")
-    assert counts(found).tolist() == [[2123, 2123], [335, 335], [777, 777]]
-    found = promoters(genome, starts, splits, known=known)
+    shuffled, found = (
+        promoters(genome, starts, splits, negatives=kind, known=known) for kind in ("dinucleotides", "genomic")
+    )
     assert counts(found).tolist() == [[2095, 2095], [334, 334], [731, 731]]
+    assert places(shuffled, 1).equals(places(found, 1))
+    assert shuffled.facts["dropped"]["promoter without a match"] == 75
     few = {"known": known, "most": {"train": 100, "validation": 30, "test": 75}}
     for seed in range(3):
         found = promoter_scan(genome, starts, splits, **few, seed=seed)

@@ -67,7 +67,7 @@ def test_a_sequence_is_known_by_its_m5_and_suspected_by_its_name(model):
         "chr18:1-1000": "a sequence of this name",
         "chr19": "a sequence of this name",
         "chr22": "no, by M5 and name",
-        "chr1": "no, by M5 and name",
+        "chr1": "no, by name alone",
     }
 
 

@@ -84,6 +84,7 @@ def test_a_whole_genome_has_all_its_chromosomes(name, bases):
     contigs = [contig for member in members.values() for contig in member.contigs.values()]
     assert sum(contig.length for contig in contigs) == bases
     assert len({contig.m5 for contig in contigs}) == 25
+    assert load_manifest(name).contigs["chr22"] == "chr22.fa" and len(load_manifest(name).contigs) == 25
 
 
 def test_the_papers_tables_are_pinned_by_git_blob():

@@ -82,7 +82,7 @@ def test_no_model_folder(tmp_path):
 
 def test_a_model_is_checked_before_its_weights_are_read(tmp_path, monkeypatch):
     build(CONFIGS["lstm"], device="cpu").save(tmp_path)
-    monkeypatch.setattr("dnastudy.models.store.read_weights", None)
+    monkeypatch.setattr("dnastudy.models.store._read_weights", None)
     check(tmp_path)
     rewrite(tmp_path, seal=True, kind="mamba")
     with pytest.raises(InputError, match="model kind 'mamba': expected one of ngram, lstm"):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from dnastudy.files import InputError, nearest
-from dnastudy.genes.fasta import UNKNOWN, canonical_contig, m5, read_fasta
+from dnastudy.genes.fasta import UNKNOWN, canonical_contig, m5, read_fasta, read_names
 from dnastudy.genes.intervals import merge, read_track
 
 
@@ -35,7 +35,7 @@ def read_genome(
     paths
         FASTA files.
     contigs
-        Canonical names of those that are wanted; None: all.
+        Canonical names of those that are wanted, no others are read; None: all.
 
     Raises
     ------
@@ -44,13 +44,17 @@ def read_genome(
     """
     found = {}
     for path in paths:
-        for record in read_fasta(path):
+        for record in read_fasta(path, lambda name: contigs is None or canonical_contig(name) in contigs):
             name = canonical_contig(record.name)
             if name in found:
                 raise InputError(f"{path}: a second contig named {name}; expected one name for each. Rename it")
-            if contigs is None or name in contigs:
-                found[name] = record.codes, record.m5
+            found[name] = record.codes, record.m5
     return found
+
+
+def names_in(paths: Iterable[str | Path]) -> list[str]:
+    """Canonical names of the contigs of FASTA files, in file order (see `dnastudy.genes.fasta.read_names`)."""
+    return [canonical_contig(name) for path in paths for name in read_names(path)]
 
 
 def name_contigs(train: Iterable[str], test: Iterable[str]) -> dict[str, list[str]]:
@@ -67,12 +71,55 @@ def name_contigs(train: Iterable[str], test: Iterable[str]) -> dict[str, list[st
     return named
 
 
+def read_chosen(
+    paths: Sequence[str | Path], train: Iterable[str] = (), test: Iterable[str] = ()
+) -> dict[str, tuple[np.ndarray, str]]:
+    """Read the contigs named (see `read_genome`); or all, where none to learn from or none to hold out are named.
+
+    Raises
+    ------
+    InputError
+        When a contig that is named is missing, or as `name_contigs` and `read_genome` say.
+    """
+    named = name_contigs(train, test)
+    both = named["train"] + named["test"]
+    found = read_genome(paths, both if all(named.values()) else None)
+    for name in both:
+        if name not in found:
+            raise InputError(f"no contig {name!r} in the sequence; {nearest(name, names_in(paths))}")
+    return found
+
+
+def choose_contigs(found: Iterable[str], train: Iterable[str] = (), test: Iterable[str] = ()) -> dict[str, list[str]]:
+    """Which contigs are learnt from ("train") and which are held out ("test"), each in the order of ``found``.
+
+    Without ``test``, the last one that ``train`` doesn't name is held out; without ``train``, all that aren't held out
+    are learnt from.
+
+    Raises
+    ------
+    InputError
+        When nothing is left for either, or as `name_contigs` says.
+    """
+    named, found = name_contigs(train, test), list(found)
+    others = [name for name in found if name not in named["train"] + named["test"]]
+    test = named["test"] or others[-1:]
+    train = named["train"] or [name for name in others if name not in test]
+    if not (train and test):
+        raise InputError(
+            f"{', '.join(found)}: nothing left to {'hold out' if train else 'learn from'}; give two contigs, or name "
+            "fewer"
+        )
+    return {split: [name for name in found if name in names] for split, names in (("train", train), ("test", test))}
+
+
 def read_contigs(
-    paths: Iterable[str | Path],
+    paths: Sequence[str | Path],
     *,
     train: Collection[str] = (),
     test: Collection[str] = (),
     repeats: str | Path | None = None,
+    halves: bool = True,
 ) -> dict[str, Contigs]:
     """Read the contigs of FASTA files, some to learn from and some to hold out.
 
@@ -81,11 +128,11 @@ def read_contigs(
     paths
         FASTA files.
     train, test
-        Names of contigs; ``19`` is ``chr19``. Without ``test``, the last one that ``train`` doesn't name is held out;
-        without ``train``, all that aren't held out are learnt from. Of a single contig that neither names, the second
-        half is held out.
+        Names of contigs; ``19`` is ``chr19`` (see `choose_contigs`).
     repeats
         A BED or Parquet file of intervals.
+    halves
+        Of a single contig that nobody names, hold out the second half.
 
     Returns
     -------
@@ -94,29 +141,17 @@ def read_contigs(
     Raises
     ------
     InputError
-        When a contig is missing, comes twice or is to be learnt from and held out, nothing is left to hold out, or as
-        `read_fasta` and `read_track` say.
+        As `read_chosen`, `choose_contigs` and `read_track` say.
     """
-    named = {split: set(names) for split, names in name_contigs(train, test).items()}
-    found = read_genome(paths)
-    for name in sorted(named["train"] | named["test"]):
-        if name not in found:
-            raise InputError(f"no contig {name!r} in the sequence; {nearest(name, found)}")
+    found = read_chosen(paths, train, test)
     masks = dict.fromkeys(found) if repeats is None else _mask(found, repeats)
-    if len(found) == 1 and not any(named.values()):
+    if halves and len(found) == 1 and not (train or test):
         ((name, (codes, _)),) = found.items()
         middle = len(codes) // 2
-        halves = {f"{name}:{start + 1}-{end}": slice(start, end) for start, end in ((0, middle), (middle, len(codes)))}
-        found = {half: (codes[part], m5(codes[part])) for half, part in halves.items()}
-        masks = {half: None if repeats is None else masks[name][part] for half, part in halves.items()}
-    others = [name for name in found if name not in named["train"] | named["test"]]
-    test = named["test"] or set(others[-1:])
-    train = named["train"] or set(others) - test
-    if not (train and test):
-        raise InputError(
-            f"{', '.join(found)}: nothing left to {'hold out' if train else 'learn from'}; name fewer contigs"
-        )
-    return {"train": _join(found, masks, train), "test": _join(found, masks, test)}
+        parts = {f"{name}:{start + 1}-{end}": slice(start, end) for start, end in ((0, middle), (middle, len(codes)))}
+        found = {half: (codes[part], m5(codes[part])) for half, part in parts.items()}
+        masks = {half: None if repeats is None else masks[name][part] for half, part in parts.items()}
+    return {split: _join(found, masks, names) for split, names in choose_contigs(found, train, test).items()}
 
 
 def _mask(found: dict[str, tuple[np.ndarray, str]], repeats: str | Path) -> dict[str, np.ndarray]:
@@ -128,10 +163,9 @@ def _mask(found: dict[str, tuple[np.ndarray, str]], repeats: str | Path) -> dict
     return masks
 
 
-def _join(found: dict[str, tuple[np.ndarray, str]], masks: dict[str, np.ndarray | None], names: set[str]) -> Contigs:
-    """The named contigs in a row, in the order in which they were found."""
+def _join(found: dict[str, tuple[np.ndarray, str]], masks: dict[str, np.ndarray | None], names: list[str]) -> Contigs:
+    """The named contigs in a row."""
     codes, repeats = [], []
-    names = [name for name in found if name in names]
     for name in names:
         codes += [found[name][0], np.array([UNKNOWN], dtype=np.uint8)]
         repeats += [masks[name], np.array([False])]

@@ -114,7 +114,7 @@ def extract_genes(
     contigs: dict[str, dict] = {}
     dropped: Counter[str] = Counter()
     read = [_read_part(*part, filters, wanted, contigs, dropped) for part in _paired(fastas, annotations)]
-    if wanted and (missing := wanted - contigs.keys()):
+    if missing := wanted - contigs.keys():
         seen = sorted(set().union(*(part.seen for part in read)))
         raise InputError(f"no contig {min(missing)!r} in the sequence; {nearest(min(missing), seen)}")
     genes = pd.concat([part.genes for part in read], ignore_index=True)
@@ -220,11 +220,13 @@ def _read_part(
     kept, codes = [genes.iloc[:0]], []
     for fasta in fastas:
         here: set[str] = set()
-        for record in read_fasta(fasta):
+
+        def asked_for(name: str, here: set[str] = here) -> bool:
+            here.add(canonical_contig(name))
+            return not wanted or canonical_contig(name) in wanted
+
+        for record in read_fasta(fasta, asked_for):
             name = canonical_contig(record.name)
-            here.add(name)
-            if wanted and name not in wanted:
-                continue
             if name in contigs:
                 raise InputError(
                     f"{fasta}: contig {record.name!r} was read before as {contigs[name]['name']!r}; expected "

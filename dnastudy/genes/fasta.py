@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -116,11 +116,18 @@ def damaged_gzip(path: Path, error: Exception) -> InputError:
     )
 
 
-def read_fasta(path: str | Path) -> Iterator[Record]:
+def read_fasta(path: str | Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Record]:
     """Yield the records of a FASTA file in file order, holding one at a time.
 
     Takes plain, gzip and bgzip files, either case, CRLF line ends and a last line without one. The index and
     any decompressed copy go to a temporary folder, so the file's own folder may be read-only.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wanted
+        Asked of the name of each record, in file order; the bases of one that isn't wanted aren't read.
 
     Raises
     ------
@@ -142,8 +149,20 @@ def read_fasta(path: str | Path) -> Iterator[Record]:
                 "Rewrap it, for example with `seqkit seq -w 60`"
             ) from None
         with fasta:
-            for contig in fasta:
+            for contig in filter(lambda record: wanted(record.name), fasta):
                 yield _read_record(contig, fasta.faidx.index[contig.name], headers[contig.name], plain, path)
+
+
+def read_names(path: str | Path) -> list[str]:
+    """Names of the records of a FASTA file, in file order.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, empty or no FASTA, or a record is nameless or named twice.
+    """
+    with tempfile.TemporaryDirectory(prefix="dnastudy-") as scratch:
+        return list(_find_headers(_plain_copy(Path(path), Path(scratch)), Path(path)))
 
 
 def write_fasta(path: str | Path, sequences: dict[str, str], *, width: int = 80) -> None:

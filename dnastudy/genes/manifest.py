@@ -104,6 +104,11 @@ class Manifest(_Strict):
     archives: dict[FileName, Archive] = {}
     members: Annotated[dict[FileName, Member], Field(min_length=1)]
 
+    @property
+    def contigs(self) -> dict[str, str]:
+        """The member that each contig stands in, by canonical name."""
+        return {canonical_contig(contig): name for name, its in self.members.items() for contig in its.contigs}
+
     @model_validator(mode="after")
     def _archives_exist(self) -> Manifest:
         for name, member in self.members.items():

@@ -93,9 +93,7 @@ class SequenceClassifier(NeuralModel):
         there = ids[..., 0] != PAD  # every piece begins with CLS, but those that pad a row
         pieces = ids[there]
         total, tokens = (
-            torch.zeros(*there.shape, part.shape[1], dtype=part.dtype, device=part.device)
-            .index_put((there,), part)
-            .sum(1)
+            part.new_zeros(*there.shape, part.shape[1]).masked_scatter(there[..., None], part).sum(1)
             for part in summed_states(self.trunk.hidden(pieces), pieces)
         )
         with torch.autocast(ids.device.type, enabled=False):

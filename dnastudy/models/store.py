@@ -126,7 +126,7 @@ def load(folder: str | Path, *, device: str | None = None):
 
         return import_from_transformers(str(folder).removeprefix("hf:"), device=device)
     folder = Path(folder)
-    config = read_config(folder)
+    config = _read_config(folder)
     trained_on, precision = config.pop("trained_on", {}), config.pop("precision", None)
     if config.get("kind") == "bert":
         config["tokenizer"] = str(folder / "tokenizer.json")
@@ -138,12 +138,12 @@ def load(folder: str | Path, *, device: str | None = None):
     if model.kind == "ngram":
         model.read_counts(folder / _weights_file(model.kind))
         return model
-    read_weights(model, folder)
+    _read_weights(model, folder)
     return model.eval()
 
 
 def check(source: str | Path) -> None:
-    """Refuse, before its weights are read, what `load` can't: a model that isn't there, or of no known build.
+    """Refuse, before its weights are loaded, what `load` can't: a model that isn't there, or of no known build.
 
     Raises
     ------
@@ -154,18 +154,12 @@ def check(source: str | Path) -> None:
         from dnastudy.models.hub import check_transformers
 
         check_transformers(str(source).removeprefix("hf:"))
-    elif (kind := read_config(Path(source)).get("kind")) not in KINDS:
-        raise InputError(f"{source}/config.json: model kind {kind!r}: {nearest(kind, KINDS)}")
+    else:
+        _read_config(Path(source))
 
 
-def read_config(folder: Path) -> dict:
-    """What ``config.json`` holds beside SHA-256s, which are compared: its own and those of all other files.
-
-    Raises
-    ------
-    InputError
-        When one is missing or isn't the file that was saved.
-    """
+def _read_config(folder: Path) -> dict:
+    """What ``config.json`` holds beside SHA-256s, which are compared: its own and those of all other files."""
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: {_NO_MODEL}")
     config = read_json(folder / "config.json")
@@ -179,17 +173,13 @@ def read_config(folder: Path) -> dict:
     if config.pop("sha256") != _digest(config):
         raise InputError(f"{folder}/config.json: changed since it was saved (its SHA-256 isn't 'sha256'); {_COPY}")
     _verify(folder, config.get("kind"), config.pop("files"))
+    if (kind := config.get("kind")) not in KINDS:
+        raise InputError(f"{folder}/config.json: model kind {kind!r}: {nearest(kind, KINDS)}")
     return config
 
 
-def read_weights(model, folder: Path) -> None:
-    """Give a model the weights that ``model.safetensors`` holds.
-
-    Raises
-    ------
-    InputError
-        When they are those of another model.
-    """
+def _read_weights(model, folder: Path) -> None:
+    """Give a model the weights that ``model.safetensors`` holds."""
     from safetensors.torch import load_file
 
     try:

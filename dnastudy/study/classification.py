@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -24,10 +24,11 @@ def judge(
     probabilities: ArrayLike,
     groups: ArrayLike | None = None,
     *,
+    metrics: Collection[str] | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Every metric of `METRICS`, with 95% percentile intervals over groups.
+    """Metrics of `METRICS`, with 95% percentile intervals over groups.
 
     Each is computed for each run by itself and then averaged over runs; a bootstrap sample draws whole groups, the
     same ones for all runs and metrics. A sample in which a class is missing doesn't count.
@@ -41,6 +42,8 @@ def judge(
         AUROC and AUPRC alone have a meaning.
     groups
         What is drawn together (a block of a contig, a locus), [n]; None: each row is its own.
+    metrics
+        Names of those that are wanted; None: all.
     resamples, seed
         How many bootstrap samples, and the seed that draws them.
 
@@ -64,9 +67,10 @@ def judge(
     Raises
     ------
     InputError
-        When shapes differ, a label is out of range, a class has no row, or a probability isn't finite.
+        When shapes differ, a label is out of range, a class has no row, a probability isn't finite, or there is no such
+        metric.
     """
-    values, n = _values(METRICS, labels, probabilities, groups, resamples, seed)
+    values, n = _values(METRICS if metrics is None else metrics, labels, probabilities, groups, resamples, seed)
     return {name: _interval(found, n) for name, found in values.items()}
 
 
@@ -87,13 +91,9 @@ def paired(
     Raises
     ------
     InputError
-        As `judge`, or when there is no such metric.
+        As `judge`.
     """
-    if metric not in METRICS:
-        raise InputError(f"metric {metric!r}; {nearest(metric, METRICS)}")
-    (ours, n), (others, _) = (
-        _values({metric: METRICS[metric]}, labels, one, groups, resamples, seed) for one in (first, second)
-    )
+    (ours, n), (others, _) = (_values([metric], labels, one, groups, resamples, seed) for one in (first, second))
     return _interval(ours[metric] - others[metric], n)
 
 
@@ -115,7 +115,7 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike) -> pd.DataFrame:
 
 
 def _values(
-    metrics: Mapping[str, Metric],
+    metrics: Collection[str],
     labels: ArrayLike,
     probabilities: ArrayLike,
     groups: ArrayLike | None,
@@ -126,6 +126,9 @@ def _values(
 
     float64 [1 + resamples]; NaN where a class is missing.
     """
+    for name in metrics:
+        if name not in METRICS:
+            raise InputError(f"metric {name!r}; {nearest(name, METRICS)}")
     labels, probabilities, group = _checked(labels, probabilities, groups)
     n, classes = group.max() + 1, probabilities.shape[-1]
     together = max(1, _TOGETHER // len(labels))
@@ -134,9 +137,9 @@ def _values(
     for times in samples:
         weights = times[:, group].astype(np.float64)
         complete = (_totals(weights, labels, classes) > 0).all(axis=1)
-        for name, metric in metrics.items():
+        for name in metrics:
             found = np.full(len(weights), np.nan)
-            found[complete] = np.mean([metric(labels, run, weights[complete]) for run in probabilities], axis=0)
+            found[complete] = np.mean([METRICS[name](labels, run, weights[complete]) for run in probabilities], axis=0)
             parts[name].append(found)
     return {name: np.concatenate(found) for name, found in parts.items()}, int(n)
 

@@ -73,13 +73,6 @@ class Sites(NamedTuple):
         return flank, flank + len(self.counts)
 
 
-def not_run() -> dict[str, str]:
-    """What the paper looks at too, and no package registry has: where it is to be had, by name."""
-    from dnastudy.genes.tracks import CANONICAL
-
-    return {name: CANONICAL[name] for name in ("chromatin states (hg19)", "replication timing (hg19)")}
-
-
 def read_bert(run) -> tuple[str, Bert]:
     """The first BERT among the run's models, and its name.
 
@@ -106,32 +99,20 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
     InputError
         As the readers of each file say.
     """
-    from dnastudy.genes.annotation import check_ends, read_annotation
     from dnastudy.genes.intervals import read_track
     from dnastudy.genes.repeat_classes import read_rmsk
-    from dnastudy.genes.tracks import annotated_starts, read_regions, splice_sites, transcription_starts
-    from dnastudy.study.inputs import locate_tracks, note_silent
-    from dnastudy.study.label_inputs import read_run_tracks
+    from dnastudy.genes.tracks import read_regions
+    from dnastudy.study.sources import locate_tracks, note_silent, read_annotated, read_run_tracks
 
-    names = [name for part in contigs.values() for name in part.contigs]
-    whole = {name.rpartition(":")[0] for name in names}
-    if len(names) == 2 and len(whole) == 1 and whole != {""}:  # halves, whose names no track knows
-        raise InputError(f"{whole.pop()}: one contig alone, half of it to hold out; this chapter needs two or more")
     genome = {name: codes for part in contigs.values() for name, codes in _by_contig(part).items()}
     annotations, repeats = locate_tracks(run)
     tables, consensus, motif = {}, {}, None
     if annotations:
-        read = [read_annotation(path) for path in annotations]
-        for path, its in zip(annotations, read, strict=True):
-            for name, codes in genome.items():
-                check_ends(its, name, len(codes), path)
-        genes = pd.concat([its.genes for its in read])
-        tables["any gene"], tables["genes"] = genes, genes[genes["type"] == "protein_coding"]
-        starts = pd.concat([transcription_starts(its) for its in read])
-        every = pd.concat([annotated_starts(its) for its in read])
-        for name, its in (("TSS", starts), ("any start", every)):
-            tables[name] = its.assign(start=its["position"], end=its["position"] + 1)
-        borders = pd.concat([splice_sites(its) for its in read]).query("kind == 'donor'")
+        its = read_annotated(run, annotations, genome)
+        tables["any gene"], tables["genes"] = its.genes, its.genes[its.genes["type"] == "protein_coding"]
+        for name, starts in (("TSS", its.starts), ("any start", its.known_starts)):
+            tables[name] = starts.assign(start=starts["position"], end=starts["position"] + 1)
+        borders = its.sites.query("kind == 'donor'")
         tables["donors"] = borders.assign(start=borders["border"], end=borders["border"])
     if run.rmsk:
         tables["repeats"] = read_rmsk(run.rmsk, genome)
@@ -252,7 +233,7 @@ def find_sites(run, model: Bert, contigs: dict[str, Contigs], marks: dict[str, M
         best = int(places["score"].where(known).argmax())
         others = np.random.default_rng(run.seed).permutation(np.flatnonzero(known))
         chosen = [best, *others[others != best][: run.sites - 1]]
-        names = [_name(part, row) for row in places.iloc[chosen].itertuples()]
+        names = [_name(part, row, its.get("any gene")) for row in places.iloc[chosen].itertuples()]
         sites[name] = Sites(motif.counts, codes[chosen], names)
     for name in [name for name in ("CTCF", "splice donor") if name not in sites]:
         run.note(f"{name}: left out, since no site of it is known in the held-out contigs, or too few in the others")
@@ -326,7 +307,11 @@ def _cut(codes: np.ndarray, places: pd.DataFrame, flank: int) -> np.ndarray:
     return np.stack(cuts) if cuts else np.empty((0, sum(WIDTHS["donor"])), dtype=np.uint8)
 
 
-def _name(part: Contigs, row) -> str:
-    """Contig, first and last base (1-based) and strand of a place in the row."""
+def _name(part: Contigs, row, genes: pd.DataFrame | None) -> str:
+    """Contig, first and last base (1-based) and strand of a place in the row, and the genes that it lies in."""
     contig, begin = max(_starts(part).items(), key=lambda item: (item[1] <= row.start, item[1]))
-    return f"{contig}:{row.start - begin + 1:,}-{row.end - begin:,} ({row.strand})"
+    name = f"{contig}:{row.start - begin + 1:,}-{row.end - begin:,} ({row.strand})"
+    if genes is None:
+        return name
+    around = genes["symbol"][(genes["start"] <= row.start) & (row.end <= genes["end"])].unique()
+    return f"{name}, in {' and '.join(around)}" if len(around) else name

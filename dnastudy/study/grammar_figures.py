@@ -198,11 +198,12 @@ def _kinds(regions: pd.DataFrame) -> dict[str, tuple[pd.Series, dict[str, str]]]
         labels = np.select(conditions, ["TSS", "CpG island", "gene body"], "elsewhere")
         shades = ("#c9c9c9", PROTOCOLS[2], PROTOCOLS[1], PROTOCOLS[0])
         names = ("elsewhere", "gene body", "CpG island", "TSS")
-        found["place"] = pd.Series(labels, index=regions.index), dict(zip(names, shades, strict=True))
+        known = regions[["tss", "island", "in_gene"]].notna().all(axis=1)
+        found["place"] = pd.Series(labels, index=regions.index).where(known), dict(zip(names, shades, strict=True))
     if "alu" in regions:
         labels = np.select([regions["alu"] >= 0.25, regions["alu"] <= -0.25], ["Alu +", "Alu -"], "neither")
         shades = {"neither": "#dddddd", "Alu +": PROTOCOLS[0], "Alu -": PROTOCOLS[1]}
-        found["strand of an Alu"] = pd.Series(labels, index=regions.index), shades
+        found["strand of an Alu"] = pd.Series(labels, index=regions.index).where(regions["alu"].notna()), shades
     return found
 
 

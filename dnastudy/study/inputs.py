@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnastudy.files import InputError, nearest, sha256
-from dnastudy.study.parameters import PROJECT, declared_parameters, language_model, load_profile
+from dnastudy.study.parameters import PROJECT, declared_parameters, language_model, listed, load_profile
 from dnastudy.study.record import package_hash
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def build_corpus(parameters: dict, out: Path):
         raise InputError(
             "train_sequences and fasta are both given: name ready sequences, or a FASTA with its annotation"
         )
-    given = {k: _paths(v) for k, v in parameters.items() if k in ("fasta", "annotation")}
+    given = {k: paths_of(v) for k, v in parameters.items() if k in ("fasta", "annotation")}
     ready = {name: parameters[f"{name}_sequences"] or None for name in SPLITS}
     if any(ready.values()) and not ready["train"]:
         raise InputError("train_sequences is empty, but other sequences are given: name the file to train from too")
@@ -49,16 +49,18 @@ def build_corpus(parameters: dict, out: Path):
             f"fasta and annotation go together, one annotation a FASTA or one for all: found {len(given['fasta'])} and "
             f"{len(given['annotation'])} files"
         )
-    named = {name: _listed(parameters[name]) for name in ("train_contigs", "test_contigs")}
+    named = {name: listed(parameters[name]) for name in ("train_contigs", "test_contigs")}
     repeats = None
     if not ready["train"] and not given["fasta"]:
         contigs = named["train_contigs"] and named["train_contigs"] + named["test_contigs"]
         ready, given, repeats = _dataset(parameters["dataset"], {canonical_contig(name) for name in contigs})
     rules = {name: parameters[name] for name in ("split", "family_method", "family_share", "allow_duplicates", "seed")}
     if ready.get("train"):
+        if any(named.values()):
+            raise InputError("train_contigs or test_contigs names contigs, but ready sequences lie on none; empty both")
         shares = {name: parameters[name] for name in ("validation_share", "test_share")}
         return load_sequences(out, **ready, **shares, **rules)
-    biotypes = _listed(parameters["biotypes"])
+    biotypes = listed(parameters["biotypes"])
     return extract_genes(
         **given,
         out=out,
@@ -94,11 +96,11 @@ def annotated(corpus) -> list[str]:
     return [name for name, its in corpus.info.get("contigs", {}).items() if its["name_in_annotation"]]
 
 
-def chromosomes(run):
-    """The contigs that 02_train_tokenizers learns from, and those that it holds out.
+def chromosomes(run, *, halves: bool = True):
+    """The contigs that a run learns from, and those that it holds out.
 
     They come from the user's FASTA files, else from the named dataset, of which no more than the contigs asked for
-    is fetched.
+    is fetched. Of a single one the second half is held out, if ``halves``.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def chromosomes(run):
     named = {split: run.listed(f"{split}_contigs") for split in ("train", "test")}
     paths, track = locate_sequences(run)
     track = member_of(run.repeats, "intervals") if run.repeats else track
-    found = read_contigs(paths, **named, repeats=track)
+    found = read_contigs(paths, **named, repeats=track, halves=halves)
     run.data["corpus"] = {"contigs": {name: its for part in found.values() for name, its in part.contigs.items()}}
     if track:
         run.data["repeats"] = {"file": track.name, "sha256": sha256(track)}
@@ -128,37 +130,9 @@ def locate_sequences(run) -> tuple[list[Path], Path | None]:
     from dnastudy.genes.contigs import name_contigs
 
     if run.fasta:
-        return _paths(run.fasta), None
+        return paths_of(run.fasta), None
     named = name_contigs(run.listed("train_contigs"), run.listed("test_contigs"))
     return _sequences(run.dataset, {*named["train"], *named["test"]} if all(named.values()) else set())
-
-
-def locate_tracks(run) -> tuple[list[Path], Path | None]:
-    """Where the annotation and the repeats stand that go with the contigs of `chromosomes`.
-
-    Returns
-    -------
-    Annotation files, none where a FASTA of the user's has none beside it; and the repeats, None where there are none.
-    """
-    from dnastudy.genes import fetch
-    from dnastudy.genes.manifest import load_manifest
-
-    if run.fasta:
-        return _paths(run.annotation), member_of(run.repeats, "intervals") if run.repeats else None
-    kinds = {member: its.kind for member, its in load_manifest(run.dataset).members.items()}
-    files = fetch(run.dataset, members=[member for member, kind in kinds.items() if kind == "annotation"])
-    repeats = run.repeats or (run.dataset if "intervals" in kinds.values() else "")
-    return list(files.values()), member_of(repeats, "intervals") if repeats else None
-
-
-def note_silent(run, contigs: Iterable[str], marked: Iterable[str], what: str = "any gene") -> list[str]:
-    """The contigs that an annotation or a track has nothing of, and so may not know, with a note of them."""
-    if lacking := sorted(set(contigs) - set(marked)):
-        run.note(
-            f"{_contigs(lacking)}: without {what} in the files given, so that nothing of the kind is learnt or judged "
-            "there; where there should be some, name contigs alike in all files"
-        )
-    return lacking
 
 
 def build_pairs(run):
@@ -266,7 +240,7 @@ def build_variant_pairs(run):
     variants = read_variants(path)
     elsewhere = ~variants["contig"].isin(test)
     unmatched = (
-        f"{path.name} has variants on {_contigs(variants['contig'])}, and the test genes are on {_contigs(test)}; "
+        f"{path.name} has variants on {some_of(variants['contig'])}, and the test genes are on {some_of(test)}; "
         "name contigs alike (22 and chr22 are the same), or give another file as variants_dataset"
     )
     reasons = {f"{path.name} holds no single-base variant": variants.empty, unmatched: elsewhere.all()}
@@ -333,10 +307,6 @@ def _cache(parameters: dict, *code: str) -> Path:
     return PROJECT / "results" / "smoke" / "inputs" / name
 
 
-def _listed(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
 def _one_at_a_time(folder: Path) -> BaseFileLock:
     """A lock for the time that a folder takes to fill: of two notebooks that run at once, one waits for the other."""
     from filelock import FileLock
@@ -345,8 +315,9 @@ def _one_at_a_time(folder: Path) -> BaseFileLock:
     return FileLock(f"{folder}.lock")
 
 
-def _paths(value: str) -> list[Path]:
-    return [Path(part).resolve() for part in _listed(value)]
+def paths_of(value: str) -> list[Path]:
+    """The files that a parameter names, between commas."""
+    return [Path(part).resolve() for part in listed(value)]
 
 
 def _dataset(name: str, contigs: set[str]) -> tuple[dict[str, Path], dict[str, list[Path]], Path | None]:
@@ -374,17 +345,17 @@ def _dataset(name: str, contigs: set[str]) -> tuple[dict[str, Path], dict[str, l
 
 def _sequences(name: str, contigs: set[str]) -> tuple[list[Path], Path | None]:
     """The sequence of a dataset, or the files of it that hold some contigs, and its repeats if it has any."""
-    from dnastudy.genes import canonical_contig, fetch
+    from dnastudy.genes import fetch
     from dnastudy.genes.manifest import load_manifest
 
-    members = load_manifest(name).members
-    held = {canonical_contig(contig): member for member, its in members.items() for contig in its.contigs}
+    manifest = load_manifest(name)
+    held = manifest.contigs
     if not held:
         raise InputError(f"dataset={name!r}: holds no sequence; name another, or a FASTA file of your own")
     for contig in sorted(contigs - held.keys()):
         raise InputError(f"dataset={name!r}: no contig {contig!r} in it; {nearest(contig, held)}")
     sequence = list(dict.fromkeys(member for contig, member in held.items() if contig in (contigs or held)))
-    track = [member for member, its in members.items() if its.kind == "intervals"][:1]
+    track = [member for member, its in manifest.members.items() if its.kind == "intervals"][:1]
     files = fetch(name, members=[*sequence, *track])
     return [files[member] for member in sequence], files[track[0]] if track else None
 
@@ -412,8 +383,8 @@ def _left_out(run, section: str, reasons: dict[str, bool]) -> bool:
     return reason is not None
 
 
-def _contigs(names) -> str:
-    """The first few names of contigs, for a note."""
+def some_of(names: Iterable[str]) -> str:
+    """The first few of some names, for a note."""
     names = sorted(set(names))
     return ", ".join(names[:5] + ["..."] * (len(names) > 5))
 

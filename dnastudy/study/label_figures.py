@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike
 
-from dnastudy.study.figures import FLOOR, colour
+from dnastudy.study.figures import FLOOR, PROTOCOLS, colour
 
 BASES = {"A": "#029e73", "C": "#0173b2", "G": "#de8f05", "T": "#d55e00"}
 
@@ -52,6 +52,26 @@ def scores_figure(table: pd.DataFrame) -> Axes:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return panels[0]
+
+
+def given_away_figure(table: pd.DataFrame, kinds: Sequence[str]) -> Axes:
+    """AUROC of single statistics between promoters and negatives, a row a statistic and a mark a kind of negatives.
+
+    Columns: statistic, learnt (from the training split), and of each kind its AUROC, and ``_low`` and ``_high``.
+    """
+    axes = plt.subplots(figsize=(7.2, 0.8 + 0.42 * len(table)), layout="constrained")[1]
+    rows = np.arange(len(table))
+    for number, (kind, shade) in enumerate(zip(kinds, PROTOCOLS, strict=False)):
+        ends = [table[kind] - table[f"{kind}_low"], table[f"{kind}_high"] - table[kind]]
+        y = rows + 0.18 * (number - (len(kinds) - 1) / 2)
+        axes.errorbar(table[kind], y, xerr=ends, fmt="osD"[number], color=shade, ms=4.5, lw=1.2, label=kind)
+    axes.axvline(0.5, color=FLOOR, ls=":", lw=1)
+    names = [f"{row.statistic} (learnt)" if row.learnt else row.statistic for row in table.itertuples()]
+    axes.set_yticks(rows, names)
+    axes.invert_yaxis()
+    axes.set(xlabel="AUROC of held-out promoters against negatives", xlim=(0, 1))
+    axes.figure.legend(title="negatives", loc="outside right center")
+    return axes
 
 
 def negatives_figure(table: pd.DataFrame) -> Axes:

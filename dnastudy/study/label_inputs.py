@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dnastudy.files import InputError, nearest, sha256
-from dnastudy.genes.annotation import check_ends, read_annotation
-from dnastudy.genes.contigs import name_contigs, read_genome
+from dnastudy.genes.contigs import choose_contigs, read_chosen
 from dnastudy.genes.corpus import SPLITS
 from dnastudy.genes.intervals import read_track
 from dnastudy.genes.motifs import log_odds, scan
-from dnastudy.genes.tracks import Tracks, annotated_starts, read_tracks, splice_sites, transcription_starts
+from dnastudy.genes.tracks import Tracks
 from dnastudy.genes.variants import check_assembly, check_variants, read_variants
 from dnastudy.models.store import check
-from dnastudy.study.inputs import locate_sequences, locate_tracks, member_of, note_silent
+from dnastudy.study.inputs import locate_sequences, member_of
+from dnastudy.study.sources import locate_tracks, note_not_run, note_silent, read_annotated, read_run_tracks
 from dnastudy.tasks.label_files import read_labels
 from dnastudy.tasks.label_splits import assign, divide
 from dnastudy.tasks.labelling import Plan, rows_of
@@ -35,7 +36,7 @@ from dnastudy.tokens import Tokenizer, train_bpe
 
 TASKS = ("promoters", "scan", "ctcf", "splice", "elements")
 NEED_TRACKS = {"ctcf", "elements"}
-FIRST_LOOK = ("epochs", "trees", "cnn_epochs")  # whose defaults are too little to judge by; the first of models alone
+FIRST_LOOK = ("epochs", "trees", "cnn_epochs")  # whose defaults are too little to judge by
 TRAINING = "epochs batch accumulate learning_rate warmup weight_decay patience precision reverse_complement".split()
 
 
@@ -88,28 +89,20 @@ def read_material(run) -> Material:
     annotations, track = locate_tracks(run)
     if not annotations:
         raise InputError("annotation is empty: name the GTF or GFF3 file that goes with your FASTA")
-    found = read_genome(fastas)
-    splits = _splits(run, found)
+    named = run.listed("train_contigs"), run.listed("test_contigs")
+    found = read_chosen(fastas, *named)
+    splits = {name: split for split, names in choose_contigs(found, *named).items() for name in names}
     genome = {name: found[name][0] for name in splits}
     contigs = {name: {"m5": found[name][1], "length": len(codes)} for name, codes in genome.items()}
     run.data["corpus"] = {"contigs": contigs}
-    starts, known, sites, annotated = [], [], [], set()
-    for path in annotations:
-        annotation = read_annotation(path)
-        annotated |= set(annotation.genes["contig"])
-        for name, codes in genome.items():
-            check_ends(annotation, name, len(codes), path)
-        starts.append(transcription_starts(annotation))
-        known.append(annotated_starts(annotation))
-        sites.append(splice_sites(annotation))
-    note_silent(run, genome, annotated)
+    annotated = read_annotated(run, annotations, genome)
+    note_silent(run, genome, annotated.genes["contig"])
     tracks = read_run_tracks(run, genome)
     repeats = None
     if track:
         run.data["repeats"] = {"file": track.name, "sha256": sha256(track)}
         repeats = read_track(track, genome)
-    starts, known, sites = (pd.concat(tables, ignore_index=True) for tables in (starts, known, sites))
-    return Material(genome, splits, starts, known, sites, repeats, tracks)
+    return Material(genome, splits, annotated.starts, annotated.known_starts, annotated.sites, repeats, tracks)
 
 
 def check_models(run) -> None:
@@ -119,51 +112,14 @@ def check_models(run) -> None:
 
 
 def held_out(run, material: Material | None, label_sets: Mapping[str, LabelSet]) -> dict[str, str | None]:
-    """M5 of the contigs that held-out examples lie on, by name; None of one whose sequence isn't at hand."""
+    """M5 of what is held out, and of contigs that held-out examples lie on; None where the sequence isn't at hand."""
     if material is None:
         return {}
-    parts = [labels.table.query("split == 'test'")["contig"] for labels in label_sets.values()]
+    names = [name for name, split in material.splits.items() if split == "test"]  # its variants are scored
+    for labels in label_sets.values():
+        names += labels.table.query("split == 'test'")["contig"].unique().tolist()
     contigs = run.data["corpus"]["contigs"]
-    return {name: contigs[name]["m5"] if name in contigs else None for name in pd.concat(parts).unique()}
-
-
-def read_run_tracks(run, genome: Mapping[str, np.ndarray]) -> Tracks | None:
-    """Tracks of the dataset that a run names, of which the record keeps the facts; None where it names none.
-
-    Raises
-    ------
-    InputError
-        As `dnastudy.genes.tracks.read_tracks` says; and that what doesn't fit is the default, where it is.
-    """
-    if not run.tracks:
-        return None
-    try:
-        tracks = read_tracks(run.tracks, genome)
-    except InputError as error:
-        if run.is_default("tracks"):
-            raise InputError(
-                f"{error}. tracks is at its default, {run.tracks!r}, which fits the embedded sample alone: name a "
-                'dataset of your assembly, or none (papermill: -r tracks "")'
-            ) from None
-        raise
-    run.data["tracks"] = tracks.facts
-    return tracks
-
-
-def _splits(run, found: Mapping[str, object]) -> dict[str, str]:
-    """Which contigs are learnt from and which are held out; without names the last one is held out."""
-    named = name_contigs(run.listed("train_contigs"), run.listed("test_contigs"))
-    for name in named["train"] + named["test"]:
-        if name not in found:
-            raise InputError(f"no contig {name!r} in the sequence; {nearest(name, found)}")
-    others = [name for name in found if name not in named["train"] + named["test"]]
-    test = named["test"] or others[-1:]
-    train = named["train"] or [name for name in others if name not in test]
-    if not (train and test):
-        raise InputError(
-            f"{', '.join(found)}: nothing left to {'hold out' if train else 'learn from'}; give two contigs"
-        )
-    return dict.fromkeys(train, "train") | dict.fromkeys(test, "test")
+    return {name: contigs[name]["m5"] if name in contigs else None for name in dict.fromkeys(names)}
 
 
 def read_plan(run) -> Plan:
@@ -202,9 +158,9 @@ def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None
     if material is None:
         return _users(run)
     tasks, kinds = run.listed("tasks"), run.listed("negatives")
-    if not tasks:
-        raise InputError(f"tasks is empty: name one or more of {', '.join(TASKS)}, between commas")
     for name, value, known in (("tasks", tasks, TASKS), ("negatives", kinds, NEGATIVES)):
+        if not value and (name == "tasks" or "promoters" in tasks):
+            raise InputError(f"{name} is empty: name one or more of {', '.join(known)}, between commas")
         for each in value:
             if each not in known:
                 raise InputError(f"{name}={run.parameters[name]!r}: no {each!r}; {nearest(each, known)}")
@@ -241,8 +197,8 @@ def _users(run) -> dict[str, LabelSet]:
     paths = {split: run.parameters[f"{split}_labels"] for split in SPLITS}
     labels = read_labels(**paths, drop_shared=run.drop_shared, seed=run.seed)
     run.data["labels"] = {split: sha256(path) for split, path in paths.items() if path}
-    names = FIRST_LOOK[run.parameters["models"] == "none" :]
-    left = [name for name in names if run.is_default(name)]
+    floors_alone = run.parameters["models"] == "none"
+    left = [name for name in FIRST_LOOK if run.is_default(name) and not (floors_alone and name == "epochs")]
     if left:
         run.note(
             f"{', '.join(left)}: at the default of a first look at the sample, which on labels of your own says "
@@ -284,8 +240,11 @@ def read_known_variants(run, material: Material | None) -> KnownVariants | None:
         return None
     path = member_of(run.variants_dataset, "variants")
     known = read_variants(path, [name for name, split in material.splits.items() if split == "test"])
+    if not Path(run.variants_dataset).is_file():
+        note_not_run(run, ["clinical variants"], "a VCF of them is read as variants_dataset, or by dnastudy variants")
     agreeing, refused = check_variants(known, material.genome)
-    check_assembly(agreeing, refused, path)
+    run.table(refused.assign(position=refused["position"] + 1), "variants_refused")
+    check_assembly(agreeing, refused, path, run.out / "variants_refused.tsv")
     chosen = agreeing.sample(min(run.variants, len(agreeing)), random_state=run.seed).sort_index(ignore_index=True)
     controls = matched_controls(material.genome, chosen, known, run.seed)
     chosen = chosen.loc[controls.index]

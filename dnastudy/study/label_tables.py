@@ -1,16 +1,16 @@
-"""Notebook 09's tables: what label sets hold, how well each predictor does, where a floor wins."""
+"""Notebook 09's tables: what label sets hold, and how well each predictor does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from dnastudy.study.classification import calibration, judge, paired
+from dnastudy.study.classification import calibration, judge
 from dnastudy.study.statistics import Interval, ratio_bootstrap
-from dnastudy.tasks.label_cards import card, give_away
+from dnastudy.tasks.label_cards import card, single_statistics
 from dnastudy.tasks.labelling import rows_of
 from dnastudy.tasks.published import PUBLISHED_MCC
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 RUNS = ["predictor", "use", "strands"]
 PROMOTERS = "Prom300, "  # and the kind of negatives
-WORSE, BETTER, UNDECIDED = "worse than the floor", "better than the floor", "undecided"
+RANDOM = "random start"  # the use that is a floor: what a network learns without pre-training
+ZERO_SHOT_FLOORS = ("GC", "positional", "CTCF motif")  # each of a single run
 
 
 def cards(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
@@ -31,24 +32,41 @@ def cards(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
     ]
 
 
-def given_away(label_sets: Mapping[str, LabelSet], tokenizer: Tokenizer) -> pd.DataFrame:
+def given_away(label_sets: Mapping[str, LabelSet], tokenizer: Tokenizer, *, resamples: int, seed: int) -> pd.DataFrame:
     """AUROC of single statistics between held-out promoters and each kind of negatives, the most telling ones first.
 
     Returns
     -------
-    DataFrame: statistic, learnt (from the training split), and a column a kind of negatives; empty where there are no
-    promoters.
+    DataFrame: statistic, learnt (from the training split), and a column a kind of negatives, then each kind's with
+    ``_low`` and ``_high``; empty where there are no promoters.
     """
-    parts = {
-        name.removeprefix(PROMOTERS): give_away(labels, tokenizer).set_index(["statistic", "learnt"])["auroc"]
-        for name, labels in label_sets.items()
-        if name.startswith(PROMOTERS)
-    }
-    if not parts:
+    values, ends = {}, {}
+    for name, labels in label_sets.items():
+        if name.startswith(PROMOTERS):
+            kind = name.removeprefix(PROMOTERS)
+            rows, statistics = single_statistics(labels, tokenizer)
+            test = labels.table.iloc[rows]
+            found = {(name, learnt): _auroc(test, each, resamples, seed) for name, learnt, each in statistics}
+            values[kind] = {key: interval.value for key, interval in found.items()}
+            ends[f"{kind}_low"] = {key: interval.low for key, interval in found.items()}
+            ends[f"{kind}_high"] = {key: interval.high for key, interval in found.items()}
+    if not values:
         return pd.DataFrame()
-    table = pd.DataFrame(parts)
+    table = pd.DataFrame(values | ends).rename_axis(index=["statistic", "learnt"])
     order = (table.iloc[:, 0] - 0.5).abs().sort_values(ascending=False, kind="stable").index
     return table.loc[order].reset_index()
+
+
+def kinds_of(given_away: pd.DataFrame) -> list[str]:
+    """Kinds of negatives that a table of `given_away` has a column of."""
+    return [name for name in given_away if f"{name}_low" in given_away]
+
+
+def _auroc(test: pd.DataFrame, values: np.ndarray, resamples: int, seed: int) -> Interval:
+    """How well one number (float [n]) tells held-out rows of label 0 from those of a higher one."""
+    columns, truth = np.stack([-values, values], axis=1), (test["label"] > 0).to_numpy(np.int64)
+    how = {"metrics": ["auroc"], "resamples": resamples, "seed": seed}
+    return judge(truth, columns, test["group"].to_numpy(), **how)["auroc"]
 
 
 def costs_table(outcomes: Mapping[tuple[str, str], Outcome]) -> pd.DataFrame:
@@ -58,6 +76,20 @@ def costs_table(outcomes: Mapping[tuple[str, str], Outcome]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns).query("kind.notna()").reset_index(drop=True)
     # Missing where there is none: an n-gram has no parameters, and its context no end.
     return table.astype(dict.fromkeys(columns[3:-1], "Int64"))
+
+
+def labels_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
+    """Every labelled sequence: task, row (its number among those of its split), split, label (word), and its place.
+
+    The place (contig, start, end, strand) is missing of sequences that have none. Predictions are in the order of rows.
+    """
+    parts = []
+    for name, labels in label_sets.items():
+        words = labels.table["label"].map(dict(enumerate(labels.classes)))
+        row = labels.table.groupby("split").cumcount()
+        parts.append(labels.table.assign(task=name, row=row, label=words))
+    columns = ["task", "split", "row", "label", "contig", "start", "end", "strand"]
+    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
 
 
 def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
@@ -88,7 +120,8 @@ def scores_table(
     DataFrame, a row a task, predictor, use and strands: runs (seeds), each metric of
     `dnastudy.study.classification.judge` with ``_low`` and ``_high``, n (groups), ``mcc_unshared`` (on the test
     sequences that aren't ``shared``; NaN where a class is left without one), paper (MCC in
-    Sanabria et al. 2024; NaN where they have no such).
+    Sanabria et al. 2024; NaN where they have no such), ``mcc_sd`` (standard deviation over seeds, which the interval
+    doesn't hold; NaN of a single one), ends of ``mcc_unshared``.
     """
     rows = []
     for task, part in by_task(outcomes).items():
@@ -96,14 +129,21 @@ def scores_table(
         test = labels.table.iloc[rows_of(labels, "test")]
         truth, groups = test["label"].to_numpy(), test["group"].to_numpy()
         unshared = ~test["shared"].to_numpy()
+        complete = len(np.unique(truth[unshared])) == len(labels.classes)
+        how = {"metrics": ["mcc"], "seed": seed}
         for (predictor, use, strands), found in part.items():
             metrics = judge(truth, found, groups, resamples=resamples, seed=seed)
             row = {"task": task, "predictor": predictor, "use": use, "strands": strands, "runs": len(found)}
             for name, interval in metrics.items():
                 row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-            row |= {"n": metrics["mcc"].n, "mcc_unshared": _unshared(truth, found, unshared, len(labels.classes))}
+            fewer = Interval(np.nan, np.nan, np.nan, 0)
+            if complete:
+                fewer = judge(truth[unshared], found[:, unshared], groups[unshared], resamples=resamples, **how)["mcc"]
             kind = outcomes[task, predictor].facts["kind"] if use != "floor" else ""
-            rows.append(row | {"paper": published(task, predictor, use, kind)})
+            row |= {"n": metrics["mcc"].n, "mcc_unshared": fewer.value}
+            row |= {"paper": published(task, predictor, use, kind)}
+            row |= {"mcc_sd": pd.Series([judge(truth, run, resamples=0, **how)["mcc"].value for run in found]).std()}
+            rows.append(row | {"mcc_unshared_low": fewer.low, "mcc_unshared_high": fewer.high})
     return pd.DataFrame(rows)
 
 
@@ -133,64 +173,6 @@ def by_task(outcomes: Mapping[tuple[str, str], Outcome]) -> dict[str, dict[tuple
     return found
 
 
-def _unshared(truth: np.ndarray, found: np.ndarray, rows: np.ndarray, classes: int) -> float:
-    if len(np.unique(truth[rows])) < classes:
-        return np.nan
-    return judge(truth[rows], found[:, rows], resamples=1)["mcc"].value
-
-
-def floors_table(
-    scores: pd.DataFrame,
-    label_sets: Mapping[str, LabelSet],
-    outcomes: Mapping[tuple[str, str], Outcome],
-    *,
-    resamples: int,
-    seed: int,
-) -> pd.DataFrame:
-    """Each model and use beside the best floor of its task (`best_first`): MCC less that of the floor, paired.
-
-    Returns
-    -------
-    DataFrame: task, predictor, use, floor, difference, low, high, verdict (`WORSE`, `BETTER`, or `UNDECIDED`:
-    the interval covers zero).
-    """
-    rows = []
-    for task, part in by_task(outcomes).items():
-        labels = label_sets[task]
-        test = labels.table.iloc[rows_of(labels, "test")]
-        here = best_first(on_its_strand(scores[scores["task"] == task]))
-        floor = here[here["use"] == "floor"].iloc[0]
-        for row in here[here["use"] != "floor"].itertuples():
-            pair = part[row.predictor, row.use, row.strands], part[floor["predictor"], "floor", "one"]
-            groups = test["group"].to_numpy()
-            found = paired(test["label"].to_numpy(), *pair, groups, resamples=resamples, seed=seed)
-            rows.append((task, row.predictor, row.use, floor["predictor"], *found[:3], verdict(found)))
-    return pd.DataFrame(rows, columns=["task", "predictor", "use", "floor", "difference", "low", "high", "verdict"])
-
-
-def verdict(difference: Interval) -> str:
-    """What an interval of a model less a floor says."""
-    if difference.high < 0:
-        return WORSE
-    return BETTER if difference.low > 0 else UNDECIDED
-
-
-def findings(floors: pd.DataFrame, scores: pd.DataFrame) -> str:
-    """In words, a line a label set: the best floor (`best_first`), and which models beat it, and how many it beats."""
-    lines = []
-    for task, part in floors.groupby("task", sort=False):
-        here = best_first(scores[(scores["task"] == task) & (scores["use"] == "floor")])
-        floor, alike = here.iloc[0], int((here["mcc"] == here["mcc"].iloc[0]).sum())
-        tie = f" ({alike} floors have it; of these the highest AUROC, {floor['auroc']:.2f})" if alike > 1 else ""
-        verdicts = part["verdict"].value_counts()
-        above = [f"{row.predictor} ({row.use})" for row in part[part["verdict"] == BETTER].itertuples()]
-        lines.append(
-            f"{task}: the best floor is {floor['predictor']} with an MCC of {floor['mcc']:.2f}{tie}; better: "
-            f"{', '.join(above) or 'none'}; undecided: {verdicts.get(UNDECIDED, 0)}; worse: {verdicts.get(WORSE, 0)}"
-        )
-    return "\n".join(lines)
-
-
 def best_first(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores with the highest MCC first; of those alike (0 where all is called one class) the highest AUROC."""
     return scores.sort_values(["mcc", "auroc"], ascending=False)
@@ -202,21 +184,32 @@ def on_its_strand(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def mcc_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """MCC with its interval, as text: a row a predictor and use, a column a label set; the paper's figures below."""
-    shown = on_its_strand(scores)
-    text = [f"{row.mcc:.2f} [{row.mcc_low:.2f}, {row.mcc_high:.2f}]" for row in shown.itertuples()]
-    tasks = list(dict.fromkeys(shown["task"]))
-    table = shown.assign(text=text).pivot_table(
-        index=["predictor", "use"], columns="task", values="text", aggfunc="first", sort=False
-    )
-    table = table[tasks].reset_index()
+    """MCC as `across_tasks` has it, with the paper's figures below, to as many digits as it gives."""
+    table = across_tasks(on_its_strand(scores), "mcc", "mcc_low", "mcc_high").reset_index()
+    tasks = list(table.columns[2:])
     theirs = dict.fromkeys(name for figures in PUBLISHED_MCC.values() for name in figures)
     for name in theirs:
         row = {task: _theirs(task).get(name, np.nan) for task in tasks}
         if any(np.isfinite(value) for value in row.values()):
-            said = {task: "" if np.isnan(value) else f"{value:.2f}" for task, value in row.items()}
+            said = {task: "" if np.isnan(value) else f"{value:.3g}" for task, value in row.items()}
             table.loc[len(table)] = {"predictor": name, "use": "in the paper", **said}
-    return table.fillna("").rename_axis(columns=None)
+    return table
+
+
+def across_tasks(table: pd.DataFrame, value: str, low: str = "low", high: str = "high") -> pd.DataFrame:
+    """A column of a table with its interval, as text: a row a predictor and use, a column a label set."""
+    parts = {task: part.set_index(["predictor", "use"]) for task, part in table.groupby("task", sort=False)}
+    parts = {task: with_interval(part, value, low, high) for task, part in parts.items()}
+    rows = list(dict.fromkeys(zip(table["predictor"], table["use"], strict=True)))
+    index = pd.MultiIndex.from_tuples(rows, names=["predictor", "use"])
+    return pd.DataFrame(parts, index=index).fillna("")
+
+
+def with_interval(table: pd.DataFrame, value: str, low: str, high: str) -> pd.Series:
+    """Values of a column and, in brackets, their interval, as text; empty where there is none."""
+    found = zip(table[value], table[low], table[high], strict=True)
+    text = ["" if np.isnan(row[0]) else f"{row[0]:.2f} [{row[1]:.2f}, {row[2]:.2f}]" for row in found]
+    return pd.Series(text, table.index, dtype=object)
 
 
 def for_figure(scores: pd.DataFrame) -> pd.DataFrame:
@@ -228,7 +221,7 @@ def for_figure(scores: pd.DataFrame) -> pd.DataFrame:
 
 def against_negatives(scores: pd.DataFrame) -> pd.DataFrame:
     """What the figure of negatives takes: promoters, without random starts and the floors that know least."""
-    chosen = scores["task"].str.startswith(PROMOTERS) & ~scores["use"].str.startswith("random")
+    chosen = scores["task"].str.startswith(PROMOTERS) & (scores["use"] != RANDOM)
     return for_figure(scores[chosen & ~scores["predictor"].isin(["majority", "GC", "positional"])])
 
 
@@ -237,7 +230,7 @@ def reliability_table(
 ) -> pd.DataFrame:
     """How sure and how right predictors are, on all label sets of two classes together.
 
-    Of each model its best use, and the floor that is best in the mean (`best_first`).
+    Of each model its best use, no random start, and the floor that is best in the mean (`best_first`).
 
     Returns
     -------
@@ -246,7 +239,7 @@ def reliability_table(
     found = by_task(outcomes)
     tasks = [task for task in found if len(label_sets[task].classes) == 2]
     truth = [label_sets[task].table["label"].to_numpy()[rows_of(label_sets[task], "test")] for task in tasks]
-    scores = scores[scores["task"].isin(tasks)]
+    scores = scores[scores["task"].isin(tasks) & (scores["use"] != RANDOM)]
     by_use = on_its_strand(scores).groupby(RUNS, sort=False)[["mcc", "auroc"]]
     means = best_first(by_use.mean()[by_use.size() == len(tasks)].reset_index())
     means["whose"] = means["predictor"].where(means["use"] != "floor", "floor")
@@ -258,39 +251,38 @@ def reliability_table(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def strands_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """What averaging both strands brings each model and use: MCC with one and both strands, and their difference."""
-    models = scores[scores["use"] != "floor"]
-    if models.empty:
-        return pd.DataFrame(columns=["task", "predictor", "use", "one", "both", "difference"])
-    table = models.pivot_table(index=["task", "predictor", "use"], columns="strands", values="mcc", sort=False)
-    return table.assign(difference=table["both"] - table["one"]).reset_index().rename_axis(columns=None)
-
-
 def zero_shot_table(
     label_sets: Mapping[str, LabelSet], outcomes: Mapping[tuple[str, str], Outcome], *, resamples: int, seed: int
 ) -> pd.DataFrame:
     """AUROC of zero-shot scores, each class against the first: task, predictor, use, against, auroc, low, high, n.
 
     Where a label set says what its rows are like (donors, acceptors), a class is compared with those like it alone.
+    Beside them, of use "floor", are `ZERO_SHOT_FLOORS` on the same rows, of which one class's probability counts
+    against the first's. They were shown labels; what lies below them can be had from so little.
     """
+    asked = {task for (task, _), outcome in outcomes.items() if len(outcome.scores)}
     rows = []
     for (task, _), outcome in outcomes.items():
         labels = label_sets[task]
         test = labels.table.iloc[rows_of(labels, "test")].reset_index(drop=True)
-        for (predictor, use), found in outcome.scores.groupby(["predictor", "use"], sort=False):
-            score = found.sort_values("example")["score"].to_numpy()
+        for predictor, use, scores in _scores_by_class(outcome, len(labels.classes)) if task in asked else ():
             for number, name in enumerate(labels.classes[1:], 1):
                 pair = test["label"].isin([0, number])
                 if "like" in test:
                     pair &= test["like"] == name
-                truth = (test["label"][pair] == number).to_numpy(np.int64)
-                ranks = pd.Series(score[pair]).rank(pct=True).to_numpy()
-                columns = np.stack([1 - ranks, ranks], axis=1)
-                groups = test["group"][pair].to_numpy()
-                interval = judge(truth, columns, groups, resamples=resamples, seed=seed)["auroc"]
-                rows.append((task, predictor, use, name, *interval))
+                rows.append((task, predictor, use, name, *_auroc(test[pair], scores[pair, number], resamples, seed)))
     return pd.DataFrame(rows, columns=["task", "predictor", "use", "against", "auroc", "low", "high", "n"])
+
+
+def _scores_by_class(outcome: Outcome, classes: int) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Predictor, use, and how much each test row looks like each class beside the first, float64 [n, classes]."""
+    for (predictor, use), found in outcome.scores.groupby(["predictor", "use"], sort=False):
+        yield predictor, use, np.tile(found.sort_values("example")[["score"]].to_numpy(np.float64), classes)
+    for (name, use), found in outcome.predictions.groupby(["predictor", "use"], sort=False):
+        if use == "floor" and name in ZERO_SHOT_FLOORS:
+            chances = found.sort_values("example")[[f"p{number}" for number in range(classes)]].to_numpy(np.float64)
+            both = chances + chances[:, :1]
+            yield name, use, np.divide(chances, both, out=np.full_like(both, 0.5), where=both > 0)
 
 
 def scan_track(
@@ -300,6 +292,8 @@ def scan_track(
     shown: int,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Held-out stretches of PromScan with a start in them, as the best model and floor (`best_first`) see them.
+
+    A random start is neither.
 
     Returns
     -------
@@ -318,7 +312,7 @@ def scan_track(
     ends = chosen.groupby(stretch).agg(contig=("contig", "first"), start=("start", "min"), end=("end", "max"))
     names = {row.Index: f"{row.contig}:{row.start + 1:,}-{row.end:,}" for row in ends.itertuples()}
     found = by_task(outcomes)["PromScan"]
-    here = best_first(on_its_strand(scores[scores["task"] == "PromScan"]))
+    here = best_first(on_its_strand(scores[(scores["task"] == "PromScan") & (scores["use"] != RANDOM)]))
     best = [part.iloc[0] for _, part in here.groupby(here["use"] == "floor", sort=True) if len(part)]
     drawn = {
         row["predictor"] if row["use"] == "floor" else f"{row['predictor']}, {row['use']}": found[tuple(row[RUNS])]

@@ -12,7 +12,8 @@ from dnastudy.models.store import LEARNT_FROM
 if TYPE_CHECKING:
     import pandas as pd
 
-LEARNT, SAME_NAME, NOT_LEARNT, UNKNOWN = "yes", "a sequence of this name", "no, by M5 and name", "unknown"
+LEARNT, SAME_NAME, UNKNOWN = "yes", "a sequence of this name", "unknown"
+NOT_LEARNT, NOT_BY_NAME = "no, by M5 and name", "no, by name alone"
 
 
 def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[str, str]:
@@ -30,7 +31,7 @@ def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[st
     Returns
     -------
     By name: "yes"; "a sequence of this name", which may be the contig, a part of it, or another assembly's; "no, by M5
-    and name"; or "unknown", a colon and why.
+    and name"; "no, by name alone", of one whose M5 isn't known; or "unknown", a colon and why.
     """
     info, why = _corpus_of(model)
     if info is None:
@@ -42,7 +43,7 @@ def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[st
         if m5 in known.values():
             found[name] = LEARNT
         else:
-            found[name] = SAME_NAME if _chromosome(name) in names else NOT_LEARNT
+            found[name] = SAME_NAME if _chromosome(name) in names else NOT_LEARNT if m5 else NOT_BY_NAME
     return found
 
 
@@ -92,7 +93,7 @@ def warnings(model: str, states: Mapping[str, str]) -> dict[str, list[str]]:
         elif state == SAME_NAME:
             what = "it, a part of it, what it is a part of, or another assembly"
             lines[f"{model} has learnt from a sequence by the name of {named} ({what}), {mend}"] = contigs
-        elif state != NOT_LEARNT:
+        elif state not in (NOT_LEARNT, NOT_BY_NAME):
             why = state.removeprefix(f"{UNKNOWN}: ")
             lines[f"{model}: whether it has learnt from {named} isn't known, since {why}"] = contigs
     return lines

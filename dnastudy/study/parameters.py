@@ -18,6 +18,11 @@ PROFILES = PROJECT / "workflow" / "profiles"
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 
 
+def listed(value: str) -> list[str]:
+    """What stands between the commas of a parameter, without the spaces about it."""
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One line of a notebook's ``parameters`` cell."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
 from dnastudy.models.store import KINDS, digest_of
-from dnastudy.study.parameters import PROJECT, check_parameters, declared_parameters
+from dnastudy.study.parameters import PROJECT, check_parameters, declared_parameters, listed
 
 FORMAT_TIME = "%Y-%m-%dT%H:%M:%SZ"
 CAUSAL = tuple(kind for kind in KINDS if kind != "bert")
@@ -213,7 +213,7 @@ class Run:
             When one of them isn't of the kind asked for.
         """
         try:
-            return [kind(part.strip()) for part in self.parameters[name].split(",") if part.strip()]
+            return [kind(part) for part in listed(self.parameters[name])]
         except ValueError:
             found = self.parameters[name]
             raise InputError(f"{name}={found!r}: expected {kind.__name__} values between commas") from None

@@ -60,6 +60,7 @@ def score_vcf(
         scored or most of it is of another assembly; or as model, VCF and FASTA readers say.
     """
     from dnastudy.genes import check_assembly, check_variants, read_genome, read_variants
+    from dnastudy.genes.contigs import names_in
     from dnastudy.models import load
     from dnastudy.models.store import digest_of
     from dnastudy.tasks import score_variants
@@ -87,7 +88,7 @@ def score_vcf(
     reasons = refused["reason"].value_counts().to_dict()
     if agreeing.empty:
         told = ", ".join(f"{reason} ({number:,})" for reason, number in reasons.items())
-        held = ", ".join(list(found or read_genome(files))[:5])
+        held = ", ".join((list(found) or names_in(files))[:5])
         raise InputError(
             f"{vcf}: no variant to score: {told}; expected some on contigs of the sequence ({held}), found "
             f"{', '.join(sorted(contigs)[:5])}"
@@ -118,18 +119,15 @@ def score_vcf(
 
 def _fetch(dataset: str, contigs: set[str]) -> list[Path]:
     """The files of a dataset that hold any of the contigs."""
-    from dnastudy.genes import canonical_contig, fetch, load_manifest
+    from dnastudy.genes import fetch, load_manifest
 
-    held = {
-        its: {canonical_contig(name) for name in each.contigs} for its, each in load_manifest(dataset).members.items()
-    }
-    wanted = [its for its, names in held.items() if contigs & names]
-    if not wanted:
+    held = load_manifest(dataset).contigs
+    if not contigs & held.keys():
         raise InputError(
             f"dataset={dataset!r}: none of {', '.join(sorted(contigs)[:5])} in it; expected a contig of "
-            f"{', '.join(sorted(set().union(*held.values()))[:5])}. Name another dataset, or a FASTA file"
+            f"{', '.join(sorted(held)[:5])}. Name another dataset, or a FASTA file"
         )
-    return list(fetch(dataset, members=wanted).values())
+    return list(fetch(dataset, members=sorted({held[name] for name in contigs & held.keys()})).values())
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

@@ -161,9 +161,13 @@ def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
     tokens, layers = len(model.tokenizer), model.config["layers"] + 1
     seen, random = np.zeros(tokens, dtype=np.int64), np.random.default_rng(0)
     sums = torch.zeros(2, layers, tokens, model.config["width"], dtype=torch.float64)
+    middles = [pieces[len(pieces) // 2] for pieces in piece_ids(model, windows)]
+    places = [_one_each(ids, random) for ids in middles]  # before there are batches, whose size is the device's
     with model.evaluating():
-        for _, ids in batches(model, [pieces[len(pieces) // 2] for pieces in piece_ids(model, windows)]):
-            row, place, token = _one_each(ids.cpu().numpy(), tokens, random)
+        for chosen, ids in batches(model, middles):
+            row = np.repeat(np.arange(len(chosen)), [len(places[number]) for number in chosen])
+            place = np.concatenate([places[number] for number in chosen])
+            token = ids.cpu().numpy()[row, place]
             seen += np.bincount(token, minlength=tokens)
             for number, layer in enumerate(model.states(ids)):
                 states = layer[row, place].cpu().double()
@@ -172,15 +176,11 @@ def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
     return Contexts(seen, *sums.numpy())
 
 
-def _one_each(ids: np.ndarray, tokens: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One place, at random, of each token that spells bases in each row: row, place and token, int64 [n] each."""
-    order = random.permuted(np.tile(np.arange(ids.shape[1]), (len(ids), 1)), axis=1)
-    mixed = np.take_along_axis(ids, order, axis=1)
-    first = np.unique(mixed + tokens * np.arange(len(ids))[:, None], return_index=True)[1]
-    row, place = np.divmod(first, ids.shape[1])
-    place = order[row, place]
-    token = ids[row, place]
-    return row[token >= FIRST_BASE], place[token >= FIRST_BASE], token[token >= FIRST_BASE]
+def _one_each(ids: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """One place, at random, of each token that spells bases: int64 [n]."""
+    order = random.permutation(len(ids))
+    token, first = np.unique(ids[order], return_index=True)
+    return order[first[token >= FIRST_BASE]]
 
 
 def self_similarity(contexts: Contexts, least: int = 20) -> tuple[np.ndarray, np.ndarray]:

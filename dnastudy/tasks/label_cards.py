@@ -67,17 +67,30 @@ def give_away(labels: LabelSet, tokenizer: Tokenizer) -> pd.DataFrame:
     import pandas as pd
     from sklearn.metrics import roc_auc_score
 
-    label, splits = labels.table["label"].to_numpy(), labels.table["split"].to_numpy()
-    ends = np.isin(label, (0, len(labels.classes) - 1))
-    rows = {split: np.flatnonzero(ends & (splits == split)) for split in ("train", "test")}
-    learn, judge = ([labels.codes[row] for row in rows[split]] for split in rows)
-    is_last = label[rows["test"]] > 0
+    rows, statistics = single_statistics(labels, tokenizer)
+    is_last = labels.table["label"].to_numpy()[rows] > 0
     found = []
-    for statistic, learnt, values in _statistics(learn, label[rows["train"]] > 0, judge, tokenizer):
+    for statistic, learnt, values in statistics:
         auroc = roc_auc_score(is_last, values)
         found.append((statistic, learnt, values[~is_last].mean(), values[is_last].mean(), auroc))
     table = pd.DataFrame(found, columns=["statistic", "learnt", "first", "last", "auroc"])
     return table.sort_values("auroc", key=lambda auroc: -abs(auroc - 0.5), kind="stable", ignore_index=True)
+
+
+def single_statistics(
+    labels: LabelSet, tokenizer: Tokenizer
+) -> tuple[np.ndarray, Iterator[tuple[str, bool, np.ndarray]]]:
+    """The numbers that `give_away` judges, of each test example of the first and the last class.
+
+    Returns
+    -------
+    Rows of the label set, int64 [n]; and of each statistic its name, whether it was learnt, and float64 [n].
+    """
+    label, splits = labels.table["label"].to_numpy(), labels.table["split"].to_numpy()
+    ends = np.isin(label, (0, len(labels.classes) - 1))
+    train, test = (np.flatnonzero(ends & (splits == split)) for split in ("train", "test"))
+    learn, judge = ([labels.codes[row] for row in rows] for rows in (train, test))
+    return test, _statistics(learn, label[train] > 0, judge, tokenizer)
 
 
 def _statistics(

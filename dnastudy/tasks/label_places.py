@@ -59,10 +59,14 @@ def match(
     repeats: pd.DataFrame | None,
     seed: int,
 ) -> np.ndarray:
-    """First base of each promoter's match, int64, [n]; -1 where there is none."""
+    """First base of each promoter's match, int64, [n]; -1 where there is none.
+
+    Both lie whole in the region of their split, so that none overlaps what another split holds.
+    """
     found = np.full(len(positives), -1, dtype=np.int64)
     for region in regions:
         here = (positives["contig"] == region.contig) & (positives["split"] == region.split)
+        here &= (positives["start"] >= region.start) & (positives["end"] <= region.end)
         if here.any():
             own = positives[here]
             found[here] = matched_windows(

@@ -69,6 +69,9 @@ def promoters(
 ) -> LabelSet:
     """Prom300: the sequence about each transcription start beside as much that holds none.
 
+    With one seed the promoters are the same whatever the kind of negatives: each has a real window nearby that matches
+    it, in the same split. With ``drop_shared`` they may differ, since a pair goes if its negative shares bases too.
+
     Parameters
     ----------
     genome
@@ -80,15 +83,15 @@ def promoters(
         Contigs, each "train" or "test" (see `dnastudy.tasks.label_splits.divide`).
     negatives
         "tokens": each promoter with its tokens shuffled, as in Sanabria et al. 2024; "dinucleotides": with its
-        dinucleotides shuffled; "genomic": a real window nearby that matches it, on its strand (see
-        `dnastudy.tasks.negatives`). A pair is drawn, or dropped, together.
+        dinucleotides shuffled; "genomic": the real window that matches it, on its strand. A pair is drawn, or
+        dropped, together.
     known
-        contig, position of all annotated starts, of whatever transcript; "genomic" negatives keep away from them as
-        from ``starts``.
+        contig, position of all annotated starts, of whatever transcript; a match keeps away from them as from
+        ``starts`` (see `dnastudy.tasks.negatives.matched_windows`).
     tokenizer
         Whose tokens are shuffled.
     repeats
-        Intervals (contig, start, end), by which "genomic" negatives match.
+        Intervals (contig, start, end), in whose share a match is like its promoter; None: it isn't compared.
     before, after
         Bases before the start, and from it on.
     most, drop_shared, seed
@@ -115,15 +118,14 @@ def promoters(
     positives, codes = cut(genome, positives, dropped)
     positives = assign(positives, regions)
     positives["unit"] = np.arange(len(positives))
+    found = match(genome, positives, regions, everywhere, repeats, seed)
+    matched = found >= 0
+    dropped["promoter without a match"] = int((~matched).sum())
+    positives, codes = positives[matched], [each for each, kept in zip(codes, matched, strict=True) if kept]
     others = positives.assign(label=0)
     rng = np.random.default_rng(seed)
     if negatives == "genomic":
-        others["start"] = match(genome, positives, regions, everywhere, repeats, seed)
-        others["end"] = others["start"] + width
-        matched = (others["start"] >= 0).to_numpy()
-        dropped["promoter without a match"] = int((~matched).sum())
-        positives, others = positives[matched], others[matched]
-        codes = [each for each, kept in zip(codes, matched, strict=True) if kept]
+        others["start"], others["end"] = found[matched], found[matched] + width
         others, theirs = cut(genome, others, dropped)
     elif negatives == "tokens":
         theirs = [token_shuffle(each, tokenizer, rng) for each in codes]

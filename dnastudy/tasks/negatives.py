@@ -101,11 +101,12 @@ def matched_windows(
     for number in rng.permutation(len(starts)):
         start = starts[number]
         edges = np.searchsorted(grid, [start - FAR, start - NEAR + 1, start + NEAR, start + FAR + 1])
-        places = np.r_[edges[0] : edges[1], edges[2] : edges[3]]
-        like = free[places] & (abs(grid_gc[places] - own_gc[number]) <= round(GC * width))
-        like &= abs(grid_repeats[places] - own_repeats[number]) <= round(REPEATS * width)
+        about = slice(edges[0], edges[3])
+        like = free[about] & (abs(grid_gc[about] - own_gc[number]) <= round(GC * width))
+        like &= abs(grid_repeats[about] - own_repeats[number]) <= round(REPEATS * width)
+        like[edges[1] - edges[0] : edges[2] - edges[0]] = False
         if like.any():
-            found[number] = chosen = grid[rng.choice(places[like])]
+            found[number] = chosen = grid[about][rng.choice(np.flatnonzero(like))]
             low, high = np.searchsorted(grid, [chosen - width + 1, chosen + width])
             free[low:high] = False
     return found

@@ -182,12 +182,12 @@ def claims(regions: pd.DataFrame) -> dict[str, Claim]:
         strands = _either(regions["alu"] >= ORIENTED, regions["alu"] <= -ORIENTED)
         found["strand of an Alu"] = Claim(("-", "+"), np.where(anywhere, strands, -1))
     if "tss" in regions:
-        other = regions["any_start"] if "any_start" in regions else regions["tss"]
+        other = regions.get("any_start", regions["tss"])
         found["TSS"] = Claim(("no", "yes"), _either(regions["tss"] > 0, other == 0))
     if "island" in regions:
         found["CpG island"] = Claim(("no", "yes"), _either(regions["island"] >= MOSTLY, regions["island"] == 0))
     if "in_gene" in regions:
-        any_gene = regions["in_any_gene"] if "in_any_gene" in regions else regions["in_gene"]
+        any_gene = regions.get("in_any_gene", regions["in_gene"])
         body = _either(regions["in_gene"] == 1, any_gene == 0)
         found["gene body"] = Claim(("no", "yes"), np.where(anywhere, body, -1))
         strands = _either(regions["gene"] == 1, regions["gene"] == -1)

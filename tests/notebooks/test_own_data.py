@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -19,7 +20,7 @@ def papermill(folder, notebook, **parameters):
     """Run a notebook with plain papermill in ``folder`` and return its finished process."""
     command = [sys.executable, "-m", "papermill", str(NOTEBOOKS / f"{notebook}.ipynb"), f"{notebook}.ipynb"]
     for name, value in parameters.items():
-        command += ["-p", name, str(value)]
+        command += ["-r" if isinstance(value, str) else "-p", name, str(value)]  # raw: "" and "1,2" stay what they are
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, "-k", "python3", "--no-progress-bar"], cwd=folder, env=environment, capture_output=True, text=True
@@ -99,6 +100,38 @@ def test_own_fasta_to_own_vocabulary(folder):
     ]
     assert 3 < record["metrics"]["held out/BPE 300/bases_per_token"]["value"] < 4
     assert "no repeats were given: how tokens lie in them is left out" in record["notes"]
+
+
+@pytest.mark.slow
+def test_own_labels_beside_the_floors(folder):
+    random = np.random.default_rng(0)
+    for split, count in (("train", 60), ("dev", 20), ("test", 40)):
+        letters = [["ACGT"[n] for n in random.choice(4, 80, p=[0.2, 0.3, 0.3, 0.2])] for _ in range(count)]
+        for row in letters[::2]:
+            row[30:38] = "TATAAATA"
+        table = pd.DataFrame({"sequence": map("".join, letters), "label": [1, 0] * (count // 2)})
+        table.to_csv(folder / f"{split}.csv", index=False)
+    files = {"train_labels": "train.csv", "validation_labels": "dev.csv", "test_labels": "test.csv"}
+    done = papermill(folder, "09_label_regulatory_sequence", **files, models="none", trees=50, out="my_labels")
+    assert done.returncode == 0, done.stderr[-2000:]
+    sizes = pd.read_csv(folder / "my_labels" / "sizes.tsv", sep="\t")
+    assert sizes[["task", "train", "validation", "test"]].to_numpy().tolist() == [["own: train", 60, 20, 40]]
+    metrics = load_record(folder / "my_labels")["metrics"]
+    assert metrics["own: train/TF-IDF, linear/floor/mcc"]["value"] > 0.5
+
+
+@pytest.mark.slow
+def test_own_contigs_and_what_a_bert_makes_of_them(folder):
+    sample = fetch("sample")
+    files = {"fasta": ("chr19.fa.gz", "chr22.fa.gz"), "annotation": ("chr19.gff3.gz", "chr22.gtf.gz")}
+    own = {name: ",".join(str(sample[file]) for file in both) for name, both in files.items()}
+    few = {"word2vec": 0, "windows": 60, "about": 10, "resamples": 20, "masked_windows": 4, "sites": 2, "tracks": ""}
+    done = papermill(folder, "10_read_the_grammar", **own, **few, out="my_grammar")
+    assert done.returncode == 0, done.stderr[-2000:]
+    record = load_record(folder / "my_grammar")
+    assert record["data"]["annotation"]["genes"] > 100
+    assert any(note.startswith("models is empty: small ones") for note in record["notes"])
+    assert any(note.startswith("nothing to tell CpG islands, repeats by") for note in record["notes"])
 
 
 def test_half_of_a_pair_is_refused_with_one_clear_line(folder):
