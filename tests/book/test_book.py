@@ -42,7 +42,7 @@ FIGURES = {
     "chapters/07_generate_genes": 8,
     "chapters/08_detect_mutations": 5,
     "chapters/08_detect_mutations/short": 4,
-    "chapters/09_label_regulatory_sequence": 4,
+    "chapters/09_label_regulatory_sequence": 5,
     "chapters/10_read_the_grammar": 10,
 }
 PROSE = ("train", "claims", "methods", "data", "rerun", "runs", "references")
