@@ -79,11 +79,10 @@ def test_verdicts(low, high, expected):
 def test_a_network_is_set_beside_its_own_random_start(networks):
     table = label_differences.pretraining_table(*networks, **HOW)
     assert table.drop(columns="task").to_numpy().tolist() == [
-        ["bert", "fine-tuned", "random start", -2.0, -2.0, -2.0, "worse than the floor"],
-        ["bert", "probe", "random start", 0.0, 0.0, 0.0, "undecided"],
-        ["gpt", "fine-tuned", "random start", 2.0, 2.0, 2.0, "better than the floor"],
+        ["bert", "fine-tuned", "random start", -1.0, -1.0, -1.0, "worse than the floor"],
+        ["gpt", "fine-tuned", "random start", 1.0, 1.0, 1.0, "better than the floor"],
         # Its blocks are drawn whole, and one is right and one wrong.
-        ["lstm", "fine-tuned", "random start", 0.0, -1.0, 1.0, "undecided"],
+        ["lstm", "fine-tuned", "random start", 0.0, -0.5, 0.5, "undecided"],
     ]
 
 
@@ -97,9 +96,16 @@ def test_a_random_start_is_a_floor_and_not_a_model_that_beats_one(networks):
         "  better: bert (probe), gpt (fine-tuned), ngram (fine-tuned)",
         "  undecided: lstm (fine-tuned)",
         "  worse: bert (fine-tuned)",
-        "  better from random weights: bert",
-        "  worse than the same network from random weights: bert (fine-tuned)",
+        "  random starts that are better than the floor: bert",
+        "  worse than from random weights, by AUROC: bert (fine-tuned)",
     ]
+    alone = {key: one for key, one in networks[1].items() if key[1] in ("floors", "bert")}
+    best = alone["CTCF", "bert"].predictions.query("use != 'probe'")
+    alone["CTCF", "bert"] = alone["CTCF", "bert"]._replace(predictions=best)
+    scores = label_tables.scores_table(networks[0], alone, **HOW)
+    floors = label_differences.floors_table(scores, networks[0], alone, **HOW)
+    said = label_differences.findings(floors, scores, label_differences.pretraining_table(networks[0], alone, **HOW))
+    assert "  above it and all models: bert from random weights, 1.00" in said.splitlines()
 
 
 def test_strands_are_compared_on_the_same_rows(networks):

@@ -147,7 +147,7 @@ def test_stretches_of_the_scan_that_hold_a_start(study, scores):
     assert empty.empty and nothing == {}
 
 
-def test_promoters_against_their_negatives_leave_random_starts_out(scores):
+def test_promoters_against_their_negatives_leave_out_the_floors_that_know_least(scores):
     table = label_tables.against_negatives(scores)
     assert set(table["negatives"]) == {"tokens"} and "GC" not in set(table["predictor"])
     assert label_tables.against_negatives(scores[scores["task"] == "PromScan"]).empty

@@ -102,13 +102,14 @@ def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
     from dnastudy.genes.intervals import read_track
     from dnastudy.genes.repeat_classes import read_rmsk
     from dnastudy.genes.tracks import read_regions
-    from dnastudy.study.sources import locate_tracks, note_silent, read_annotated, read_run_tracks
+    from dnastudy.study.sources import locate_tracks, note_silent, read_annotated, read_run_tracks, refuse_unannotated
 
     genome = {name: codes for part in contigs.values() for name, codes in _by_contig(part).items()}
     annotations, repeats = locate_tracks(run)
     tables, consensus, motif = {}, {}, None
     if annotations:
         its = read_annotated(run, annotations, genome)
+        refuse_unannotated(run, contigs["test"].contigs, its.genes["contig"])
         tables["any gene"], tables["genes"] = its.genes, its.genes[its.genes["type"] == "protein_coding"]
         for name, starts in (("TSS", its.starts), ("any start", its.known_starts)):
             tables[name] = starts.assign(start=starts["position"], end=starts["position"] + 1)

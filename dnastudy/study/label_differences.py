@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dnastudy.tasks.labelling import Outcome
     from dnastudy.tasks.labels import LabelSet
 
+TUNED = "fine-tuned"
 WORSE, BETTER, UNDECIDED = "worse than the floor", "better than the floor", "undecided"
 COLUMNS = ["task", "predictor", "use", "floor", "difference", "low", "high", "verdict"]
 
@@ -53,10 +54,10 @@ def floors_table(
 def pretraining_table(
     label_sets: Mapping[str, LabelSet], outcomes: Mapping[tuple[str, str], Outcome], *, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """What pre-training brought: MCC of each network, fine-tuned or probed, less that from random weights, paired.
+    """What pre-training brought: AUROC of each fine-tuned network less that from random weights, paired.
 
-    A random start has the first seed alone, and a fine-tuning the mean of all: how random starts differ among
-    themselves isn't in the interval.
+    AUROC and not MCC, since many a random start calls all sequences one class. A random start has the first seed
+    alone, and a fine-tuning the mean of all: how random starts differ among themselves isn't in the interval.
 
     Returns
     -------
@@ -64,11 +65,10 @@ def pretraining_table(
     """
     rows = []
     for task, part in by_task(outcomes).items():
-        for (predictor, use, strands), found in part.items():
-            floor = part.get((predictor, RANDOM, strands))
-            if strands == "one" and use != RANDOM and floor is not None:
-                difference = _less(label_sets[task], found, floor, resamples, seed)
-                rows.append((task, predictor, use, RANDOM, *difference[:3], verdict(difference)))
+        for predictor in (name for name, use, strands in part if (use, strands) == (RANDOM, "one")):
+            tuned, start = (part[predictor, use, "one"] for use in (TUNED, RANDOM))
+            difference = _less(label_sets[task], tuned, start, resamples, seed, metric="auroc")
+            rows.append((task, predictor, TUNED, RANDOM, *difference[:3], verdict(difference)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -96,11 +96,13 @@ def strands_table(
     return pd.DataFrame(rows, columns=["task", "predictor", "use", "one", "both", "difference", "low", "high"])
 
 
-def _less(labels: LabelSet, first: np.ndarray, second: np.ndarray, resamples: int, seed: int) -> Interval:
-    """MCC of one predictor less that of another (probabilities [runs, n, classes]) on the held-out rows."""
+def _less(
+    labels: LabelSet, first: np.ndarray, second: np.ndarray, resamples: int, seed: int, metric: str = "mcc"
+) -> Interval:
+    """A metric of one predictor less that of another (probabilities [runs, n, classes]) on the held-out rows."""
     test = labels.table.iloc[rows_of(labels, "test")]
     groups = test["group"].to_numpy()
-    return paired(test["label"].to_numpy(), first, second, groups, resamples=resamples, seed=seed)
+    return paired(test["label"].to_numpy(), first, second, groups, metric=metric, resamples=resamples, seed=seed)
 
 
 def verdict(difference: Interval) -> str:
@@ -113,8 +115,8 @@ def verdict(difference: Interval) -> str:
 def findings(floors: pd.DataFrame, scores: pd.DataFrame, pretraining: pd.DataFrame) -> str:
     """In words, by label set: the best floor (`best_first`), and which models beat it, don't, or are beaten by it.
 
-    A random start is no model: a line of its own says which beat the best floor, and another which models are worse
-    than their own.
+    A random start is no model: lines of their own say whether one stands above all, which beat the best floor, and
+    which models are worse than their own.
     """
     lines = []
     for task, part in floors.groupby("task", sort=False):
@@ -126,10 +128,14 @@ def findings(floors: pd.DataFrame, scores: pd.DataFrame, pretraining: pd.DataFra
         for name, said in (("better", BETTER), ("undecided", UNDECIDED), ("worse", WORSE)):
             lines.append(f"  {name}: {_names(models[models['verdict'] == said])}")
         if len(starts):
+            everything = best_first(on_its_strand(scores[scores["task"] == task]))
+            top, others = everything.iloc[0], everything[everything["use"] != RANDOM]
+            if top["mcc"] > others["mcc"].max():
+                lines.append(f"  above it and all models: {top['predictor']} from random weights, {top['mcc']:.2f}")
             above = ", ".join(starts.loc[starts["verdict"] == BETTER, "predictor"])
-            lines.append(f"  better from random weights: {above or 'none'}")
+            lines.append(f"  random starts that are better than the floor: {above or 'none'}")
             own = pretraining[(pretraining["task"] == task) & (pretraining["verdict"] == WORSE)]
-            lines.append(f"  worse than the same network from random weights: {_names(own)}")
+            lines.append(f"  worse than from random weights, by AUROC: {_names(own)}")
     return "\n".join(lines)
 
 

@@ -18,7 +18,14 @@ from dnastudy.genes.tracks import Tracks
 from dnastudy.genes.variants import check_assembly, check_variants, read_variants
 from dnastudy.models.store import check
 from dnastudy.study.inputs import locate_sequences, member_of
-from dnastudy.study.sources import locate_tracks, note_not_run, note_silent, read_annotated, read_run_tracks
+from dnastudy.study.sources import (
+    locate_tracks,
+    note_not_run,
+    note_silent,
+    read_annotated,
+    read_run_tracks,
+    refuse_unannotated,
+)
 from dnastudy.tasks.label_files import read_labels
 from dnastudy.tasks.label_splits import assign, divide
 from dnastudy.tasks.labelling import Plan, rows_of
@@ -97,6 +104,7 @@ def read_material(run) -> Material:
     run.data["corpus"] = {"contigs": contigs}
     annotated = read_annotated(run, annotations, genome)
     note_silent(run, genome, annotated.genes["contig"])
+    refuse_unannotated(run, [name for name, split in splits.items() if split == "test"], annotated.genes["contig"])
     tracks = read_run_tracks(run, genome)
     repeats = None
     if track:

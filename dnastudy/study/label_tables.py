@@ -220,8 +220,8 @@ def for_figure(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def against_negatives(scores: pd.DataFrame) -> pd.DataFrame:
-    """What the figure of negatives takes: promoters, without random starts and the floors that know least."""
-    chosen = scores["task"].str.startswith(PROMOTERS) & (scores["use"] != RANDOM)
+    """What the figure of negatives takes: promoters, without the floors that know least."""
+    chosen = scores["task"].str.startswith(PROMOTERS)
     return for_figure(scores[chosen & ~scores["predictor"].isin(["majority", "GC", "positional"])])
 
 

@@ -118,6 +118,15 @@ def note_silent(run, contigs: Iterable[str], marked: Iterable[str], what: str = 
     return lacking
 
 
+def refuse_unannotated(run, held_out: Iterable[str], annotated: Iterable[str]) -> None:
+    """Refuse to hold out, where the user names nothing, contigs that no annotated gene lies on (`InputError`)."""
+    if not run.test_contigs and not set(held_out) & set(annotated):
+        raise InputError(
+            f"{some_of(held_out)}: held out, since it comes last, but the annotation has no gene on it; name contigs "
+            "with genes as test_contigs"
+        )
+
+
 def note_not_run(run, names: Iterable[str], how: str) -> None:
     """Note of what no package registry has, and isn't looked at, where it is to be had, and how it can be given."""
     for name in names:
