@@ -99,7 +99,7 @@ def test_two_contigs_of_one_name_are_refused(tmp_path):
 
 def test_a_contig_without_annotated_genes_is_noted(tmp_path, sample):
     files = {"fasta": f"{sample['chr19.fa.gz']},{sample['chr22.fa.gz']}", "annotation": str(sample["chr19.gff3.gz"])}
-    with pytest.raises(InputError, match=f"{TEST}: held out, since it comes last, but the annotation has no gene on it"):
+    with pytest.raises(InputError, match=f"{TEST}: held out, since it comes last, but the annotation has no gene"):
         label_inputs.read_material(a_run(tmp_path, **files, tracks="", repeats=""))
     run = a_run(tmp_path, **files, tracks="", repeats="", test_contigs=TEST)
     assert set(label_inputs.read_material(run).starts["contig"]) == {TRAIN}
