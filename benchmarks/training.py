@@ -24,10 +24,9 @@ from torch.nn import functional
 
 from dnastudy.genes import Corpus, extract_genes, fetch
 from dnastudy.models import TrainingConfig, build, train
-from dnastudy.models.memory import keep_freed_memory
-from dnastudy.models.neural import IGNORED
+from dnastudy.models.batches import CorpusSource
+from dnastudy.models.neural import IGNORED, keep_freed_memory
 from dnastudy.models.training import parameter_groups, use_bf16
-from dnastudy.models.windows import CorpusSource
 
 LSTM = {"kind": "lstm", "layers": 2, "width": 256}
 GPT = {"kind": "gpt", "layers": 4, "width": 256, "heads": 4, "context": 256}

@@ -20,7 +20,6 @@ from the index that pip is configured for.
   dnastudy fetch grch38 --only chr21.fa     one chromosome of the whole genome
   dnastudy fetch my_data.yaml --dest data   a manifest of your own, into the folder data
 """
-
 _TRAIN = """
 Train one model on a corpus folder. It needs no more than torch, numpy and safetensors (an n-gram numba and
 scipy too, and a configuration in YAML pyyaml), so that it also runs on a bare GPU node. Interrupted, the same
@@ -95,7 +94,6 @@ Every setting of training and its default; rates are per step, lengths in bases 
   deterministic: false      refuse operations that can't be repeated exactly
   seed: 0                   of the weights, the rows and the dropout
 """
-
 _VARIANTS = """
 Score the variants of a VCF with a model that was trained for nothing of the kind: log p(ALT) - log p(REF), in nats,
 of a window round each, on both strands and their mean. Above 0 the model finds the alternative allele the likelier.

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from dnastudy.tasks.labelling import Outcome
-from dnastudy.tasks.labels import LabelSet
+from dnastudy.chapters.label_regulatory_sequence import Outcome
+from dnastudy.tasks.label_sets import LabelSet
 
 LABELS = [0, 1, 0, 1, 0, 1, 0, 1]
 EMPTY = pd.DataFrame(columns=["predictor", "use", "example", "score"])

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnastudy.files import InputError
-from dnastudy.tokens.adjacency import successors
+from dnastudy.models.token_bits import successors
 from dnastudy.tokens.bpe import train_bpe
-from dnastudy.tokens.kmer import KmerTokenizer, OverlappingKmerTokenizer
-from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, UNK, Tokenizer, single_base
+from dnastudy.tokens.ids import CLS, FIRST_BASE, UNK
+from dnastudy.tokens.tokenizer import KmerTokenizer, OverlappingKmerTokenizer, Tokenizer, single_base
 
 ALIKE = [("A", "C"), ("C", "G"), ("A", "CG"), ("ACG", "T"), ("AC", "G")]  # two merges spell ACG
 

@@ -10,9 +10,11 @@ from tokenizers import Tokenizer as Library
 from tokenizers import models, trainers
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import decode, encode, read_fasta
+from dnastudy.genes.codes import decode, encode
+from dnastudy.genes.fasta import read_fasta
 from dnastudy.tokens.bpe import Pairs, train_bpe
-from dnastudy.tokens.tokenizer import BASES, SPECIALS, Tokenizer
+from dnastudy.tokens.ids import BASES, SPECIALS
+from dnastudy.tokens.tokenizer import Tokenizer
 
 
 def by_library(codes, boundaries, merges):

@@ -1,11 +1,11 @@
-"""dnastudy.study.choice: the rule that a vocabulary is chosen by."""
+"""dnastudy.chapters.select_report: the rule that a vocabulary is chosen by."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from dnastudy.chapters.select_report import choose
 from dnastudy.files import InputError
-from dnastudy.study.choice import choose
 
 NONE = float("nan")
 

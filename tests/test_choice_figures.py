@@ -1,4 +1,4 @@
-"""dnastudy.study.choice_figures: each draws what its table holds."""
+"""dnastudy.chapters.select_report: each draws what its table holds."""
 
 import matplotlib
 import numpy as np
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 matplotlib.use("agg")
-from dnastudy.study import choice_figures
+from dnastudy.chapters import select_report
 
 NONE = float("nan")
 
@@ -37,7 +37,7 @@ def ticks(axes):
 
 def test_accuracy_has_a_panel_a_k_and_a_line_a_protocol():
     floors = pd.DataFrame({"floor": ["uniform", "majority"], "k": [2, 2], "accuracy": [0.0625, 0.07]})
-    axes = choice_figures.draw_accuracy(accuracies([2, 3, 4, 5, 6]), floors, chosen="BPE 2")
+    axes = select_report.draw_accuracy(accuracies([2, 3, 4, 5, 6]), floors, chosen="BPE 2")
     panels = axes.figure.axes
     assert [panel.get_title() for panel in panels] == ["k = 2", "k = 3", "k = 4", "k = 5", "k = 6", ""]
     mended, published = line(axes, "mended"), line(axes, "published")
@@ -49,7 +49,7 @@ def test_accuracy_has_a_panel_a_k_and_a_line_a_protocol():
 
 
 def test_rivals_stand_left_of_the_merges_and_the_chosen_one_is_ringed():
-    axes = choice_figures.draw_accuracy(
+    axes = select_report.draw_accuracy(
         accuracies([2]), pd.DataFrame(columns=["floor", "k", "accuracy"]), chosen="6-mer"
     )
     order = np.argsort(axes.get_xticks())
@@ -62,7 +62,7 @@ def test_rivals_stand_left_of_the_merges_and_the_chosen_one_is_ringed():
 
 def test_names_of_floors_that_are_alike_lie_above_each_other():
     floors = pd.DataFrame({"floor": ["majority", "uniform", "4-gram"], "k": 2, "accuracy": [0.101, 0.1, 0.2]})
-    axes = choice_figures.draw_accuracy(accuracies([2]), floors)
+    axes = select_report.draw_accuracy(accuracies([2]), floors)
     assert [text.get_text() for text in axes.texts] == ["uniform", "majority", "4-gram"]
     places = [text.get_position()[1] for text in axes.texts]
     lines = [text.xy[1] for text in axes.texts]
@@ -80,7 +80,7 @@ def test_bits_have_a_line_a_measure_and_floors():
         for name, merges, bits in (("1-mer", NONE, 1.5), ("BPE 2", 2, 1.25), ("BPE 4", 4, 1.0))
     ]
     table = pd.DataFrame(rows, columns=["measure", "vocabulary", "merges", "bits", "low", "high"])
-    axes = choice_figures.draw_bits(table, {"uniform": 2.0}, chosen="BPE 4")
+    axes = select_report.draw_bits(table, {"uniform": 2.0}, chosen="BPE 4")
     assert line(axes, "exact").get_ydata().tolist() == [1.25, 1.0]
     assert line(axes, "upper bound").get_ydata().tolist() == [1.5, 1.25]
     assert line(axes, "chosen").get_ydata().tolist() == [1.0]
@@ -101,7 +101,7 @@ def test_scores_within_one_standard_error_are_filled():
             "chosen": [False, False, True, False],
         }
     )
-    axes = choice_figures.draw_score(table)
+    axes = select_report.draw_score(table)
     marks = [bars.lines[0] for bars in axes.containers]
     assert [mark.get_ydata().item() for mark in marks] == [0.8, 0.9, 1.0, 1.1]
     assert [mark.get_markerfacecolor() == "white" for mark in marks] == [True, True, False, False]

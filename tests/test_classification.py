@@ -1,4 +1,4 @@
-"""dnastudy.study.classification: metrics as scikit-learn has them, their intervals, and paired differences."""
+"""dnastudy.study.metrics: metrics as scikit-learn has them, their intervals, and paired differences."""
 
 import time
 
@@ -16,7 +16,7 @@ from sklearn.metrics import (
 from sklearn.preprocessing import label_binarize
 
 from dnastudy.files import InputError
-from dnastudy.study.classification import METRICS, calibration, judge, paired
+from dnastudy.study.metrics import METRICS, calibration, judge, paired
 from dnastudy.study.statistics import multiplicities
 
 

@@ -8,7 +8,7 @@ import torch
 
 from dnastudy.files import InputError
 from dnastudy.models import build
-from dnastudy.models.classifier import FineTuning, KmerClassifier, fine_tune, operations, predict, rows
+from dnastudy.models.classify import FineTuning, KmerClassifier, fine_tune_kmers, operations, predict_kmers, rows
 
 LSTM = {"kind": "lstm", "layers": 1, "width": 16, "embedding": 8, "vocabulary": 12}
 GPT = {"kind": "gpt", "layers": 1, "width": 16, "heads": 2, "context": 20, "vocabulary": 12}
@@ -63,7 +63,7 @@ def test_it_starts_at_the_shares_and_predicts_example_by_example():
     torch.nn.init.zeros_(found.heads.weight)
     tokens = [np.full(length, 5) for length in (7, 2, 4, 3)]
     labels = {2: np.array([5, 0, 5, 1]), 1: np.array([0, 1, 2, 0])}
-    predictions = predict(found, tokens, labels, batch=3)
+    predictions = predict_kmers(found, tokens, labels, batch=3)
     assert list(predictions) == [1, 2]
     assert predictions[1].right.tolist() == [True, False, False, True]
     assert predictions[1].bits == pytest.approx([1, 2, 3, 1], abs=1e-5)
@@ -77,14 +77,14 @@ def test_what_comes_next_is_learnt_and_the_model_given_stays_as_it_was():
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found = KmerClassifier(model, [1, 2])
     drawn, log = torch.get_rng_state(), io.StringIO()
-    history = fine_tune(found, tokens, labels, QUICK, device="cpu", progress=log)
+    history = fine_tune_kmers(found, tokens, labels, QUICK, device="cpu", progress=log)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), drawn) and not found.training
     assert len(history) == 10 and history[-1]["examples"] == 1200
     assert history[0].keys() == {"step", "examples", "learning_rate", "train_bits_1", "train_bits_2"}
     assert history[0]["train_bits_2"] > 2.5 and history[-1]["train_bits_2"] < 0.1
     assert history[-1]["learning_rate"] < 1e-5
-    predictions = predict(found, tokens, labels)
+    predictions = predict_kmers(found, tokens, labels)
     assert predictions[1].right.all() and predictions[2].right.all() and predictions[2].bits.max() < 0.2
     lines = log.getvalue().splitlines()
     assert len(lines) == 10 and lines[-1].startswith(f"step {history[-1]['step']}/{history[-1]['step']}  bits 0.0")
@@ -95,7 +95,7 @@ def test_what_comes_next_is_learnt_and_the_model_given_stays_as_it_was():
 def test_transformers_learn_too(config):
     tokens, labels = periodic(200)
     found = KmerClassifier(trunk(config), [2])
-    history = fine_tune(found, tokens, {2: labels[2]}, QUICK, device="cpu")
+    history = fine_tune_kmers(found, tokens, {2: labels[2]}, QUICK, device="cpu")
     assert history[-1]["train_bits_2"] < 0.5 < 2 < history[0]["train_bits_2"]
 
 
@@ -105,7 +105,7 @@ def test_a_seed_repeats_and_another_shuffles_anew():
     def fit(seed):
         torch.manual_seed(0)
         found = KmerClassifier(trunk(), [1, 2], dropout=0.5)
-        return fine_tune(found, tokens, labels, FineTuning(batch=8, seed=seed), device="cpu")
+        return fine_tune_kmers(found, tokens, labels, FineTuning(batch=8, seed=seed), device="cpu")
 
     first, same, other = map(fit, (3, 3, 4))
     assert first == same != other
@@ -114,8 +114,8 @@ def test_a_seed_repeats_and_another_shuffles_anew():
 def test_first_loss_is_the_mean_over_the_examples_of_its_steps():
     tokens, labels = [np.array([5 + number % 4, 6]) for number in range(20)], periodic(20)[1]
     found = KmerClassifier(trunk(), [1, 2])
-    before = predict(found, tokens, labels)
-    (row,) = fine_tune(found, tokens, labels, FineTuning(batch=20, precision="fp32"), device="cpu")
+    before = predict_kmers(found, tokens, labels)
+    (row,) = fine_tune_kmers(found, tokens, labels, FineTuning(batch=20, precision="fp32"), device="cpu")
     assert (row["step"], row["examples"]) == (1, 20)
     assert row["train_bits_1"] == pytest.approx(before[1].bits.mean(), rel=1e-5)
     assert row["train_bits_2"] == pytest.approx(before[2].bits.mean(), rel=1e-5)
@@ -126,7 +126,7 @@ def test_weights_of_the_heads_learn_faster_and_frozen_ones_not_at_all():
     found.trunk.embedding.weight.requires_grad_(False)
     before = {name: value.clone() for name, value in found.named_parameters()}
     settings = FineTuning(learning_rate=1e-3, head_rate=5.0, weight_decay=0.0, precision="fp32")
-    fine_tune(found, [np.array([5, 6])], {1: np.array([2])}, settings, device="cpu")
+    fine_tune_kmers(found, [np.array([5, 6])], {1: np.array([2])}, settings, device="cpu")
     moved = {name: (value - before[name]).abs().max().item() for name, value in found.named_parameters()}
     # Adam's first step is as long as the rate.
     assert moved["heads.weight"] == pytest.approx(5e-3, rel=0.01)
@@ -141,7 +141,7 @@ def test_bf16_learns_alike():
     for precision in ("fp32", "bf16"):
         settings = FineTuning(epochs=2, batch=8, learning_rate=0.01, head_rate=1.0, precision=precision)
         torch.manual_seed(0)
-        history = fine_tune(KmerClassifier(trunk(), [1, 2]), tokens, labels, settings, device="cpu")
+        history = fine_tune_kmers(KmerClassifier(trunk(), [1, 2]), tokens, labels, settings, device="cpu")
         losses.append([row["train_bits_2"] for row in history])
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], abs=0.1)
 
@@ -180,9 +180,9 @@ def test_labels_that_do_not_fit(count, labels, message):
     found = KmerClassifier(trunk(), [1, 2])
     labels = {k: np.array(numbers, dtype=np.int64) for k, numbers in labels.items()}
     with pytest.raises(InputError, match=message):
-        fine_tune(found, [np.array([5])] * count, labels)
+        fine_tune_kmers(found, [np.array([5])] * count, labels)
     with pytest.raises(InputError, match=message):
-        predict(found, [np.array([5])] * count, labels)
+        predict_kmers(found, [np.array([5])] * count, labels)
 
 
 def test_a_loss_that_is_no_number_is_explained():
@@ -190,4 +190,4 @@ def test_a_loss_that_is_no_number_is_explained():
     torch.nn.init.constant_(found.heads.weight, torch.nan)
     tokens, labels = periodic(8)
     with pytest.raises(InputError, match=r"fine-tuning, step 1: loss nan, .* lower learning_rate or raise warmup"):
-        fine_tune(found, tokens, labels)
+        fine_tune_kmers(found, tokens, labels)

@@ -15,7 +15,7 @@ import yaml
 from dnastudy import cli
 from dnastudy.files import DiskFull, InputError
 from dnastudy.models import Bert, NgramModel, RecurrentModel, TrainingConfig, Transformer, build, load
-from dnastudy.models.store import KINDS
+from dnastudy.models.base import KINDS
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnastudy.genes.fasta import decode, encode, reverse_complement
+from dnastudy.genes.codes import decode, encode, reverse_complement
 from dnastudy.tasks.composition import (
     dinucleotide_odds,
     jensen_shannon,

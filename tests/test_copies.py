@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnastudy.genes import windows
+from dnastudy.genes.codes import decode, encode, join, kmer_numbers, reverse_complement
 from dnastudy.genes.corpus import write_corpus
-from dnastudy.genes.fasta import decode, encode, reverse_complement
-from dnastudy.tasks.copies import hide, join, kmer_numbers, longest_copies, repeat_shares
+from dnastudy.tasks.memorization import hide, longest_copies, repeat_shares
 
 STRETCH = "ACGTTGCAACGGTTCATGCC"
 

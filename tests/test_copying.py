@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from dnastudy.files import InputError
 from dnastudy.genes import decode, encode
-from dnastudy.genes.fasta import reverse_complement
-from dnastudy.models import CopyModel, copying
+from dnastudy.genes.codes import reverse_complement
+from dnastudy.models import CopyModel, copy_model
 from dnastudy.models.counts import flat
 
 
@@ -120,14 +120,14 @@ def test_stretches_change_nothing(model, stretch, monkeypatch):
     validation = [TRAIN[0][2_000:4_000] + drawn(500, 11)]
     whole, total = model.base_log_likelihoods(texts), model.log_likelihood(texts, include_end=True)
     fitted = CopyModel().fit(TRAIN, validation=validation).rates
-    monkeypatch.setattr(copying, "_STRETCH", stretch)
+    monkeypatch.setattr(copy_model, "_STRETCH", stretch)
     assert [one.tobytes() for one in model.base_log_likelihoods(texts)] == [one.tobytes() for one in whole]
     assert model.log_likelihood(texts, include_end=True) == pytest.approx(total, rel=1e-13)
     assert np.array_equal(CopyModel().fit(TRAIN, validation=validation).rates, fitted)
 
 
 def test_long_sequence_is_scored_in_bounded_memory(model, monkeypatch):
-    monkeypatch.setattr(copying, "_STRETCH", 1 << 14)
+    monkeypatch.setattr(copy_model, "_STRETCH", 1 << 14)
     codes = np.random.default_rng(0).integers(0, 4, 3_000_000).astype(np.uint8)
     spans = np.array([[0, len(codes)]])
     model.log_likelihood((codes, spans // 100))  # compiled

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnastudy.files import InputError
-from dnastudy.genes import decode, encode, families, find_families, reverse_complement
+from dnastudy.genes import decode, encode, find_families, kmers, reverse_complement
 
 
 def letters(length, seed):
@@ -60,8 +60,8 @@ def test_a_tenth_of_the_shorter_genes_kmers_links(shared, linked):
 def test_families_agree_with_sets_of_strings(genes, share, many_parts):
     genes = [encode(gene) for gene in genes]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(families, "K", 4)
-        patch.setattr(families, "PART", 3 if many_parts else 1 << 22)
+        patch.setattr(kmers, "K", 4)
+        patch.setattr(kmers, "PART", 3 if many_parts else 1 << 22)
         assert find_families(genes, share=share).tolist() == families_by_hand(genes, 4, share)
 
 

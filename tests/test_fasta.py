@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import canonical_contig, decode, encode, m5, read_fasta, read_names, reverse_complement
+from dnastudy.genes.codes import decode, encode, m5, reverse_complement
+from dnastudy.genes.fasta import canonical_contig, read_fasta, read_names
 
 
 def write(folder, content, name="input.fa"):

@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dnastudy.chapters.generate_genes import compare, describe, distances
 from dnastudy.files import InputError
 from dnastudy.genes import load_sequences, whole_genes, windows
 from dnastudy.genes.fasta import write_fasta
-from dnastudy.tasks.generated import compare, describe, distances
-from dnastudy.tasks.splice_sites import SpliceSite
+from dnastudy.genes.motifs import SpliceSite
 
 
 def draw(n, length, seed, shares=(0.25, 0.25, 0.25, 0.25)):

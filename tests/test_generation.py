@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnastudy.files import InputError
-from dnastudy.models.generation import draw
+from dnastudy.models.base import draw
 from dnastudy.models.recurrent import RecurrentModel
 from dnastudy.models.transformer import Transformer
 

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 import torch
 
+from dnastudy.chapters import read_the_grammar
 from dnastudy.files import InputError
 from dnastudy.genes import decode, encode
 from dnastudy.genes.contigs import Contigs
 from dnastudy.models import Bert, build
-from dnastudy.study import grammar
 from dnastudy.study.inputs import chromosomes
 from dnastudy.study.parameters import declared_parameters
 from dnastudy.study.record import Run
+from dnastudy.tasks import probe_windows
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def contigs(run):
 
 @pytest.fixture(scope="module")
 def marks(run, contigs):
-    return grammar.read_marks(run, contigs)
+    return read_the_grammar.read_marks(run, contigs)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +54,10 @@ def model():
 def test_the_first_bert_is_read(start, model, tmp_path, monkeypatch):
     other = Bert(layers=1, width=8, heads=1)
     monkeypatch.setattr(Run, "any_models", {"lstm": type("Lstm", (), {"kind": "lstm"}), "one": model, "two": other})
-    assert grammar.read_bert(start()) == ("one", model)
+    assert read_the_grammar.read_bert(start()) == ("one", model)
     monkeypatch.setattr(Run, "any_models", {"lstm": type("Lstm", (), {"kind": "lstm"})})
     with pytest.raises(InputError, match="models='a': lstm, and no bert among them"):
-        grammar.read_bert(start(models="a"))
+        read_the_grammar.read_bert(start(models="a"))
 
 
 def test_nothing_is_asked_of_genes_on_a_contig_without_annotated_ones(start, marks, run, tmp_path):
@@ -77,12 +78,12 @@ def test_nothing_is_asked_of_genes_on_a_contig_without_annotated_ones(start, mar
     given = {"fasta": "my.fa", "annotation": "my.gtf", "repeats": "my.bed"}
     given = {name: str(tmp_path / file) for name, file in given.items()}
     alone = start(**given, tracks="", windows=4, length=8, about=0)
-    found = grammar.read_marks(alone, own)
+    found = read_the_grammar.read_marks(alone, own)
     assert [note.partition(" in the")[0] for note in alone.notes[1:]] == ["b: without any gene", "c: without repeats"]
-    drawn = grammar.draw_regions(alone, own, found)["train"]
+    drawn = read_the_grammar.draw_regions(alone, own, found)["train"]
     on_a = (drawn["end"] <= 40).tolist()
     assert 0 < sum(on_a) < len(on_a) and drawn["in_gene"].notna().tolist() == on_a
-    assert (grammar.regions.claims(drawn)["TSS"].labels >= 0).tolist() == on_a
+    assert (probe_windows.claims(drawn)["TSS"].labels >= 0).tolist() == on_a
 
 
 def test_marks_of_contigs_in_a_row_stand_where_they_stood(start, tmp_path):
@@ -93,15 +94,15 @@ def test_marks_of_contigs_in_a_row_stand_where_they_stood(start, tmp_path):
     }
     (tmp_path / "my.fa").touch()
     run = start(fasta=str(tmp_path / "my.fa"), tracks="", regions=str(tmp_path / "my.bed.gz"))
-    marks = grammar.read_marks(run, parts)
+    marks = read_the_grammar.read_marks(run, parts)
     own = {split: its.own["my.bed.gz"][["start", "end", "klass"]].to_numpy().tolist() for split, its in marks.items()}
     assert own == {"train": [[1, 3, "x"], [5, 7, "y"]], "test": [[1, 2, "z"]]}
     assert marks["train"].intervals == {} and marks["train"].motif is None
     drawn = {
-        split: grammar.regions.draw_regions(its.codes, count=1, length=2, places={}, most=0)
+        split: probe_windows.draw_regions(its.codes, count=1, length=2, places={}, most=0)
         for split, its in parts.items()
     }
-    claims = grammar.gather_claims(drawn, marks)
+    claims = read_the_grammar.gather_claims(drawn, marks)
     assert {split: its["my.bed.gz"].classes for split, its in claims.items()} == dict.fromkeys(parts, ("x", "y", "z"))
 
 
@@ -121,20 +122,20 @@ def test_an_annotation_that_ends_past_its_contig_is_refused(start, sample, tmp_p
     name = "chr22:37500001-38400000"
     short = Contigs(np.zeros(1000, dtype=np.uint8), None, {name: {"length": 1000}})
     with pytest.raises(InputError, match="expected coordinates inside chr22:37500001-38400000, which has 1,000 bases"):
-        grammar.read_marks(run, {"test": short})
+        read_the_grammar.read_marks(run, {"test": short})
 
 
 def test_windows_longer_than_the_context_are_counted_and_noted(start, contigs):
     run = start()
     drawn = {split: pd.DataFrame({"start": [0, 300], "end": [300, 310]}) for split in contigs}
     model = build({"kind": "bert", "layers": 1, "width": 8, "heads": 2, "context": 64})
-    grammar.note_pieces(run, model, contigs, drawn)
+    read_the_grammar.note_pieces(run, model, contigs, drawn)
     assert run.data["longer than the context"] == {"in_pieces": 2, "longest": 300, "seen": 62}
     assert run.notes[-1].startswith("2 of 4 windows have more than the 62 tokens that the model takes")
 
 
 def test_windows_of_the_sample_have_all_there_is_to_tell(run, contigs, marks):
-    drawn = grammar.draw_regions(run, contigs, marks)["test"]
+    drawn = read_the_grammar.draw_regions(run, contigs, marks)["test"]
     assert drawn["drawn"].value_counts()["anywhere"] == 60 and set(drawn["drawn"]) > {"TSS", "CpG islands"}
     assert {"repeat", "alu", "in_gene", "gene", "tss", "island", "gc"} <= set(drawn)
     assert (drawn.query("drawn == 'TSS'")["tss"]).all()
@@ -145,20 +146,20 @@ def test_windows_of_the_sample_have_all_there_is_to_tell(run, contigs, marks):
 
 
 def test_what_only_some_windows_can_be_asked_nobody_is(run, contigs, marks):
-    drawn = grammar.draw_regions(run, contigs, marks)
-    claims = grammar.gather_claims({**drawn, "train": drawn["train"].drop(columns=["repeat", "alu"])}, marks)
+    drawn = read_the_grammar.draw_regions(run, contigs, marks)
+    claims = read_the_grammar.gather_claims({**drawn, "train": drawn["train"].drop(columns=["repeat", "alu"])}, marks)
     assert list(claims["train"]) == list(claims["test"]) == ["TSS", "CpG island", "gene body", "strand of the gene"]
 
 
 def test_without_tracks_windows_are_asked_less(start, contigs):
     run = start(tracks="", windows=5, about=3)
-    drawn = grammar.draw_regions(run, contigs, grammar.read_marks(run, contigs))
+    drawn = read_the_grammar.draw_regions(run, contigs, read_the_grammar.read_marks(run, contigs))
     assert "repeat" not in drawn["train"] and "tss" in drawn["train"]
     assert run.notes[-1].startswith("nothing to tell CpG islands, repeats by")
 
 
 def test_sites_stand_in_the_sequence_on_their_own_strand(run, model, contigs, marks):
-    sites = grammar.find_sites(run, model, contigs, marks)
+    sites = read_the_grammar.find_sites(run, model, contigs, marks)
     donors = sites["splice donor"]
     assert donors.codes.shape == (6, 30 + 9 + 30) and donors.core == (30, 39)
     assert (donors.codes[:, 33:35] == [2, 3]).all()
@@ -177,17 +178,17 @@ def test_sites_stand_in_the_sequence_on_their_own_strand(run, model, contigs, ma
 def test_flanks_are_as_long_as_the_context_takes(run, contigs, marks):
     torch.manual_seed(0)
     short = Bert(layers=1, width=8, heads=2, context=41)
-    assert grammar.find_sites(run, short, contigs, marks)["CTCF"].codes.shape[1] == 39
+    assert read_the_grammar.find_sites(run, short, contigs, marks)["CTCF"].codes.shape[1] == 39
 
 
 def test_without_marks_there_are_no_sites(start, model, contigs):
     run = start(tracks="")
-    bare = dict.fromkeys(contigs, grammar.Marks({}, {}, {}, {}, None))
-    assert grammar.find_sites(run, model, contigs, bare) == {}
+    bare = dict.fromkeys(contigs, read_the_grammar.Marks({}, {}, {}, {}, None))
+    assert read_the_grammar.find_sites(run, model, contigs, bare) == {}
     assert [note.split(":")[0] for note in run.notes[-2:]] == ["CTCF", "splice donor"]
 
 
 def test_errors_of_classes_are_measured_where_classes_are_told(start, marks):
     run = start(planted=5)
-    assert grammar.class_errors(run, marks["test"])["copies"].min() == 5
-    assert grammar.class_errors(run, grammar.Marks({}, {}, {}, {}, None)).empty
+    assert read_the_grammar.class_errors(run, marks["test"])["copies"].min() == 5
+    assert read_the_grammar.class_errors(run, read_the_grammar.Marks({}, {}, {}, {}, None)).empty

@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 import torch
 
+from dnastudy.chapters import read_the_grammar as probes
+from dnastudy.chapters.read_the_grammar import Sites
 from dnastudy.genes import encode
 from dnastudy.models import Bert
-from dnastudy.models.embed import embed
-from dnastudy.study import grammar_probes as probes
-from dnastudy.study.grammar import Sites
+from dnastudy.models.classify import embed
 from dnastudy.study.statistics import mean_bootstrap
-from dnastudy.tasks import saliency
-from dnastudy.tasks.regions import Claim
+from dnastudy.tasks import zero_shot
+from dnastudy.tasks.probe_windows import Claim
 
 DRAWS = {"resamples": 100, "seed": 0}
 RANDOM = np.random.default_rng(0)
@@ -131,14 +131,14 @@ def test_what_is_expected_at_sites(model, sites):
     assert inside.tolist() == pytest.approx([1, 2, 2 + np.log2(0.4) * 0.4 + 3 * 0.2 * np.log2(0.2)])
     assert (table.query("place < 0 or place > 2")["motif"] == 0).all()
     flanks = np.delete(sites.codes, [10, 11, 12], axis=1)
-    told = saliency.base_probabilities(model, sites.codes, np.tile([6, 17], (4, 1)))
-    bits = saliency.bits_gained(told, sites.codes[:, 6:17], np.bincount(flanks.ravel(), minlength=4) / flanks.size)
+    told = zero_shot.base_probabilities(model, sites.codes, np.tile([6, 17], (4, 1)))
+    bits = zero_shot.bits_gained(told, sites.codes[:, 6:17], np.bincount(flanks.ravel(), minlength=4) / flanks.size)
     assert table["bits"].tolist() == pytest.approx(bits.mean(axis=0))
     third = mean_bootstrap(bits[:, 2], **DRAWS)
     assert table.loc[2, ["bits", "low", "high"]].tolist() == pytest.approx(third[:3])
     locus = probes.locus_table(model, sites, 4)
     assert locus["bits"].tolist() == pytest.approx(bits[0]) and locus["code"].tolist() == sites.codes[0, 6:17].tolist()
-    effects = saliency.substitution_effects(model, sites.codes[0], 6, 17)
+    effects = zero_shot.substitution_effects(model, sites.codes[0], 6, 17)
     assert locus["cost"].tolist() == pytest.approx(effects.sum(axis=1) / 3)
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
+from dnastudy.chapters import grammar_report as tables
 from dnastudy.models import Bert
 from dnastudy.models.store import untrained
-from dnastudy.study import grammar_tables as tables
 from dnastudy.tasks import embeddings
 from dnastudy.tokens import KmerTokenizer
 

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from dnastudy.chapters.measure_data_hunger import English, Genes, read_curves, sweep
 from dnastudy.files import InputError
 from dnastudy.genes import windows
 from dnastudy.models import NgramModel
-from dnastudy.tasks.hunger import English, Genes, read_curves, sweep
 from dnastudy.tasks.text import SymbolNgram, fetch_text, read_text, spread
 
 NGRAM = {"kind": "ngram", "order": 4}

@@ -10,20 +10,12 @@ import pytest
 import yaml
 from http_server import running_server
 
+from dnastudy.chapters.detect_mutations import build_pairs, build_published_pairs, build_variant_pairs
+from dnastudy.chapters.extract_genes import input_counts
 from dnastudy.files import InputError
 from dnastudy.genes import decode, leakage, load_sequences
 from dnastudy.genes.manifest import MANIFESTS
-from dnastudy.study.inputs import (
-    annotated,
-    build_corpus,
-    build_pairs,
-    build_published_pairs,
-    build_variant_pairs,
-    chromosomes,
-    input_counts,
-    smoke_corpus,
-    smoke_models,
-)
+from dnastudy.study.inputs import annotated, build_corpus, chromosomes, smoke_corpus, smoke_models
 from dnastudy.study.parameters import declared_parameters
 from dnastudy.study.record import CAUSAL, Run
 

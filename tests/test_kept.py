@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from dnastudy.tasks.kept import begin, finished, keep
+from dnastudy.study.cache import begin, finished, keep
 
 TABLE = pd.DataFrame({"bits": [1.5, 2.0]})
 

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Library
 
 from dnastudy.files import InputError
-from dnastudy.tokens.kmer import KmerTokenizer, OverlappingKmerTokenizer
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import KmerTokenizer, OverlappingKmerTokenizer, Tokenizer
 
 
 def spell(tokenizer, sequence):

@@ -1,12 +1,12 @@
-"""dnastudy.tasks.kmer_floors: what simple means make of the next k-mer."""
+"""dnastudy.tasks.floors: what simple means make of the next k-mer."""
 
 import numpy as np
 import pytest
 
-from dnastudy.genes.fasta import encode
+from dnastudy.genes.codes import encode
 from dnastudy.models import NgramModel
-from dnastudy.tasks import kmer_floors
-from dnastudy.tasks.kmer_floors import fit_ngrams, score_floors, tfidf
+from dnastudy.tasks import floors
+from dnastudy.tasks.floors import fit_ngrams, score_floors, tfidf
 from dnastudy.tasks.next_kmer import draw_examples
 
 PERIODIC = encode("AACGT" * 300)
@@ -74,5 +74,5 @@ def test_the_commonest_words_of_the_lengths_asked_for():
 
 def test_parts_make_no_difference(monkeypatch):
     whole = periodic(sizes=(3, 4))
-    monkeypatch.setattr(kmer_floors, "_TOGETHER", 7)
+    monkeypatch.setattr(floors, "_TOGETHER", 7)
     assert whole.equals(periodic(sizes=(3, 4)))

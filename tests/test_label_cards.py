@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dnastudy.chapters.label_regulatory_sequence import card, give_away
 from dnastudy.genes import read_annotation
+from dnastudy.genes.annotation import transcription_starts
+from dnastudy.genes.codes import encode
 from dnastudy.genes.contigs import read_genome
-from dnastudy.genes.fasta import encode
-from dnastudy.genes.tracks import transcription_starts
-from dnastudy.tasks.label_cards import card, give_away
-from dnastudy.tasks.labels import LabelSet, promoters
+from dnastudy.tasks.label_sets import LabelSet, promoters
 from dnastudy.tokens import KmerTokenizer, Tokenizer, train_bpe
 
 

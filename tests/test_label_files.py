@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import decode, encode, reverse_complement
-from dnastudy.tasks.label_files import read_labels
+from dnastudy.genes.codes import decode, encode, reverse_complement
+from dnastudy.tasks.label_sets import read_labels
 
 
 def sequences(n, seed=0, length=40):

@@ -1,4 +1,4 @@
-"""dnastudy.tasks.label_floors: what simple means make of labelled sequences."""
+"""dnastudy.tasks.floors: what simple means make of labelled sequences."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import encode
+from dnastudy.genes.codes import encode
 from dnastudy.models import NgramModel
-from dnastudy.tasks import label_floors as module
-from dnastudy.tasks.label_floors import by_score, class_ngrams, label_floors
+from dnastudy.tasks import floors
+from dnastudy.tasks.floors import by_score, class_ngrams, label_floors
 
 SITE = encode("GGTAAGTG")
 QUICK = {"trees": 20, "epochs": 3}
@@ -128,7 +128,7 @@ def test_scores_are_floors_of_their_own():
 def test_the_forest_takes_some_where_there_are_many(monkeypatch):
     codes, labels = draw(40, 0), np.arange(40) % 2
     whole = label_floors(codes, labels, codes, classes=2, trees=10, epochs=0)["TF-IDF + forest"]
-    monkeypatch.setattr(module, "FOREST_EXAMPLES", 20)
+    monkeypatch.setattr(floors, "FOREST_EXAMPLES", 20)
     some = label_floors(codes, labels, codes, classes=2, trees=10, epochs=0)["TF-IDF + forest"]
     assert right({"whole": whole}, labels)["whole"] > 0.95
     assert 0.5 < right({"some": some}, labels)["some"] < 0.95

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import encode, reverse_complement
-from dnastudy.tasks.label_splits import assign, divide, hold_out, sharing
+from dnastudy.genes.codes import encode, reverse_complement
+from dnastudy.tasks.label_windows import assign, divide, hold_out, sharing
 
 
 def genome(**lengths):

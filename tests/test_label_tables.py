@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from made_up_outcomes import EMPTY, HALF, RIGHT, label_set, outcome, predictions, two_blocks, two_tasks
 
-from dnastudy.study import label_tables
+from dnastudy.chapters import label_report
 from dnastudy.tokens import Tokenizer
 
 
@@ -16,7 +16,7 @@ def study():
 
 @pytest.fixture(scope="module")
 def scores(study):
-    return label_tables.scores_table(*study, resamples=200, seed=0)
+    return label_report.scores_table(*study, resamples=200, seed=0)
 
 
 def test_scores_are_of_all_runs_and_strands(scores):
@@ -32,7 +32,7 @@ def test_how_seeds_differ_is_no_interval(study):
     sets = {"PromScan": two_blocks(study[0]["PromScan"])}
     runs = predictions("ours", "fine-tuned", RIGHT, seeds=(0,)), predictions("ours", "fine-tuned", HALF, seeds=(1,))
     outcomes = {("PromScan", "ours"): outcome(*runs, predictions("ours", "probe", HALF))}
-    table = label_tables.scores_table(sets, outcomes, resamples=200, seed=0).set_index(["use", "strands"])
+    table = label_report.scores_table(sets, outcomes, resamples=200, seed=0).set_index(["use", "strands"])
     tuned, probed = table.loc[("fine-tuned", "one")], table.loc[("probe", "one")]
     assert (tuned["mcc"], tuned["mcc_sd"]) == (0.5, pytest.approx(0.5**0.5)) and np.isnan(probed["mcc_sd"])
     # Without the first row, which stands in training, either block is still all right or all wrong.
@@ -45,11 +45,11 @@ def test_the_papers_figures_stand_beside_their_like(scores):
     assert paper["Prom300, tokens", "ours", "fine-tuned", "both"] == 0.996
     assert paper["PromScan", "TF-IDF + forest", "floor", "one"] == 0.39
     assert np.isnan(paper["PromScan", "ours", "probe", "both"]) and np.isnan(paper["PromScan", "GC", "floor", "one"])
-    assert np.isnan(label_tables.published("Prom300, genomic", "ours", "fine-tuned", "bert"))
+    assert np.isnan(label_report.published("Prom300, genomic", "ours", "fine-tuned", "bert"))
 
 
 def test_the_one_table_has_the_paper_below(scores):
-    table = label_tables.mcc_table(scores).set_index(["predictor", "use"])
+    table = label_report.mcc_table(scores).set_index(["predictor", "use"])
     assert table.loc[("ours", "fine-tuned"), "PromScan"] == "1.00 [1.00, 1.00]"
     assert table.loc[("GROVER", "in the paper")].tolist() == ["0.996", "0.63"]
     assert table.loc[("4-mer BERT", "in the paper")].tolist() == ["0.79", ""]
@@ -60,10 +60,10 @@ def test_values_stand_with_their_intervals_across_tasks():
     rows = [("A", "bert", "probe", -0.196, -0.31, -0.094), ("B", "bert", "probe", 0.5, 0.25, 1.0)]
     rows += [("B", "GC", "floor", float("nan"), float("nan"), float("nan"))]
     table = pd.DataFrame(rows, columns=["task", "predictor", "use", "difference", "low", "high"])
-    found = label_tables.across_tasks(table, "difference")
+    found = label_report.across_tasks(table, "difference")
     assert found.columns.tolist() == ["A", "B"] and found.index.tolist() == [("bert", "probe"), ("GC", "floor")]
     assert found.to_numpy().tolist() == [["-0.20 [-0.31, -0.09]", "0.50 [0.25, 1.00]"], ["", ""]]
-    assert label_tables.across_tasks(table[:0], "difference").empty
+    assert label_report.across_tasks(table[:0], "difference").empty
 
 
 def test_what_gives_negatives_away_has_an_interval_over_blocks():
@@ -72,18 +72,18 @@ def test_what_gives_negatives_away_has_an_interval_over_blocks():
     # In the first block promoters are rich in G and C, in the second the others.
     codes = [weak, strong] + [weak, strong] * 2 + [strong, weak] * 2
     sets = {"Prom300, tokens": labels._replace(codes=codes), "PromScan": labels}
-    table = label_tables.given_away(sets, Tokenizer(), resamples=200, seed=0)
+    table = label_report.given_away(sets, Tokenizer(), resamples=200, seed=0)
     assert table.columns.tolist() == ["statistic", "learnt", "tokens", "tokens_low", "tokens_high"]
-    assert label_tables.kinds_of(table) == ["tokens"]
+    assert label_report.kinds_of(table) == ["tokens"]
     by_name = table.set_index("statistic")
     assert by_name.loc["GC share"].tolist() == [False, 0.5, 0.0, 1.0]
     assert by_name.loc["6-mers"].tolist() == [True, 0.5, 0.0, 1.0]
-    empty = label_tables.given_away({"PromScan": labels}, Tokenizer(), resamples=200, seed=0)
-    assert empty.empty and label_tables.kinds_of(empty) == []
+    empty = label_report.given_away({"PromScan": labels}, Tokenizer(), resamples=200, seed=0)
+    assert empty.empty and label_report.kinds_of(empty) == []
 
 
 def test_zero_shot_scores_are_ranked_beside_floors(study):
-    table = label_tables.zero_shot_table(*study, resamples=200, seed=0).set_index(["predictor", "use"])
+    table = label_report.zero_shot_table(*study, resamples=200, seed=0).set_index(["predictor", "use"])
     # 4, 5, 6 and 1 against 1, 2, 3 and 0: 13 of 16 pairs, and a tie
     assert table.loc[("ours", "occlusion"), "auroc"].tolist() == [pytest.approx(13.5 / 16)] * 2
     assert table.loc[("GC", "floor"), "auroc"].tolist() == [0.5] * 2
@@ -102,7 +102,7 @@ def test_sites_are_compared_with_what_is_like_them():
     floor[["p0", "p1", "p2"]] = shares
     outcomes = {("splice", "ours"): outcome(EMPTY, scores=found), ("splice", "floors"): outcome(floor, kind=None)}
     sets = {"splice": labels._replace(table=table)}
-    rows = label_tables.zero_shot_table(sets, outcomes, resamples=50, seed=0)
+    rows = label_report.zero_shot_table(sets, outcomes, resamples=50, seed=0)
     assert rows[["predictor", "use", "against", "auroc"]].to_numpy().tolist() == [
         ["ours", "occlusion", "donor", 7 / 8],  # 5 and 7 against 1, 6, 2 and 0
         ["ours", "occlusion", "acceptor", 0.0],  # 3 against 4
@@ -112,24 +112,24 @@ def test_sites_are_compared_with_what_is_like_them():
     ]
     # Where no model was asked for scores there is nothing to be beside.
     del outcomes["splice", "ours"]
-    assert label_tables.zero_shot_table(sets, outcomes, resamples=50, seed=0).empty
+    assert label_report.zero_shot_table(sets, outcomes, resamples=50, seed=0).empty
 
 
 def test_floors_alone_have_a_table(scores):
-    assert len(label_tables.mcc_table(scores[scores["use"] == "floor"])) == 2 + 4
+    assert len(label_report.mcc_table(scores[scores["use"] == "floor"])) == 2 + 4
 
 
 def test_a_random_start_is_not_a_models_best_use(study):
     sets = {"PromScan": study[0]["PromScan"]}
     model = outcome(predictions("ours", "fine-tuned", HALF), predictions("ours", "random start", RIGHT))
     outcomes = {("PromScan", "ours"): model, ("PromScan", "floors"): study[1]["PromScan", "floors"]}
-    scores = label_tables.scores_table(sets, outcomes, resamples=50, seed=0)
-    assert list(label_tables.scan_track(sets, outcomes, scores, 1)[1]) == ["ours, fine-tuned", "TF-IDF + forest"]
-    assert set(label_tables.reliability_table(sets, outcomes, scores)["use"]) == {"fine-tuned", "floor"}
+    scores = label_report.scores_table(sets, outcomes, resamples=50, seed=0)
+    assert list(label_report.scan_track(sets, outcomes, scores, 1)[1]) == ["ours, fine-tuned", "TF-IDF + forest"]
+    assert set(label_report.reliability_table(sets, outcomes, scores)["use"]) == {"fine-tuned", "floor"}
 
 
 def test_what_is_calibrated_lies_on_the_diagonal(study, scores):
-    table = label_tables.reliability_table(*study, scores)
+    table = label_report.reliability_table(*study, scores)
     assert set(zip(table["predictor"], table["use"], strict=True)) == {
         ("ours", "fine-tuned"),
         ("TF-IDF + forest", "floor"),
@@ -138,23 +138,23 @@ def test_what_is_calibrated_lies_on_the_diagonal(study, scores):
 
 
 def test_stretches_of_the_scan_that_hold_a_start(study, scores):
-    windows, chances = label_tables.scan_track(*study, scores, 2)
+    windows, chances = label_report.scan_track(*study, scores, 2)
     assert windows["region"].unique().tolist() == ["chr22:1-2,000", "chr22:9,001-11,000"]
     assert list(chances) == ["ours, fine-tuned", "TF-IDF + forest"] and len(windows) == 6
     assert chances["ours, fine-tuned"].tolist() == pytest.approx([0.1, 0.9, 0.2, 0.9, 0.2, 0.8])
     sets = {name: one for name, one in study[0].items() if name != "PromScan"}
-    empty, nothing = label_tables.scan_track(sets, study[1], scores, 2)
+    empty, nothing = label_report.scan_track(sets, study[1], scores, 2)
     assert empty.empty and nothing == {}
 
 
 def test_promoters_against_their_negatives_leave_out_the_floors_that_know_least(scores):
-    table = label_tables.against_negatives(scores)
+    table = label_report.against_negatives(scores)
     assert set(table["negatives"]) == {"tokens"} and "GC" not in set(table["predictor"])
-    assert label_tables.against_negatives(scores[scores["task"] == "PromScan"]).empty
+    assert label_report.against_negatives(scores[scores["task"] == "PromScan"]).empty
 
 
 def test_labelled_sequences_are_listed_with_their_place(study):
-    table = label_tables.labels_table(study[0])
+    table = label_report.labels_table(study[0])
     assert list(table) == ["task", "split", "row", "label", "contig", "start", "end", "strand"]
     test = table.query("task == 'PromScan' and split == 'test'")
     labels = study[0]["PromScan"]
@@ -163,15 +163,15 @@ def test_labelled_sequences_are_listed_with_their_place(study):
 
 
 def test_sizes_and_costs(study):
-    sizes = label_tables.sizes_table(study[0]).set_index("task").loc["PromScan"]
+    sizes = label_report.sizes_table(study[0]).set_index("task").loc["PromScan"]
     assert (sizes["train"], sizes["test"], sizes["blocks"]) == (2, 8, 8)
     assert (sizes["commonest"], sizes["shared"]) == (1 / 2, 1 / 8)
-    costs = label_tables.costs_table(study[1])
+    costs = label_report.costs_table(study[1])
     assert costs["model"].tolist() == ["ours", "ours"] and str(costs["parameters"].dtype) == "Int64"
 
 
 def test_a_variant_above_its_control_counts_and_a_tie_a_half():
     scored = pd.DataFrame({"model": "ours", "llr": [1.0, 0.0, -1.0, np.nan], "control": [0.0, 0.0, 0.0, 0.0]})
-    row = label_tables.variants_table(scored.assign(group=[0, 1, 2, 3]), resamples=200, seed=0).iloc[0]
+    row = label_report.variants_table(scored.assign(group=[0, 1, 2, 3]), resamples=200, seed=0).iloc[0]
     assert (row["above"], row["n"], row["variants"]) == (0.5, 3, 0.0)
-    assert label_tables.variants_table(pd.DataFrame(), resamples=200, seed=0).empty
+    assert label_report.variants_table(pd.DataFrame(), resamples=200, seed=0).empty

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
+from dnastudy.chapters import label_regulatory_sequence
+from dnastudy.chapters.label_regulatory_sequence import Plan, judge_models, part, rows_of
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import encode
+from dnastudy.genes.codes import encode
 from dnastudy.models import NgramModel, build, save
-from dnastudy.models.labelled import fine_tune
-from dnastudy.tasks import labelling
-from dnastudy.tasks.labelling import Plan, judge_models, part, rows_of
-from dnastudy.tasks.labels import LabelSet
+from dnastudy.models.classify import fine_tune
+from dnastudy.tasks.label_sets import LabelSet
 
 WORD = encode("GATTACAGATTACA")
 TRAINING = {"epochs": 2, "batch": 8, "learning_rate": 1e-2, "warmup": 2, "validate_every": 0, "precision": "fp32"}
@@ -88,8 +88,10 @@ def test_zero_shot_is_for_sites_of_several_bases(kept, labels):
             (model, "site likelihood"): 20,
         }
     narrow = labels._replace(table=labels.table.assign(core_end=14))
-    assert labelling._has_sites(labels) and not labelling._has_sites(narrow)
-    assert not labelling._has_sites(labels._replace(table=labels.table.drop(columns=["core_start", "core_end"])))
+    assert label_regulatory_sequence._has_sites(labels) and not label_regulatory_sequence._has_sites(narrow)
+    assert not label_regulatory_sequence._has_sites(
+        labels._replace(table=labels.table.drop(columns=["core_start", "core_end"]))
+    )
 
 
 def test_what_is_longer_than_the_context_is_counted(kept):
@@ -106,7 +108,7 @@ def test_what_is_finished_is_not_done_again(kept, labels, models, monkeypatch):
         judged.append(task[:2])
         return task[:2], outcomes[task[:2]]
 
-    monkeypatch.setattr(labelling, "_judge", again)
+    monkeypatch.setattr(label_regulatory_sequence, "_judge", again)
     found = judge_models({"words": labels}, models, PLAN, folder, floor_scores=scores, device="cpu")
     assert judged == [] and found["words", "lstm"].predictions.equals(outcomes["words", "lstm"].predictions)
     judge_models({"words": labels}, models, PLAN, folder, device="cpu")  # other floors: other examples
@@ -132,12 +134,12 @@ def test_an_interrupted_piece_keeps_fine_tunings_that_ended(
             raise RuntimeError("killed")
         return fine_tune(*given, **how)
 
-    monkeypatch.setattr("dnastudy.models.labelled.fine_tune", killed_once)
+    monkeypatch.setattr("dnastudy.models.classify.fine_tune", killed_once)
     folder = tmp_path / "lstm"
 
     def judge(of):
         task = ("words", "lstm", str(models["lstm"]), {"of": of}, folder, "cpu", None)
-        return labelling._judge(task, {"words": (labels, {})}, PLAN)[1]
+        return label_regulatory_sequence._judge(task, {"words": (labels, {})}, PLAN)[1]
 
     with pytest.raises(RuntimeError, match="killed"):
         judge("this")
@@ -159,7 +161,7 @@ def test_an_interrupted_piece_keeps_fine_tunings_that_ended(
 )
 def test_checkpoints_are_left_about_every_tenth_of_the_steps(changes, expected):
     plan = dataclasses.replace(PLAN, training=PLAN.training | changes)
-    config = labelling._settings(plan, seed=3, examples=48)
+    config = label_regulatory_sequence._settings(plan, seed=3, examples=48)
     assert (config.checkpoint_every, config.seed) == (expected, 3)
 
 
@@ -167,7 +169,7 @@ def test_places_are_looked_at_about_what_all_labels_hang_on(labels):
     table = pd.DataFrame({"contig": ["chr1"] * 80})
 
     def centre(**columns):
-        return labelling._centre(labels._replace(table=table.assign(**columns)))
+        return label_regulatory_sequence._centre(labels._replace(table=table.assign(**columns)))
 
     assert centre(core_start=13, core_end=27) == 20
     assert centre(core_start=250, core_end=251) == 250
@@ -184,9 +186,9 @@ def test_n_grams_of_the_classes_are_like_the_model(labels, monkeypatch):
         asked.append((order, reverse_complement))
         return np.zeros((2 * 20, 2))
 
-    monkeypatch.setattr("dnastudy.tasks.label_floors.class_ngrams", ngrams)
+    monkeypatch.setattr("dnastudy.tasks.floors.class_ngrams", ngrams)
     for model in (NgramModel(4), NgramModel(12, reverse_complement=True)):
-        assert len(list(labelling._class_ngrams(model, labels))) == 2
+        assert len(list(label_regulatory_sequence._class_ngrams(model, labels))) == 2
     assert asked == [(4, False), (6, True)]
 
 

@@ -4,12 +4,13 @@ import pytest
 
 from dnastudy.files import InputError
 from dnastudy.genes import read_annotation
+from dnastudy.genes.annotation import annotated_starts, splice_sites, transcription_starts
+from dnastudy.genes.codes import decode, encode, reverse_complement
 from dnastudy.genes.contigs import read_genome
-from dnastudy.genes.fasta import decode, encode, reverse_complement
 from dnastudy.genes.intervals import read_track
 from dnastudy.genes.motifs import Motif, log_odds
-from dnastudy.genes.tracks import annotated_starts, read_tracks, splice_sites, transcription_starts
-from dnastudy.tasks.labels import NEGATIVES, accessible, ctcf_sites, promoter_scan, promoters, splice_labels
+from dnastudy.genes.tracks import read_tracks
+from dnastudy.tasks.label_sets import NEGATIVES, accessible, ctcf_sites, promoter_scan, promoters, splice_labels
 from dnastudy.tokens import Tokenizer
 
 CHR19, CHR22 = "chr19:10000001-12000000", "chr22:37500001-38400000"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dnastudy.files import InputError
 from dnastudy.genes import fetch
 from dnastudy.genes.intervals import read_intervals
-from dnastudy.genes.liftover import lift, read_chain
+from dnastudy.genes.tracks import lift, read_chain
 
 # chr1 10-40 goes to chr1 110-137 with 5 bases lost and 2 put in; chr1 50-60 goes to the reverse strand of chr2 (100 b).
 CHAINS = """\

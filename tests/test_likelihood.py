@@ -6,10 +6,9 @@ import pytest
 
 from dnastudy.files import InputError
 from dnastudy.genes import windows
-from dnastudy.genes.fasta import encode
+from dnastudy.genes.codes import as_codes, encode, known_bases
 from dnastudy.tasks.floors import Uniform
-from dnastudy.tasks.likelihood import bits_per_base, known_bases, score_windows
-from dnastudy.tokens.tokenizer import as_codes
+from dnastudy.tasks.likelihood import bits_per_base, score_windows
 
 # Bits of A, C, G, T and of a base that isn't scored.
 BITS = np.array([1, 2, 3, 3, np.nan])

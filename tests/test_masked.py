@@ -7,12 +7,11 @@ from periodic_corpus import periodic_corpus
 
 from dnastudy.files import InputError
 from dnastudy.models import build
-from dnastudy.models.masked import MaskedSource, masked_windows, tokenised
+from dnastudy.models.batches import MaskedSource, bits_per_symbol, masked_windows, tokenised
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.models.training import bits_per_symbol
 from dnastudy.tokens import KmerTokenizer, Tokenizer, single_base
-from dnastudy.tokens.kmer import OverlappingKmerTokenizer
+from dnastudy.tokens.tokenizer import OverlappingKmerTokenizer
 
 IDS = np.arange(10, 1010)  # each token its own, so that a window says where it was cut
 GENES = np.array([[0, 900], [900, 1000]])

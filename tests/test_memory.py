@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import resource, sys
 import numpy as np
-from dnastudy.models.memory import keep_freed_memory
+from dnastudy.models.neural import keep_freed_memory
 
 if sys.argv[1] == "kept":
     assert keep_freed_memory()

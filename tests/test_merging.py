@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnastudy.genes.fasta import encode
+from dnastudy.genes.codes import encode
 from dnastudy.tokens import merging
 
 A, C, G, T = range(5, 9)

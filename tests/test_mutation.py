@@ -6,8 +6,15 @@ from dnastudy.files import InputError
 from dnastudy.genes import decode, encode, reverse_complement
 from dnastudy.models import NgramModel
 from dnastudy.tasks.floors import Uniform
-from dnastudy.tasks.mutation import discriminate, judge, judge_pairs, score_pairs, strata_of_places
-from dnastudy.tasks.pairs import make_pairs, make_published_pairs
+from dnastudy.tasks.mutation import (
+    discriminate,
+    judge,
+    judge_pairs,
+    make_pairs,
+    make_published_pairs,
+    score_pairs,
+    strata_of_places,
+)
 
 GENE = "ACGTTGCAACGGTTCA" * 4
 

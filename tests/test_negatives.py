@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnastudy.genes.fasta import decode, encode
-from dnastudy.tasks.negatives import dinucleotide_shuffle, matched_windows, token_shuffle
+from dnastudy.genes.codes import decode, encode
+from dnastudy.tasks.label_windows import dinucleotide_shuffle, matched_windows, token_shuffle
 from dnastudy.tokens import KmerTokenizer, Tokenizer
 
 

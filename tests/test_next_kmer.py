@@ -6,20 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import decode, encode, reverse_complement
+from dnastudy.genes.codes import decode, encode, kmers_at, reverse_complement
 from dnastudy.tasks.next_kmer import (
     blocks,
     check_classes,
     context_tokens,
     draw_examples,
-    kmer_numbers,
     known_runs,
     seen_before,
     windows,
 )
 from dnastudy.tokens.bpe import train_bpe
-from dnastudy.tokens.kmer import KmerTokenizer
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer
 
 RANDOM = np.random.default_rng(0).choice(5, 3000, p=[0.35, 0.2, 0.2, 0.24, 0.01]).astype(np.uint8)
 
@@ -68,8 +66,8 @@ def test_runs_of_known_bases():
 
 def test_numbers_of_k_mers():
     codes = encode("ACGTTTCA")
-    assert kmer_numbers(codes, np.array([0, 1, 6]), 2).tolist() == [1, 6, 4]  # AC CG CA
-    assert kmer_numbers(codes, np.array([3]), 3).tolist() == [63]
+    assert kmers_at(codes, np.array([0, 1, 6]), 2).tolist() == [1, 6, 4]  # AC CG CA
+    assert kmers_at(codes, np.array([3]), 3).tolist() == [63]
 
 
 def test_fewer_windows_than_classes():

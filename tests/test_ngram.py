@@ -17,6 +17,7 @@ from dnastudy.genes import encode
 from dnastudy.models import load
 from dnastudy.models.counts import flat
 from dnastudy.models.ngram import NgramModel, stretches
+from dnastudy.models.store import save
 
 SEQUENCES = st.lists(st.text("ACGTN", max_size=40), min_size=1, max_size=6)
 
@@ -226,7 +227,7 @@ def test_generation_without_interpolation(smoothing):
 def test_saved_and_loaded(tmp_path, order, smoothing, strands):
     train, test = ["ACGTTNGCATGCAACGTTGCAATTGCA", "", "NACGTT"], ["ACGTTNGCATGCAACGTTGC", "TT"]
     model = NgramModel(order, smoothing, reverse_complement=strands).fit(train, validation=["ACGT"])
-    model.save(tmp_path)
+    save(model, tmp_path)
     again = load(tmp_path)
     assert again.config == model.config
     assert again.size == model.size

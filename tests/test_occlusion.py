@@ -1,15 +1,16 @@
-"""dnastudy.tasks.occlusion: what a core is worth to its flanks, and how likely it is itself."""
+"""dnastudy.tasks.zero_shot: what a core is worth to its flanks, and how likely it is itself."""
 
 import numpy as np
 import pytest
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import encode, reverse_complement
+from dnastudy.genes.codes import encode, reverse_complement
 from dnastudy.models import NgramModel, build
-from dnastudy.tasks import occlusion as module
-from dnastudy.tasks.occlusion import occlusion, site_likelihood
-from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, SEP, UNK, Tokenizer
+from dnastudy.tasks import zero_shot
+from dnastudy.tasks.zero_shot import occlusion, site_likelihood
+from dnastudy.tokens.ids import CLS, FIRST_BASE, MASK, SEP, UNK
+from dnastudy.tokens.tokenizer import Tokenizer
 
 
 class Doubling:
@@ -72,7 +73,7 @@ def test_sequences_of_any_length_in_any_parts(monkeypatch):
     codes = [rng.integers(5, size=length).astype(np.uint8) for length in (20, 50, 31)]
     cores = np.array([[0, 5], [45, 50], [10, 12]])
     whole = occlusion(model, codes, cores), site_likelihood(model, codes, cores)
-    monkeypatch.setattr(module, "_TOGETHER", 4)
+    monkeypatch.setattr(zero_shot, "_TOGETHER", 4)
     np.testing.assert_allclose(occlusion(model, codes, cores), whole[0], atol=1e-4)
     np.testing.assert_allclose(site_likelihood(model, codes, cores), whole[1], atol=1e-4)
     assert np.isfinite(whole).all() and len(set(whole[0])) == 3
@@ -134,7 +135,7 @@ def test_a_bert_restores_a_core_from_both_flanks(bert):
 
 
 def test_a_bert_restores_the_flanks_near_a_core(bert, monkeypatch):
-    monkeypatch.setattr(module, "NEAR", 2)
+    monkeypatch.setattr(zero_shot, "NEAR", 2)
     codes = encode("ACGTACG" + "TT" + "ACTG")
     other = codes.copy()
     other[7:9] = np.random.default_rng([1, 0]).choice(codes, (1, 2))[0]

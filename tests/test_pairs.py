@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dnastudy.files import InputError
 from dnastudy.genes import place_variants, read_variants
-from dnastudy.tasks.pairs import (
+from dnastudy.tasks.mutation import (
     KINDS,
     make_pairs,
     make_published_pairs,

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dnastudy.files import InputError
-from dnastudy.tasks.probe import STRENGTH, STRENGTHS, probe
+from dnastudy.tasks.floors import STRENGTH, STRENGTHS, probe
 
 
 def vectors(count, seed, *, classes=3, signal=1.0):

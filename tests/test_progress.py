@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dnastudy.models import TrainingConfig, build
-from dnastudy.models.progress import flops_per_position, progress_line, utilisation
+from dnastudy.models.training import flops_per_position, progress_line, utilisation
 
 GPT = {"kind": "gpt", "layers": 2, "width": 8, "heads": 2, "context": 16}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dnastudy.models import build
-from dnastudy.models.training import digests
+from dnastudy.models.batches import digests
 from dnastudy.tasks.published import (
     PUBLISHED_ACCURACY,
     PUBLISHED_MCC,

@@ -7,12 +7,10 @@ import pytest
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import decode, encode
-from dnastudy.models import NgramModel, build, readoff
-from dnastudy.models.readoff import marginal, next_kmers, ngram_next_kmers, token_log_likelihoods
-from dnastudy.tokens.adjacency import successors
-from dnastudy.tokens.kmer import KmerTokenizer
-from dnastudy.tokens.tokenizer import Tokenizer, single_base
+from dnastudy.genes.codes import decode, encode
+from dnastudy.models import NgramModel, build, token_bits
+from dnastudy.models.token_bits import marginal, next_kmers, ngram_next_kmers, successors, token_log_likelihoods
+from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer, single_base
 
 ALIKE = Tokenizer([("A", "C"), ("C", "G"), ("A", "CG"), ("ACG", "T"), ("AC", "G")])  # two merges spell ACG
 RUNS = Tokenizer([("A", "A"), ("AA", "AA"), ("AAAA", "C"), ("G", "A"), ("GA", "AA")])
@@ -73,8 +71,8 @@ def test_examples_side_by_side_do_not_matter(name, monkeypatch):
     model = small_model(tokenizer)
     contexts = [tokenizer.encode(text(length, length)) for length in (0, 3, 30, 8, 8, 17, 30)]
     together = next_kmers(model, tokenizer, contexts, 4, may_follow=successors(tokenizer))
-    monkeypatch.setattr(readoff, "_KMERS", 2 * 4**4)
-    monkeypatch.setattr(readoff, "_ROWS", 5)
+    monkeypatch.setattr(token_bits, "_KMERS", 2 * 4**4)
+    monkeypatch.setattr(token_bits, "_ROWS", 5)
     assert next_kmers(model, tokenizer, contexts, 4) == pytest.approx(together, abs=1e-5)
     assert np.exp(together).sum(1) == pytest.approx(1)
 
@@ -139,8 +137,8 @@ def test_state_is_carried_over_chunks_of_a_row(monkeypatch):
     model = small_model(RUNS)
     rows = [RUNS.encode(text(length, length)).astype(np.uint16) for length in (70, 33, 100)]
     whole = token_log_likelihoods(model, rows)
-    monkeypatch.setattr(readoff, "_CHUNK", 16)
-    monkeypatch.setattr(readoff, "_POSITIONS", 32)
+    monkeypatch.setattr(token_bits, "_CHUNK", 16)
+    monkeypatch.setattr(token_bits, "_POSITIONS", 32)
     for one, other in zip(token_log_likelihoods(model, rows), whole, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
 
@@ -153,7 +151,7 @@ def test_next_kmers_of_an_ngram_model(order, monkeypatch):
     for context, one in zip(map(decode, contexts), found, strict=True):
         whole = model.log_likelihood([context + "".join(letters) for letters in itertools.product("ACGT", repeat=3)])
         assert one == pytest.approx(whole - model.log_likelihood([context]), abs=1e-4)
-    monkeypatch.setattr(readoff, "_KMERS", 8)
+    monkeypatch.setattr(token_bits, "_KMERS", 8)
     assert ngram_next_kmers(model, contexts, 3) == pytest.approx(found)
 
 

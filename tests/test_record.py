@@ -9,10 +9,11 @@ import torch
 
 from dnastudy.files import InputError
 from dnastudy.models import build, export_to_transformers
-from dnastudy.models.store import KINDS, digest_of
+from dnastudy.models.base import KINDS
+from dnastudy.models.store import digest_of
 from dnastudy.study import load_record, start
-from dnastudy.study.parameters import PROJECT, declared_parameters
-from dnastudy.study.record import Run, package_hash
+from dnastudy.study.parameters import PROJECT, declared_parameters, package_hash
+from dnastudy.study.record import Run
 from dnastudy.study.statistics import Interval
 
 

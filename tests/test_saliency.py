@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from dnastudy.files import InputError
 from dnastudy.genes import encode
 from dnastudy.models import Bert
-from dnastudy.tasks import saliency
+from dnastudy.tasks import zero_shot
 from dnastudy.tokens import KmerTokenizer, Tokenizer
 
 
@@ -31,7 +31,7 @@ def masked(model: Bert, ids: list[int], place: int) -> np.ndarray:
 
 def test_single_bases_are_the_masked_models_own_answer():
     model = bert(Tokenizer())
-    told = saliency.base_probabilities(model, [encode("ACGTA"), encode("TTNTG")], np.array([[1, 4], [2, 5]]))
+    told = zero_shot.base_probabilities(model, [encode("ACGTA"), encode("TTNTG")], np.array([[1, 4], [2, 5]]))
     assert told.shape == (2, 3, 4)
     assert_allclose(told[0], [masked(model, [5, 6, 7, 8, 5], place) for place in (1, 2, 3)], atol=1e-5)
     assert np.isnan(told[1, 0]).all()
@@ -42,7 +42,7 @@ def test_a_longer_token_is_told_among_those_of_its_length():
     tokenizer = Tokenizer([("A", "C"), ("G", "T"), ("AC", "GT")])
     model = bert(tokenizer)
     codes = encode("TACAC")  # T AC AC; AC and GT have two bases
-    told = saliency.base_probabilities(model, [codes], np.array([[0, 4]]))[0]
+    told = zero_shot.base_probabilities(model, [codes], np.array([[0, 4]]))[0]
     ac, gt = masked(model, [8, 9, 9], 1)[4:6]
     share = ac / (ac + gt)
     assert_allclose(told[1:3], [[share, 0, 1 - share, 0], [0, share, 0, 1 - share]], atol=1e-5)
@@ -55,7 +55,7 @@ def test_tokens_are_scored_one_by_one():
     model = bert(KmerTokenizer(2))
     ids = model.tokenizer.encode("ACGTTA").tolist()
     codes = [encode("NNACGTTA"), encode("ACGTTA")]
-    sequence, token, nats = saliency.token_log_likelihoods(model, codes, np.array([[0, 2], [3, 5]]))
+    sequence, token, nats = zero_shot.token_log_likelihoods(model, codes, np.array([[0, 2], [3, 5]]))
     assert sequence.tolist() == [1, 1] and token.tolist() == ids[1:]
     expected = [np.log(masked(model, ids, place)[ids[place] - 5]) for place in (1, 2)]
     assert_allclose(nats, expected, atol=1e-4)
@@ -63,10 +63,10 @@ def test_tokens_are_scored_one_by_one():
 
 def test_substitutions_are_as_if_one_did_each_by_hand():
     model = bert(KmerTokenizer(2))
-    effects = saliency.substitution_effects(model, encode("ACGTTACC"), 2, 4, reach=1)
+    effects = zero_shot.substitution_effects(model, encode("ACGTTACC"), 2, 4, reach=1)
     assert effects.shape == (2, 4) and effects[0, 2] == effects[1, 3] == 0
     whole, other = (
-        saliency.token_log_likelihoods(model, [encode(one)], np.array([[1, 4]]))[2].sum()
+        zero_shot.token_log_likelihoods(model, [encode(one)], np.array([[1, 4]]))[2].sum()
         for one in ("ACGTTACC", "ACATTACC")
     )
     assert effects[0, 0] == pytest.approx(whole - other, abs=1e-5)
@@ -74,12 +74,12 @@ def test_substitutions_are_as_if_one_did_each_by_hand():
 
 def test_information_and_bits():
     shares = np.array([[0.25, 0.25, 0.25, 0.25], [1.0, 0, 0, 0], [0.5, 0.5, 0, 0]])
-    assert saliency.information(shares).tolist() == [0, 2, 1]
+    assert zero_shot.information(shares).tolist() == [0, 2, 1]
     background = np.array([0.5, 0.25, 0.125, 0.125])
-    bits = saliency.bits_gained(shares[None], np.array([[0, 0, 1]], dtype=np.uint8), background)
+    bits = zero_shot.bits_gained(shares[None], np.array([[0, 0, 1]], dtype=np.uint8), background)
     assert bits.tolist() == [[-1, 1, 1]]
 
 
 def test_a_site_that_is_longer_than_the_context():
     with pytest.raises(InputError, match="12 tokens, CLS and SEP included, and the model's context is 8"):
-        saliency.base_probabilities(bert(Tokenizer(), context=8), [encode("ACGTACGTAC")], np.array([[4, 6]]))
+        zero_shot.base_probabilities(bert(Tokenizer(), context=8), [encode("ACGTACGTAC")], np.array([[4, 6]]))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnastudy.study.scaling import curve_table, fit_power_law, fit_table, fitted_curves, gain_table
+from dnastudy.chapters.measure_data_hunger import curve_table, fit_power_law, fit_table, fitted_curves, gain_table
 
 SIZES = np.array([1e3, 1e4, 1e5, 1e6, 1e7])
 QUICK = {"resamples": 200, "seed": 0}

@@ -7,11 +7,11 @@ import pytest
 import torch
 import transformers
 
+from dnastudy.chapters import select_tokenizer
+from dnastudy.chapters.select_tokenizer import Plan, gather, judge_vocabularies
 from dnastudy.files import InputError
 from dnastudy.models import NgramModel, load
 from dnastudy.models.hub import export_to_transformers
-from dnastudy.tasks import selection
-from dnastudy.tasks.selection import Plan, gather, judge_vocabularies
 from dnastudy.tokens import KmerTokenizer, Tokenizer, train_bpe
 
 PLAN = Plan(
@@ -115,7 +115,7 @@ def test_single_bases_have_one_encoding_and_byte_pairs_have_several(kept):
 
 def test_frequencies_are_counted_where_it_is_learnt_and_cost_where_it_is_held_out():
     learnt, held_out = np.array([5, 5, 5, 6, 1]), np.array([6, 7])  # A three times, C once, UNK; then C and G
-    bits = selection._frequency_bits(KmerTokenizer(1), learnt, held_out)
+    bits = select_tokenizer._frequency_bits(KmerTokenizer(1), learnt, held_out)
     assert bits == pytest.approx((np.log2(8 / 2) + np.log2(8 / 1)) / 2)
 
 
@@ -128,13 +128,15 @@ def test_the_same_operations_pay_for_more_windows_of_long_tokens(kept):
 
 def test_what_is_finished_is_not_done_again(kept, material, vocabularies, monkeypatch):
     folder, outcomes = kept
-    monkeypatch.setattr(selection, "_judge", lambda task, *_: pytest.fail(f"{task[0]} was judged again"))
+    monkeypatch.setattr(select_tokenizer, "_judge", lambda task, *_: pytest.fail(f"{task[0]} was judged again"))
     again = judge_vocabularies(vocabularies, material, PLAN, folder)
     for name, outcome in outcomes.items():
         assert again[name].facts == outcome.facts
         assert again[name].predictions.equals(outcome.predictions) and again[name].bits.equals(outcome.bits)
     judged = []
-    monkeypatch.setattr(selection, "_judge", lambda task, *_: judged.append(task[0]) or (task[0], outcomes[task[0]]))
+    monkeypatch.setattr(
+        select_tokenizer, "_judge", lambda task, *_: judged.append(task[0]) or (task[0], outcomes[task[0]])
+    )
     judge_vocabularies(vocabularies, material, dataclasses.replace(PLAN, bases=25_000), folder)
     (folder / "BPE-6" / "outcome.json").unlink()
     judge_vocabularies(vocabularies, material, PLAN, folder)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.tasks.side_by_side import side_by_side
+from dnastudy.study.cache import side_by_side
 
 
 def _work(task, factor):

@@ -7,9 +7,9 @@ import pytest
 
 from dnastudy.files import InputError, sha256
 from dnastudy.genes import encode
+from dnastudy.study.inputs import locate_tracks, note_not_run, note_silent, read_annotated, read_run_tracks
 from dnastudy.study.parameters import declared_parameters
 from dnastudy.study.record import Run
-from dnastudy.study.sources import locate_tracks, note_not_run, note_silent, read_annotated, read_run_tracks
 
 NAME = "09_label_regulatory_sequence"
 GTF = """\

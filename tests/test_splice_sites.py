@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from dnastudy.genes.fasta import decode
-from dnastudy.tasks.splice_sites import SpliceSite, fit_splice_sites, site_density
+from dnastudy.genes.codes import decode
+from dnastudy.genes.motifs import SpliceSite, fit_splice_sites, site_density
 
 
 def test_a_site_is_counted_per_thousand_known_bases():

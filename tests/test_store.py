@@ -9,7 +9,7 @@ import torch
 
 from dnastudy.files import DiskFull, InputError, sha256
 from dnastudy.models import NgramModel, build, load
-from dnastudy.models.store import _digest, check, digest_of
+from dnastudy.models.store import _digest, check, digest_of, save
 
 CONFIGS = {
     "ngram": {"kind": "ngram", "order": 4},
@@ -28,7 +28,7 @@ def model(request):
 
 
 def test_saved_and_loaded_model_is_the_same(model, tmp_path):
-    model.save(tmp_path / "model")
+    save(model, tmp_path / "model")
     weights = "counts.npz" if model.kind == "ngram" else "model.safetensors"
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == sorted(
         ["config.json", "tokenizer.json", weights]
@@ -47,8 +47,8 @@ def test_saved_and_loaded_model_is_the_same(model, tmp_path):
 
 def test_other_files_in_the_folder_stay(model, tmp_path):
     (tmp_path / "record.json").write_text("{}")
-    model.save(tmp_path)
-    model.save(tmp_path)
+    save(model, tmp_path)
+    save(model, tmp_path)
     assert (tmp_path / "record.json").read_text() == "{}"
     load(tmp_path)
 
@@ -56,13 +56,13 @@ def test_other_files_in_the_folder_stay(model, tmp_path):
 def test_counts_above_a_byte_survive(tmp_path):
     text = "A" * 700 + "C" * 257 + "G" * 256
     model = build({"kind": "ngram", "order": 2}).fit([text])
-    model.save(tmp_path)
+    save(model, tmp_path)
     assert load(tmp_path).base_log_likelihoods([text])[0].tolist() == model.base_log_likelihoods([text])[0].tolist()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
 def test_missing_or_tampered_file_is_named(tmp_path, name):
-    build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+    save(build(CONFIGS["lstm"], device="cpu"), tmp_path)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[:-1] + b"?")
     with pytest.raises(InputError, match=rf"{name}: not the file saved \(SHA-256 expected"):
@@ -81,7 +81,7 @@ def test_no_model_folder(tmp_path):
 
 
 def test_a_model_is_checked_before_its_weights_are_read(tmp_path, monkeypatch):
-    build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+    save(build(CONFIGS["lstm"], device="cpu"), tmp_path)
     monkeypatch.setattr("dnastudy.models.store._read_weights", None)
     check(tmp_path)
     rewrite(tmp_path, seal=True, kind="mamba")
@@ -102,7 +102,7 @@ def rewrite(folder, seal=False, **changes):
 
 @pytest.mark.parametrize("changes", [{"heads": 4}, {"files": {}}, {"precision": "bf16"}])
 def test_changed_config_is_refused(tmp_path, changes):
-    build(CONFIGS["gpt"], device="cpu").save(tmp_path)
+    save(build(CONFIGS["gpt"], device="cpu"), tmp_path)
     rewrite(tmp_path)  # laid out otherwise, but the same
     load(tmp_path)
     rewrite(tmp_path, **changes)
@@ -111,7 +111,7 @@ def test_changed_config_is_refused(tmp_path, changes):
 
 
 def test_config_that_lists_no_files(model, tmp_path):
-    model.save(tmp_path)
+    save(model, tmp_path)
     rewrite(tmp_path, seal=True, files={})
     with pytest.raises(InputError, match=r"(counts\.npz|model\.safetensors) isn't among its 'files'"):
         load(tmp_path)
@@ -119,28 +119,28 @@ def test_config_that_lists_no_files(model, tmp_path):
 
 def test_provenance_survives_saving_again(model, tmp_path):
     model.trained_on, model.precision = {"codes.npy": "ab"}, "fp32"
-    model.save(tmp_path / "one")
-    load(tmp_path / "one").save(tmp_path / "two")
+    save(model, tmp_path / "one")
+    save(load(tmp_path / "one"), tmp_path / "two")
     again = load(tmp_path / "two")
     assert (again.trained_on, again.precision) == ({"codes.npy": "ab"}, "fp32")
 
 
 def test_config_and_weights_of_different_models(tmp_path):
-    build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+    save(build(CONFIGS["lstm"], device="cpu"), tmp_path)
     rewrite(tmp_path, seal=True, width=9)
     with pytest.raises(InputError, match=r"config\.json and model\.safetensors disagree"):
         load(tmp_path)
 
 
 def test_full_disk_leaves_the_old_model(tmp_path, monkeypatch):
-    build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+    save(build(CONFIGS["lstm"], device="cpu"), tmp_path)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(DiskFull, match="the disk is full"):
-        build(CONFIGS["lstm"], device="cpu").save(tmp_path)
+        save(build(CONFIGS["lstm"], device="cpu"), tmp_path)
     load(tmp_path)
     assert not (tmp_path / ".saving").exists()
 
@@ -168,7 +168,7 @@ def test_bad_configuration(config, message):
 
 def test_numbers_of_numpy_are_kept_as_pythons(tmp_path):
     model = build({"kind": "ngram", "order": np.int64(2)}).fit(["ACGT"])
-    model.save(tmp_path)
+    save(model, tmp_path)
     assert type(model.order) is int and type(NgramModel(np.int32(5)).config["order"]) is int
     assert load(tmp_path).config == model.config
     config = build({"kind": "gru", "width": np.int64(8), "layers": 1, "dropout": np.float32(0.5)}, device="cpu").config
@@ -176,7 +176,7 @@ def test_numbers_of_numpy_are_kept_as_pythons(tmp_path):
 
 
 def test_unknown_kind_in_a_folder_is_reported_with_the_folder(tmp_path):
-    build(CONFIGS["gpt"], device="cpu").save(tmp_path)
+    save(build(CONFIGS["gpt"], device="cpu"), tmp_path)
     rewrite(tmp_path, seal=True, kind="gtp")
     with pytest.raises(InputError, match=r"config\.json: model kind 'gtp': did you mean 'gpt'"):
         load(tmp_path)
@@ -201,7 +201,7 @@ def test_a_digest_of_a_name_on_the_hub_has_the_commit(tmp_path, monkeypatch):
 
 
 def test_a_digest_tells_models_apart(tmp_path):
-    NgramModel(2).fit(["ACGT"]).save(tmp_path / "ours")
+    save(NgramModel(2).fit(["ACGT"]), tmp_path / "ours")
     assert digest_of(tmp_path / "ours") == sha256(tmp_path / "ours" / "config.json")
     theirs = tmp_path / "theirs"
     theirs.mkdir()

@@ -1,4 +1,4 @@
-"""dnastudy.study.tables: what was measured, as rows with intervals."""
+"""dnastudy.chapters.compare_models: what was measured, as rows with intervals."""
 
 from types import SimpleNamespace
 
@@ -6,19 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dnastudy.files import InputError
-from dnastudy.models import NgramModel
-from dnastudy.study.tables import (
-    accuracy_difference_table,
-    accuracy_table,
+from dnastudy.chapters.compare_models import (
     difference_table,
     floors_not_beaten,
     pool_seeds,
     protocol_table,
-    published_accuracy_table,
     score_table,
     seed_table,
 )
+from dnastudy.chapters.detect_mutations import accuracy_difference_table, accuracy_table, published_accuracy_table
+from dnastudy.files import InputError
+from dnastudy.models import NgramModel
 
 
 def scored(bits):

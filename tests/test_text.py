@@ -9,15 +9,7 @@ from hypothesis import strategies as st
 
 from dnastudy.files import InputError
 from dnastudy.models import NgramModel
-from dnastudy.tasks.text import (
-    SymbolNgram,
-    TextSource,
-    fetch_text,
-    neural_bits,
-    read_chapters,
-    read_text,
-    spread,
-)
+from dnastudy.tasks.text import SymbolNgram, TextSource, fetch_text, neural_bits, read_chapters, read_text, spread
 
 LINES = [
     '"01:001:001 In the beginning God created the heaven and the earth.",',

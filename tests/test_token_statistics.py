@@ -3,25 +3,21 @@
 import numpy as np
 import pytest
 
-from dnastudy.files import InputError
-from dnastudy.genes.fasta import encode
-from dnastudy.tokens.kmer import KmerTokenizer
-from dnastudy.tokens.statistics import (
+from dnastudy.chapters.train_tokenizers import (
     agreement,
-    bases_per_token,
     by_rank,
     dinucleotides_kept,
     edge_effect,
-    encode_nested,
     first_letters,
     length_distribution,
     mirrored,
     random_like,
     strand_cuts,
-    summarise,
-    token_statistics,
 )
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.files import InputError
+from dnastudy.genes.codes import encode
+from dnastudy.tokens.statistics import bases_per_token, encode_nested, summarise, token_statistics
+from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer
 
 TOKENIZER = Tokenizer([("A", "C"), ("G", "G")])
 

@@ -8,11 +8,11 @@ import torch
 
 from dnastudy.files import InputError
 from dnastudy.genes import decode, encode
-from dnastudy.genes.fasta import reverse_complement
+from dnastudy.genes.codes import reverse_complement
 from dnastudy.models import build, train
+from dnastudy.models.batches import MaskedTokenSource, TokenSource, masked_bits
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.models.token_windows import MaskedTokenSource, TokenSource, masked_bits
 from dnastudy.tokens import KmerTokenizer, OverlappingKmerTokenizer, Tokenizer, single_base
 
 BPE = Tokenizer([("A", "A"), ("C", "G"), ("AA", "T")])

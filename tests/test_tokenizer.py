@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Library
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import encode
-from dnastudy.tokens.kmer import KmerTokenizer
-from dnastudy.tokens.tokenizer import Tokenizer, as_codes, coded, load_foreign, single_base
+from dnastudy.genes.codes import as_codes, coded, encode
+from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer, load_foreign, single_base
 
 MERGES = [("A", "C"), ("AC", "AC"), ("A", "A"), ("AA", "A"), ("A", "AA"), ("T", "G")]
 

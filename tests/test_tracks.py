@@ -9,7 +9,8 @@ import yaml
 
 from dnastudy.files import InputError
 from dnastudy.genes import decode, encode, read_annotation, read_fasta, reverse_complement
-from dnastudy.genes.tracks import annotated_starts, read_regions, read_tracks, splice_sites, transcription_starts
+from dnastudy.genes.annotation import annotated_starts, splice_sites, transcription_starts
+from dnastudy.genes.tracks import read_regions, read_tracks
 
 SEQUENCE = "ACGTTGCAAC" * 30
 GENOME = {"chr1": encode(SEQUENCE), "chr2": encode("A" * 80)}

@@ -15,20 +15,13 @@ from periodic_corpus import periodic_corpus
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes import Corpus
 from dnastudy.models import build, load
+from dnastudy.models.batches import CorpusSource, MaskedSource, bits_per_symbol, validation_set
 from dnastudy.models.checkpoint import locked
-from dnastudy.models.masked import MaskedSource
 from dnastudy.models.neural import IGNORED
-from dnastudy.models.training import (
-    TrainingConfig,
-    bits_per_symbol,
-    parameter_groups,
-    train,
-    train_from_config,
-    use_bf16,
-)
-from dnastudy.models.windows import CorpusSource, validation_set
+from dnastudy.models.settings import TrainingConfig
+from dnastudy.models.training import parameter_groups, train, train_from_config, use_bf16
 from dnastudy.tokens import KmerTokenizer
-from dnastudy.tokens.tokenizer import CLS, FIRST_BASE
+from dnastudy.tokens.ids import CLS, FIRST_BASE
 
 LSTM = {"kind": "lstm", "layers": 2, "width": 16, "embedding": 8, "dropout": 0.1}
 BERT = {"kind": "bert", "layers": 1, "width": 32, "heads": 2, "context": 32, "dropout": 0.1}

@@ -11,7 +11,7 @@ from dnastudy.files import InputError, sha256, write_json
 from dnastudy.genes import decode, fetch, m5
 from dnastudy.models import NgramModel
 from dnastudy.models.store import digest_of
-from dnastudy.study.record import package_hash
+from dnastudy.study.parameters import package_hash
 from dnastudy.study.variant_file import score_vcf
 
 LETTERS = decode(np.random.default_rng(5).integers(4, size=400, dtype=np.uint8))

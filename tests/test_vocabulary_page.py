@@ -1,10 +1,10 @@
-"""dnastudy.study.vocabulary_page: every cell is there, escaped and rounded, and nothing is fetched."""
+"""dnastudy.chapters.grammar_report: every cell is there, escaped and rounded, and nothing is fetched."""
 
 import re
 
 import pandas as pd
 
-from dnastudy.study.vocabulary_page import searchable
+from dnastudy.chapters.grammar_report import searchable
 
 
 def test_rows_are_rounded_and_escaped():

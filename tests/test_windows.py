@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from periodic_corpus import periodic_corpus
 
 from dnastudy.files import InputError
+from dnastudy.models.batches import CorpusSource, GeneBatches, cut_windows, training_spans, validation_set
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.models.windows import CorpusSource, GeneBatches, cut_windows, training_spans, validation_set
 
 GENES = TrainingConfig(sampling="genes", batch=4, window=256)
 

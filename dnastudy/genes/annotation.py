@@ -247,3 +247,58 @@ def _finish_transcripts(transcripts: pd.DataFrame, cds: pd.DataFrame) -> pd.Data
     transcripts["coding"] = low.notna()
     transcripts["complete"] = ~(transcripts.pop("tagged") | no_leader)
     return transcripts
+
+
+def transcription_starts(annotation: Annotation) -> pd.DataFrame:
+    """Where transcription of protein-coding transcripts begins, each place and strand once.
+
+    Transcripts whose 5' end is incomplete are left out (see `read_annotation`).
+
+    Returns
+    -------
+    DataFrame
+        contig, position (0-based, of the first transcribed base), strand, gene, symbol; ascending.
+    """
+    starts = annotation.transcripts[_codes_protein(annotation) & annotation.transcripts["complete"]]
+    symbols = annotation.genes.set_index("id")["symbol"]
+    table = starts[["contig", "tss", "strand", "gene"]].rename(columns={"tss": "position"})
+    table = table.assign(symbol=table["gene"].map(symbols)).sort_values(["contig", "position", "strand"], kind="stable")
+    return table.drop_duplicates(["contig", "position", "strand"]).reset_index(drop=True)
+
+
+def annotated_starts(annotation: Annotation) -> pd.DataFrame:
+    """Where transcripts of any type begin, whether their 5' end is complete or not: contig, position, each once."""
+    starts = annotation.transcripts[["contig", "tss"]].rename(columns={"tss": "position"})
+    return starts.drop_duplicates(ignore_index=True)
+
+
+def splice_sites(annotation: Annotation) -> pd.DataFrame:
+    """Where introns of protein-coding transcripts begin and end, each site once.
+
+    Returns
+    -------
+    DataFrame
+        contig, border (how many bases of the contig's forward strand lie left of the border between exon and intron),
+        strand, kind ("donor", where an intron begins, or "acceptor", where it ends), gene; ascending.
+    """
+    coding = annotation.transcripts.loc[_codes_protein(annotation), "id"]
+    exons = annotation.exons[annotation.exons["transcript"].isin(coding)].sort_values(["transcript", "start"])
+    following = exons.shift(-1)
+    intron = (exons["transcript"] == following["transcript"]) & (exons["end"] < following["start"])
+    exons, right = exons[intron], following.loc[intron, "start"].astype(np.int64)
+    forward = exons["strand"] == "+"
+    sites = []
+    for kind, border in (
+        ("donor", exons["end"].where(forward, right)),
+        ("acceptor", right.where(forward, exons["end"])),
+    ):
+        sites.append(exons[["contig", "strand", "gene"]].assign(border=border, kind=kind))
+    columns = ["contig", "border", "strand", "kind"]
+    table = pd.concat(sites).sort_values([*columns, "gene"]).drop_duplicates(columns)
+    return table[[*columns, "gene"]].reset_index(drop=True)
+
+
+def _codes_protein(annotation: Annotation) -> pd.Series:
+    """Which transcripts code for a protein: by their type or, in NCBI's files, which give none, by having a CDS."""
+    kind = annotation.transcripts["type"]
+    return (kind == "protein_coding") | (annotation.transcripts["coding"] & (kind == ""))

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dnastudy.files import InputError, nearest
-from dnastudy.genes.fasta import UNKNOWN, canonical_contig, m5, read_fasta, read_names
+from dnastudy.genes.codes import UNKNOWN, m5
+from dnastudy.genes.fasta import canonical_contig, read_fasta, read_names
 from dnastudy.genes.intervals import merge, read_track
 
 

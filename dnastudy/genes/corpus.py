@@ -11,10 +11,11 @@ import numpy as np
 
 from dnastudy import __version__
 from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
-from dnastudy.genes.fasta import decode
+from dnastudy.genes.codes import decode
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 SPLITS = ("train", "validation", "test")
 FILES = ("codes.npy", "offsets.npy", "split.npy", "genes.parquet", "intervals.parquet")

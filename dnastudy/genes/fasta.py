@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import mmap
 import re
 import shutil
@@ -16,20 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dnastudy.files import InputError, atomic_path
+from dnastudy.genes.codes import IUPAC, encode, m5
 
 if TYPE_CHECKING:
     import pyfaidx
 
-UNKNOWN = 4
-DAMAGED_GZIP = (EOFError, zlib.error, gzip.BadGzipFile)
-BASES = "ACGTN"
-IUPAC = b"ACGTURYSWKMBDHVN"
 
-_CODE = np.full(256, UNKNOWN, dtype=np.uint8)
-for _code, _base in enumerate(b"ACGT"):
-    _CODE[[_base, _base + 32]] = _code
-_COMPLEMENT = np.array([3, 2, 1, 0, UNKNOWN], dtype=np.uint8)
-_LETTER = np.frombuffer(BASES.encode(), dtype=np.uint8)
+DAMAGED_GZIP = (EOFError, zlib.error, gzip.BadGzipFile)
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
 _AMBIGUOUS = b"URYSWKMBDHVuryswkmbdhv"
 _HEADER = re.compile(rb"(?:\A|[\r\n])>([^\r\n]*)")
@@ -46,32 +38,6 @@ class Record(NamedTuple):
     codes: np.ndarray
     m5: str
     changes: dict[str, int]
-
-
-def encode(sequence: str | bytes) -> np.ndarray:
-    """Code a sequence as uint8: A C G T = 0 1 2 3 in either case, anything else 4; shape ``(bases,)``."""
-    if isinstance(sequence, str):
-        sequence = sequence.encode("ascii", errors="replace")
-    return _CODE[np.frombuffer(sequence, dtype=np.uint8)]
-
-
-def decode(codes: np.ndarray) -> str:
-    """Spell base codes as letters; an unknown base becomes ``N``."""
-    return _LETTER[codes].tobytes().decode("ascii")
-
-
-def reverse_complement(codes: np.ndarray) -> np.ndarray:
-    """Return the codes of the opposite strand, read 5' to 3'; an unknown base stays unknown."""
-    return _COMPLEMENT[codes[::-1]]
-
-
-def m5(sequence: str | bytes | np.ndarray) -> str:
-    """Identity of a sequence: the MD5 of its upper-case letters (SAM specification, ``@SQ M5``)."""
-    if isinstance(sequence, np.ndarray):
-        sequence = decode(sequence)
-    if isinstance(sequence, str):
-        sequence = sequence.encode("ascii")
-    return hashlib.md5(sequence.upper(), usedforsecurity=False).hexdigest()
 
 
 def count_changes(letters: bytes, *, crlf_lines: int = 0, no_final_newline: bool = False) -> dict[str, int]:

@@ -219,3 +219,21 @@ def _read_bed(path: Path) -> pd.DataFrame:
             f"{row['start']!r} and {row['end']!r}. Mend or remove the line"
         )
     return rows[["contig", "start", "end", "name"]].astype({"start": np.int64, "end": np.int64})
+
+
+def covered(starts: np.ndarray, ends: np.ndarray, intervals: pd.DataFrame) -> np.ndarray:
+    """Bases of each window (start and end, int64, [n]) that lie in at least one of the intervals: int64, [n]."""
+    low, high = merge(intervals["start"].to_numpy(), intervals["end"].to_numpy())
+    reach = np.append(0, np.cumsum(high - low))
+
+    def before(places: np.ndarray) -> np.ndarray:
+        begun = np.searchsorted(low, places)
+        beyond = np.append(0, high)[begun] - places
+        return reach[begun] - np.where(begun > 0, beyond.clip(0), 0)
+
+    return before(np.asarray(ends)) - before(np.asarray(starts))
+
+
+def touched(intervals: pd.DataFrame, regions: pd.DataFrame) -> np.ndarray:
+    """Which intervals share a base with one of the windows, bool, [n]."""
+    return covered(intervals["start"], intervals["end"], regions) > 0

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import DAMAGED_GZIP, canonical_contig, damaged_gzip, is_gzip, reverse_complement
+from dnastudy.genes.codes import reverse_complement
+from dnastudy.genes.fasta import DAMAGED_GZIP, canonical_contig, damaged_gzip, is_gzip
 from dnastudy.genes.intervals import check_inside, on_contigs
 
 # Classes of NCBI's families, after RepeatMasker. A family that isn't here gives an interval its name, but no class.
@@ -30,7 +31,6 @@ SIMPLE, UNCLASSIFIED = "simple", "unclassified"
 # RepeatMasker's own classes where these differ; the others that aren't named here have none of ours.
 MASKER_CLASSES = {"LTR": "LTR", "DNA": "DNA", "Satellite": "satellite", "Simple_repeat": SIMPLE}
 MASKER_CLASSES |= dict.fromkeys(("RNA", "rRNA", "scRNA", "snRNA", "srpRNA", "tRNA"), "RNA")
-
 K = 8  # bases of a word that votes
 BAND = 8  # a word votes for the two bands of 2 * BAND diagonals that hold its own
 TOP = 2  # bands that are aligned

@@ -10,13 +10,13 @@ import pandas as pd
 
 from dnastudy.files import InputError, nearest
 from dnastudy.genes.corpus import SPLITS, contig_line
-from dnastudy.genes.families import can_find, find_families
 from dnastudy.genes.fasta import canonical_contig
 from dnastudy.genes.intervals import merge, runs
-from dnastudy.genes.kmers import either_strand, shared_mask
+from dnastudy.genes.kmers import can_find, either_strand, find_families, shared_mask
 
 if TYPE_CHECKING:
     from dnastudy.genes.corpus import Corpus
+
 
 TRAIN, VALIDATION, TEST = range(3)
 CROSSING, RELATED = 255, 254
@@ -167,7 +167,7 @@ def hold_out(
     by_family, seed
         Whether whole families are drawn, or single genes; and by which seed.
     method, share
-        How families are found (see `dnastudy.genes.families.find_families`).
+        How families are found (see `dnastudy.genes.kmers.find_families`).
 
     Raises
     ------

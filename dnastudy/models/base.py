@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from dnastudy.files import InputError
-from dnastudy.tokens.tokenizer import Sequences, coded
+from dnastudy.genes.codes import Sequences, as_codes, coded, decode
 
-if TYPE_CHECKING:
-    from torch import Tensor
+_ROWS = 128  # sequences side by side: a 4x256 GPT with a context of 1,024 keeps 1 GB of keys and values
+KINDS = ("ngram", "lstm", "gru", "gpt", "bert")
+LEARNT_FROM = "learnt_from.json"  # beside a model that was trained: what its corpus holds and holds out
 
 
 class CausalModel:
@@ -87,16 +89,129 @@ class CausalModel:
         seed: int = 0,
         prompt: str = "",
     ) -> list[str]:
-        """Sample ``n`` sequences of exactly ``length`` bases: :func:`dnastudy.models.generation.generate`."""
-        from dnastudy.models.generation import generate
+        """Sample ``n`` sequences of exactly ``length`` bases: :func:`dnastudy.models.base.generate`."""
 
         with self.evaluating():
             return generate(
                 self, n, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, prompt=prompt
             )
 
-    def save(self, folder: str | Path) -> None:
-        """Write the model folder: see :func:`dnastudy.models.store.save`."""
-        from dnastudy.models.store import save
 
-        save(self, folder)
+def generate(
+    model: CausalModel,
+    n: int,
+    length: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    prompt: str = "",
+) -> list[str]:
+    """Sample ``n`` sequences of exactly ``length`` new bases; neither end nor unknown bases are ever drawn.
+
+    Sequence ``i`` uses up random numbers of its own, which depend on ``seed`` and ``i`` alone: asking for
+    more sequences leaves the first ones as they were.
+
+    Parameters
+    ----------
+    temperature
+        Logits are divided by it; 0 takes the likeliest base.
+    top_k
+        Draw from the ``k`` likeliest bases, 1-4.
+    top_p
+        Draw from the fewest likeliest bases whose probabilities reach ``top_p``, in (0, 1] (Holtzman et al.
+        2020).
+    prompt
+        Sequence to continue; not part of the output.
+
+    Raises
+    ------
+    InputError
+        When a setting is out of its range, or the model has no positions for so many bases.
+    """
+    _check(n, length, temperature, top_k, top_p, seed)
+    codes = as_codes(prompt)
+    if model.limit is not None and len(codes) + length > model.limit:
+        raise InputError(
+            f"generate: {len(codes)} bases of prompt and {length} new ones; this model, as published, has positions "
+            f"for {model.limit} in all: ask for fewer"
+        )
+    sequences: list[str] = []
+    for first in range(0, n, _ROWS):
+        rows = range(first, min(first + _ROWS, n))
+        draws = np.stack([np.random.default_rng([seed, row]).random(length) for row in rows], axis=1)
+        if length == 0:
+            sequences += [""] * len(rows)
+            continue
+        logits, state = model.begin(len(rows), codes)
+        uniform = torch.from_numpy(draws).to(logits.device)
+        bases = torch.empty(length, len(rows), dtype=torch.int64, device=logits.device)
+        for position in range(length):
+            bases[position] = draw(logits, uniform[position], temperature, top_k, top_p)
+            if position + 1 < length:
+                logits, state = model.follow(bases[position], state)
+        sequences += [decode(row) for row in bases.T.to(torch.uint8).cpu().numpy()]
+    return sequences
+
+
+def draw(
+    logits: Tensor,
+    uniform: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Tensor:
+    """Base codes (int64, [rows]) drawn from ``logits`` [rows, 4] by inverting the cumulative distribution.
+
+    ``uniform`` is float64 [rows] in [0, 1). The likeliest base comes first in that distribution.
+    """
+    ranked, bases = logits.double().sort(dim=-1, descending=True, stable=True)
+    if temperature == 0:
+        return bases[:, 0]
+    probabilities = (ranked / temperature).softmax(-1)
+    if top_k is not None:
+        probabilities[:, top_k:] = 0.0
+    if top_p is not None:
+        total = probabilities.sum(-1, keepdim=True)
+        reached = (probabilities.cumsum(-1) - probabilities) / total
+        probabilities = probabilities.masked_fill(reached >= top_p, 0.0)
+    cumulative = probabilities.cumsum(-1)
+    rank = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(-1, keepdim=True)
+    # Rounding may put the draw on the very end of the distribution: the last base that can be drawn is meant.
+    rank = torch.minimum(rank, (probabilities > 0).sum(-1, keepdim=True) - 1)
+    return bases.gather(-1, rank)[:, 0]
+
+
+def _check(n: int, length: int, temperature: float, top_k: int | None, top_p: float | None, seed: int) -> None:
+    if n < 0 or length < 0:
+        raise InputError(f"generate: n={n}, length={length}; expected whole numbers of at least 0")
+    if seed < 0:
+        raise InputError(f"generate: seed={seed}; expected 0 or more")
+    if not temperature >= 0:
+        raise InputError(f"generate: temperature={temperature}; expected 0 or more")
+    if top_k is not None and not 1 <= top_k <= 4:
+        raise InputError(f"generate: top_k={top_k}; expected 1 to 4, there being four bases")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise InputError(f"generate: top_p={top_p}; expected more than 0, at most 1")
+
+
+def check_value(what: str, value: object, default: object, *, least: int = 0) -> object:
+    """Refuse a value that isn't of its default's type, or below ``least``; a whole number passes as a float.
+
+    Returns
+    -------
+    The value; a NumPy number as Python's.
+    """
+    expected = type(default)
+    right = isinstance(value, {int: numbers.Integral, float: numbers.Real}.get(expected, expected))
+    if expected in (int, float):
+        right = right and not isinstance(value, bool) and value >= least
+    if not right:
+        number = f"number, {least} or more"
+        form = {int: f"a whole {number}", float: f"a {number}", str: "a word", bool: "true or false"}
+        hint = " (without quotes; YAML wants the dot of 1.0e-3)" if expected is float and isinstance(value, str) else ""
+        raise InputError(f"{what} = {value!r}; expected {form[expected]}{hint}")
+    if expected not in (int, float):
+        return value
+    return int(value) if isinstance(value, numbers.Integral) else float(value)

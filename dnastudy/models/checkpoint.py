@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dnastudy.files import InputError, atomic_path, read_json
+from dnastudy.models.base import KINDS
 from dnastudy.models.neural import NeuralModel
 from dnastudy.models.parallel import rank
-from dnastudy.models.store import KINDS
 
 FILE = "state.safetensors"
 

@@ -9,12 +9,10 @@ import numba
 import numpy as np
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import reverse_complement
-from dnastudy.tokens.tokenizer import Sequences, coded, is_pair
+from dnastudy.genes.codes import Sequences, coded, is_pair, reverse_complement
 
 DENSE_ORDER = 13  # 4^13 counts of 4 bytes are 268 MB; each order more takes four times as much
 HIGHEST_ORDER = 24
-
 _SORTED_UNDER = 12  # order of the dense n-grams that the contexts of longer ones are sorted under
 _FITTED_BASES = 1 << 20  # validation bases that the weights are fitted on, spread evenly
 _WEIGHT_RANGE = (-7.0, 14.0)  # natural logarithms

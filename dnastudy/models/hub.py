@@ -12,11 +12,12 @@ import torch
 from safetensors import SafetensorError
 
 from dnastudy.files import InputError, atomic_folder, read_json
-from dnastudy.genes.fasta import UNKNOWN, decode
+from dnastudy.genes.codes import UNKNOWN, as_codes, decode
+from dnastudy.models.base import KINDS
 from dnastudy.models.bert import EPSILON, Bert
 from dnastudy.models.neural import pick_device
-from dnastudy.models.store import KINDS
-from dnastudy.tokens.tokenizer import SPECIALS, UNK, Tokenizer, as_codes, load_foreign
+from dnastudy.tokens.ids import SPECIALS, UNK
+from dnastudy.tokens.tokenizer import Tokenizer, load_foreign
 
 _TYPES = "bert.embeddings.token_type_embeddings.weight"
 _PARTS = {
@@ -34,7 +35,6 @@ _PARTS_OF_BLOCK = {
     "feed_forward.2": "output.dense",
     "feed_forward_norm": "output.LayerNorm",
 }
-
 _PROBE = "ACGTTTTAGGGCATTACGATTTTACGGCGACCATGCATGCCAGTTTTTTTAC"  # what a tokenizer is compared on
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -12,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dnastudy.files import InputError, nearest
+from dnastudy.genes.codes import coded
 from dnastudy.models.base import CausalModel
-from dnastudy.models.memory import keep_freed_memory
-from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, PAD, SEP, coded, single_base_ids
+from dnastudy.tokens.ids import CLS, FIRST_BASE, MASK, PAD, SEP, single_base_ids
 
 VOCABULARY = FIRST_BASE + 4
 IGNORED = -100  # the target that no loss counts: padding, and bases that aren't A C G T
@@ -25,7 +28,6 @@ POSSIBLE = (SEP, *BASE_IDS)
 PUBLISHED = tuple(number for number in range(VOCABULARY) if number != MASK)
 PUBLISHED_CONTEXT = 1023
 FORMS = ("tuned", "as_published")
-
 _CHUNK = 256  # positions after which a recurrent model's state is carried on
 # Positions scored side by side on a CPU, whose caches hold no more, and how many times as many on a GPU.
 _POSITIONS, _RECURRENT_POSITIONS, _ON_GPU = 2048, 16_384, 32
@@ -33,6 +35,9 @@ _POSITIONS, _RECURRENT_POSITIONS, _ON_GPU = 2048, 16_384, 32
 _ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
 _ONEDNN_ROWS = 128  # with fewer it gains nothing
 _IMAGES = 16  # with fewer at once torch doesn't take it for so narrow a convolution on one thread
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # their numbers in glibc's malloc.h
+_NEVER = 2**31 - 1
+_LARGEST = 2**30, 2**25  # bytes; older glibc takes no more than the second
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -342,3 +347,22 @@ def _score_rows(
         for row, (number, start, stop, new) in enumerate(rows):
             first = max(new, start + place)
             yield number, first, found[row, first - start - place : stop - start - place]
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Tell glibc to hand out again what was freed, up to 1 GiB a piece, instead of returning it to the system.
+
+    By default each large array is mapped anew, and the system fills its pages with zeros as they are touched:
+    up to two fifths of the time of a training step on a CPU. The process then stays as large as it once was.
+
+    Returns
+    -------
+    Whether the C library took it: glibc does, older ones up to 32 MiB a piece, others have nothing to set.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is None or not mallopt(_TRIM_THRESHOLD, _NEVER):
+        return False
+    return any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST)

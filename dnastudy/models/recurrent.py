@@ -5,14 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dnastudy.models.neural import (
-    PUBLISHED_CONTEXT,
-    VOCABULARY,
-    Head,
-    NeuralModel,
-    check_form,
-    initialise_as_keras,
-)
+from dnastudy.models.neural import PUBLISHED_CONTEXT, VOCABULARY, Head, NeuralModel, check_form, initialise_as_keras
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from dnastudy.files import InputError, nearest
-from dnastudy.models.store import check_value
+from dnastudy.models.base import check_value
 
 _CHOICES = {
     "precision": ("auto", "fp32", "bf16"),

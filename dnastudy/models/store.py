@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import numbers
 import os
 from pathlib import Path
 
 from dnastudy.files import InputError, atomic_folder, nearest, read_json, sha256, write_json
+from dnastudy.models.base import KINDS, check_value
 
-KINDS = ("ngram", "lstm", "gru", "gpt", "bert")
-LEARNT_FROM = "learnt_from.json"  # beside a model that was trained: what its corpus holds and holds out
 _NO_MODEL = "no config.json there; expected a model folder as chapter 04 writes it, or hf:NAME for one of transformers"
 _COPY = "copy the whole folder again, or train again"
 
@@ -262,24 +260,3 @@ def _check_settings(kind: str, settings: dict, model: type) -> None:
         settings[name] = check_value(f"{kind} model: {name}", value, defaults[name], least=int(name != "dropout"))
     if settings.get("dropout", 0) >= 1:
         raise InputError(f"{kind} model: dropout = {settings['dropout']}; expected less than 1")
-
-
-def check_value(what: str, value: object, default: object, *, least: int = 0) -> object:
-    """Refuse a value that isn't of its default's type, or below ``least``; a whole number passes as a float.
-
-    Returns
-    -------
-    The value; a NumPy number as Python's.
-    """
-    expected = type(default)
-    right = isinstance(value, {int: numbers.Integral, float: numbers.Real}.get(expected, expected))
-    if expected in (int, float):
-        right = right and not isinstance(value, bool) and value >= least
-    if not right:
-        number = f"number, {least} or more"
-        form = {int: f"a whole {number}", float: f"a {number}", str: "a word", bool: "true or false"}
-        hint = " (without quotes; YAML wants the dot of 1.0e-3)" if expected is float and isinstance(value, str) else ""
-        raise InputError(f"{what} = {value!r}; expected {form[expected]}{hint}")
-    if expected not in (int, float):
-        return value
-    return int(value) if isinstance(value, numbers.Integral) else float(value)

@@ -10,12 +10,12 @@ warnings.filterwarnings("ignore", message="IProgress not found")
 __getattr__ = lazy(
     __name__,
     {
-        "start": "record",
-        "load_record": "record",
-        "load_profile": "parameters",
         "declared_parameters": "parameters",
         "language_model": "parameters",
-        "ratio_bootstrap": "statistics",
+        "load_profile": "parameters",
+        "load_record": "record",
         "mean_bootstrap": "statistics",
+        "ratio_bootstrap": "statistics",
+        "start": "record",
     },
 )

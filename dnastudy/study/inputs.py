@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from dnastudy.files import InputError, nearest, sha256
-from dnastudy.study.parameters import PROJECT, declared_parameters, language_model, listed, load_profile
-from dnastudy.study.record import package_hash
+import numpy as np
+import pandas as pd
+
+from dnastudy.files import InputError, nearest, read_json, sha256
+from dnastudy.genes.annotation import annotated_starts, check_ends, read_annotation, splice_sites, transcription_starts
+from dnastudy.genes.manifest import fetch, load_manifest
+from dnastudy.genes.tracks import CANONICAL, Tracks, read_tracks
+from dnastudy.models.base import LEARNT_FROM
+from dnastudy.study.parameters import PROJECT, declared_parameters, language_model, listed, load_profile, package_hash
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-CHANGES = {
-    "lower_case_read_as_upper": ("lower case, read as upper", "bases"),
-    "iupac_read_as_unknown": ("IUPAC codes, read as unknown", "bases"),
-    "unknown": ("unknown bases in all", "bases"),
-    "crlf_lines": ("line ends of the Windows kind (CRLF)", "lines"),
-    "no_final_newline": ("no newline at the end", "files"),
-}
+
+LEARNT, SAME_NAME, UNKNOWN = "yes", "a sequence of this name", "unknown"
+NOT_LEARNT, NOT_BY_NAME = "no, by M5 and name", "no, by name alone"
 
 
 def build_corpus(parameters: dict, out: Path):
@@ -76,21 +78,6 @@ def build_corpus(parameters: dict, out: Path):
     )
 
 
-def input_counts(corpus):
-    """What the extraction dropped and what it did to its input: DataFrame of what, count, unit."""
-    import pandas as pd
-
-    rows = [(reason, count, "genes") for reason, count in corpus.info["dropped"].items()]
-    contigs = corpus.info.get("contigs", {})
-    letters = list(contigs.values()) or [corpus.info["letters"]]  # ready sequences have no contigs
-    rows += [(what, sum(each[field] for each in letters), unit) for field, (what, unit) in CHANGES.items()]
-    aliases = [{contig["name"], contig["name_in_annotation"] or name, name} for name, contig in contigs.items()]
-    renamed = sum(len(names) > 1 for names in aliases)
-    rows.append(("contigs under another name", renamed, "contigs"))
-    rows.append(("contigs without an annotated gene", len(contigs) - len(annotated(corpus)), "contigs"))
-    return pd.DataFrame(rows, columns=["what", "count", "unit"])
-
-
 def annotated(corpus) -> list[str]:
     """The contigs of a corpus that a gene of its annotation lies on; none where it has no contigs."""
     return [name for name, its in corpus.info.get("contigs", {}).items() if its["name_in_annotation"]]
@@ -133,141 +120,6 @@ def locate_sequences(run) -> tuple[list[Path], Path | None]:
         return paths_of(run.fasta), None
     named = name_contigs(run.listed("train_contigs"), run.listed("test_contigs"))
     return _sequences(run.dataset, {*named["train"], *named["test"]} if all(named.values()) else set())
-
-
-def build_pairs(run):
-    """Real and mutated sequences for 08_detect_mutations: the user's, or stretches of test genes with edits.
-
-    Returns
-    -------
-    DataFrame of `dnastudy.tasks.make_pairs` with the columns ``group``, which bootstraps resample: the merged locus
-    of a stretch, or the id of a user's pair; and ``places``: the corpus coordinates of a stretch's substituted bases,
-    between commas, missing for all other pairs.
-    """
-    import pandas as pd
-
-    from dnastudy.tasks import make_pairs, read_pairs
-    from dnastudy.tasks.likelihood import known_bases
-    from dnastudy.tasks.pairs import substituted_places
-
-    if run.pairs:
-        pairs = read_pairs(run.pairs)
-        letters = pd.concat([pairs["real"], pairs["mutated"]])
-        if unknown := letters.str.len().sum() - known_bases(letters).sum():
-            run.note(f"{unknown:,} letters of the pairs aren't A, C, G or T; they are read as unknown and not scored")
-        return pairs.assign(group=pairs["id"], places=None)
-    stretches = _stretches(run)
-    run.note_fewer("genes", len(stretches))
-    design = [
-        (kind, edits)
-        for kind in run.listed("kinds")
-        for edits in run.listed("edits" if kind == "substitution" else "indel_edits", int)
-    ]
-    if not design:
-        raise InputError("no pair to make: name one or more kinds, and a number of edits for each")
-    most = max(edits for _, edits in design)
-    enough = known_bases(stretches["real"]) > most
-    if 0 < enough.sum() < len(enough):
-        run.note(f"{(~enough).sum()} test genes hold no more than {most} known bases, too few to edit: left out")
-        stretches = stretches[enough].reset_index(drop=True)
-    parts = [
-        make_pairs(stretches["real"], edits=edits, kinds=[kind], seed=run.seed + number, ids=stretches["id"]).assign(
-            group=stretches["locus"], places=lambda pairs: substituted_places(pairs, stretches["start"])
-        )
-        for number, (kind, edits) in enumerate(design)
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def build_published_pairs(run):
-    """Pairs of the published protocol: whole test genes where none is longer than the paper's, else stretches.
-
-    Where there are none, a note says why.
-
-    Returns
-    -------
-    DataFrame of `dnastudy.tasks.make_published_pairs` with the columns ``most`` (edits) and ``group``; empty when
-    none are asked for, or the user's own pairs are judged.
-    """
-    import pandas as pd
-
-    from dnastudy.genes import whole_genes
-    from dnastudy.tasks import make_published_pairs
-    from dnastudy.tasks.pairs import LONGEST_GENE
-
-    most_edits = run.listed("published_most", int)
-    reasons = {"published_draws is 0": run.published_draws < 1, "published_most is empty": not most_edits}
-    if _left_out(run, "the published protocol", reasons):
-        return pd.DataFrame()
-    chosen = _named(run.corpus, whole_genes(run.corpus, "test"))
-    if chosen["real"].str.len().max() > LONGEST_GENE:
-        chosen = _stretches(run)
-        run.note(f"test genes are longer than {LONGEST_GENE:,} bases: the published protocol is run on the stretches")
-    locus = dict(zip(chosen["id"], chosen["locus"], strict=True))
-    parts = [
-        make_published_pairs(
-            chosen["real"], most=most, draws=run.published_draws, seed=run.seed + most, ids=chosen["id"]
-        ).assign(most=most, group=lambda pairs: pairs["id"].map(locus))
-        for most in most_edits
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def build_variant_pairs(run):
-    """Known variants in test genes, reference beside alternative allele, with controls; notes say what is left out.
-
-    Returns
-    -------
-    DataFrame of `dnastudy.tasks.make_variant_pairs` with the column ``group`` (locus); empty when none are asked
-    for or none lies in a test gene, or the user's own pairs are judged.
-
-    Raises
-    ------
-    InputError
-        When most genes don't have the reference allele: the variants are of another assembly.
-    """
-    import pandas as pd
-
-    from dnastudy.genes import place_variants, read_variants
-    from dnastudy.tasks import make_variant_pairs
-
-    section = "variants that people carry"
-    test = set(run.corpus.genes["contig"].iloc[run.corpus.indices("test")])
-    reasons = {"variants is 0": run.variants < 1, "ready sequences have no place on a contig": test == {""}}
-    if _left_out(run, section, reasons):
-        return pd.DataFrame()
-    path = member_of(run.variants_dataset, "variants")
-    variants = read_variants(path)
-    elsewhere = ~variants["contig"].isin(test)
-    unmatched = (
-        f"{path.name} has variants on {some_of(variants['contig'])}, and the test genes are on {some_of(test)}; "
-        "name contigs alike (22 and chr22 are the same), or give another file as variants_dataset"
-    )
-    reasons = {f"{path.name} holds no single-base variant": variants.empty, unmatched: elsewhere.all()}
-    if _left_out(run, section, reasons):
-        return pd.DataFrame()
-    placed = place_variants(run.corpus, variants[~elsewhere])
-    agreeing = placed[placed["agrees"]]
-    other = list(placed["id"][~placed["agrees"]])
-    run.data["variants"] = {
-        "file": path.name,
-        "sha256": sha256(path),
-        "on_other_contigs": int(elsewhere.sum()),
-        "in_test_genes": len(placed),
-        "not_the_reference_allele": other,
-    }
-    if 2 * len(other) > len(placed):
-        raise InputError(
-            f"{path}: at {len(other):,} of {len(placed):,} variants in test genes the corpus doesn't have the "
-            "reference allele; check that both are of the same assembly, or set variants to 0"
-        )
-    run.note(
-        f"{path.name}: {len(variants):,} single-base variants, {elsewhere.sum():,} of which on contigs without test "
-        f"genes; {len(placed):,} in test genes, {len(other):,} of which left out since the gene doesn't have the "
-        f"reference allele; {min(run.variants, len(agreeing)):,} scored"
-    )
-    chosen = agreeing.sample(min(run.variants, len(agreeing)), random_state=run.seed).sort_index()
-    return make_variant_pairs(run.corpus, chosen, length=run.length, seed=run.seed).rename(columns={"locus": "group"})
 
 
 def smoke_corpus() -> Path:
@@ -400,3 +252,227 @@ def member_of(value: str, kind: str) -> Path:
     if name is None:
         raise InputError(f"{value}: the dataset holds no {kind}; name another, or a file of your own")
     return fetch(value, members=[name])[name]
+
+
+class Annotated(NamedTuple):
+    """What annotations say, of whatever contigs: tables in 0-based, half-open coordinates.
+
+    ``genes`` are those of `dnastudy.genes.annotation.read_annotation`; ``starts``, ``known_starts`` and ``sites`` as
+    `dnastudy.genes.annotation.transcription_starts`, `annotated_starts` and `splice_sites` return them.
+    """
+
+    genes: pd.DataFrame
+    starts: pd.DataFrame
+    known_starts: pd.DataFrame
+    sites: pd.DataFrame
+
+
+def locate_tracks(run) -> tuple[list[Path], Path | None]:
+    """Where the annotation and the repeats stand that go with the contigs of `dnastudy.study.inputs.chromosomes`.
+
+    Returns
+    -------
+    Annotation files, none where a FASTA of the user's has none beside it; and the repeats, None where there are none.
+    """
+    if run.fasta:
+        return paths_of(run.annotation), member_of(run.repeats, "intervals") if run.repeats else None
+    kinds = {member: its.kind for member, its in load_manifest(run.dataset).members.items()}
+    files = fetch(run.dataset, members=[member for member, kind in kinds.items() if kind == "annotation"])
+    repeats = run.repeats or (run.dataset if "intervals" in kinds.values() else "")
+    return list(files.values()), member_of(repeats, "intervals") if repeats else None
+
+
+def read_annotated(run, paths: Iterable[Path], genome: Mapping[str, np.ndarray]) -> Annotated:
+    """Read the annotations of a genome (base codes, uint8, by contig); the record keeps files and counts, a note too.
+
+    Raises
+    ------
+    InputError
+        When one ends past a contig, or as `dnastudy.genes.annotation.read_annotation` says.
+    """
+    parts, incomplete = [], 0
+    for path in paths:
+        its = read_annotation(path)
+        for name, codes in genome.items():
+            check_ends(its, name, len(codes), path)
+        parts.append((its.genes, transcription_starts(its), annotated_starts(its), splice_sites(its)))
+        transcripts = its.transcripts[its.transcripts["contig"].isin(genome)]
+        incomplete += int((transcripts["coding"] & ~transcripts["complete"]).sum())
+    found = Annotated(*(pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True)))
+    genes, starts, _, sites = (table[table["contig"].isin(genome)] for table in found)
+    counts = {
+        "genes": len(genes),
+        "transcription starts of coding transcripts": len(starts),
+        "coding transcripts left out, whose 5' end is incomplete": incomplete,
+        "donors": int((sites["kind"] == "donor").sum()),
+        "acceptors": int((sites["kind"] == "acceptor").sum()),
+    }
+    run.data["annotation"] = counts | {"files": {path.name: sha256(path) for path in paths}}
+    run.note(f"annotation: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
+    return found
+
+
+def read_run_tracks(run, genome: Mapping[str, np.ndarray]) -> Tracks | None:
+    """Tracks of the dataset that a run names, None where it names none; the record keeps the facts, a note the counts.
+
+    Raises
+    ------
+    InputError
+        As `dnastudy.genes.tracks.read_tracks` says; and that what doesn't fit is the default, where it is.
+    """
+    if not run.tracks:
+        return None
+    try:
+        tracks = read_tracks(run.tracks, genome)
+    except InputError as error:
+        if run.is_default("tracks"):
+            raise InputError(
+                f"{error}. tracks is at its default, {run.tracks!r}, which fits the embedded sample alone: name a "
+                'dataset of your assembly, or none (papermill: -r tracks "")'
+            ) from None
+        raise
+    run.data["tracks"] = tracks.facts
+    for track in ("ctcf", "cpg"):
+        facts = tracks.facts[track].items()
+        counts = [f"{count:,} {what.replace('other', 'on other').replace('_', ' ')}" for what, count in facts]
+        run.note(f"{run.tracks}, {track}: {', '.join(counts)}")
+    return tracks
+
+
+def note_silent(run, contigs: Iterable[str], marked: Iterable[str], what: str = "any gene") -> list[str]:
+    """The contigs that an annotation or a track has nothing of, and so may not know, with a note of them."""
+    if lacking := sorted(set(contigs) - set(marked)):
+        run.note(
+            f"{some_of(lacking)}: without {what} in the files given, so that nothing of the kind is learnt or judged "
+            "there; where there should be some, name contigs alike in all files"
+        )
+    return lacking
+
+
+def refuse_unannotated(run, held_out: Iterable[str], annotated: Iterable[str]) -> None:
+    """Refuse to hold out, where the user names nothing, contigs that no annotated gene lies on (`InputError`)."""
+    if not run.test_contigs and not set(held_out) & set(annotated):
+        raise InputError(
+            f"{some_of(held_out)}: held out, since it comes last, but the annotation has no gene on it; name contigs "
+            "with genes as test_contigs"
+        )
+
+
+def note_not_run(run, names: Iterable[str], how: str) -> None:
+    """Note of what no package registry has, and isn't looked at, where it is to be had, and how it can be given."""
+    for name in names:
+        run.note(f"not run: {name}, {CANONICAL[name]}; {how}")
+
+
+def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[str, str]:
+    """Tell of contigs whether a model has learnt from them.
+
+    It has, where its corpus had the very sequence (by M5) and didn't hold it out whole, for test or validation.
+
+    Parameters
+    ----------
+    model
+        A model folder, or ``hf:NAME``.
+    contigs
+        M5 by canonical name; None where that isn't known.
+
+    Returns
+    -------
+    By name: "yes"; "a sequence of this name", which may be the contig, a part of it, or another assembly's; "no, by M5
+    and name"; "no, by name alone", of one whose M5 isn't known; or "unknown", a colon and why.
+    """
+    info, why = _corpus_of(model)
+    if info is None:
+        return dict.fromkeys(contigs, f"{UNKNOWN}: {why}")
+    known = _training_contigs(info)
+    names = {_chromosome(name) for name in known}
+    found = {}
+    for name, m5 in contigs.items():
+        if m5 in known.values():
+            found[name] = LEARNT
+        else:
+            found[name] = SAME_NAME if _chromosome(name) in names else NOT_LEARNT if m5 else NOT_BY_NAME
+    return found
+
+
+def note_learnt(run, models: Mapping[str, str | Path], held_out: Mapping[str, str | None]) -> pd.DataFrame:
+    """Book and note whether a run's models have learnt from what it holds out, under ``learnt_from`` in the record.
+
+    Parameters
+    ----------
+    run
+        A `Run`.
+    models
+        Folders, or ``hf:`` names, by name.
+    held_out
+        M5 by canonical name, as in `learnt_from`; empty where sequences have no place.
+
+    Returns
+    -------
+    DataFrame, a row a model and contig: model, contig, learnt_from (as `learnt_from` has it).
+    """
+    import pandas as pd
+
+    found = {name: learnt_from(model, held_out) for name, model in models.items()}
+    run.data["learnt_from"] = found
+    for name, states in found.items():
+        for line in warnings(name, states):
+            run.note(line)
+    if models and not held_out:
+        run.note("sequences of your own have no place: whether a model has learnt from those held out isn't known")
+    rows = [(name, contig, state) for name, states in found.items() for contig, state in states.items()]
+    return pd.DataFrame(rows, columns=["model", "contig", "learnt_from"])
+
+
+def warnings(model: str, states: Mapping[str, str]) -> dict[str, list[str]]:
+    """What is to be said of a model that has learnt from contigs (see `learnt_from`), or may have.
+
+    Returns
+    -------
+    The contigs that each line speaks of, by line.
+    """
+    lines = {}
+    for state in dict.fromkeys(states.values()):
+        contigs = [name for name, its in states.items() if its == state]
+        named = ", ".join(contigs)
+        mend = "so that it may know it by heart: take a model whose corpus (chapter 01) holds it out, or other contigs"
+        if state == LEARNT:
+            lines[f"{model} has learnt from {named}, {mend}"] = contigs
+        elif state == SAME_NAME:
+            what = "it, a part of it, what it is a part of, or another assembly"
+            lines[f"{model} has learnt from a sequence by the name of {named} ({what}), {mend}"] = contigs
+        elif state not in (NOT_LEARNT, NOT_BY_NAME):
+            why = state.removeprefix(f"{UNKNOWN}: ")
+            lines[f"{model}: whether it has learnt from {named} isn't known, since {why}"] = contigs
+    return lines
+
+
+def _corpus_of(model: str | Path) -> tuple[dict | None, str]:
+    """What is known of the corpus that a model was trained on; or None, and why there is nothing."""
+    if str(model).startswith("hf:"):
+        return None, "a model of transformers doesn't say"
+    folder = Path(model)
+    trained_on = read_json(folder / "config.json").get("trained_on", {})
+    for file in (LEARNT_FROM, "record.json"):  # the second of models that are older than the first
+        try:
+            info = read_json(folder / file)
+        except InputError:
+            continue
+        info = info if file == LEARNT_FROM else info.get("data", {}).get("corpus", {})
+        files = info.get("files", {})
+        if trained_on and all(files.get(name) == digest for name, digest in trained_on.items()):
+            return (info, "") if "contigs" in info else (None, "it was trained on ready sequences, which have no place")
+    return None, f"its folder has no {LEARNT_FROM} that goes with it"
+
+
+def _training_contigs(info: Mapping) -> dict[str, str]:
+    """M5 of the contigs with annotated genes that a corpus doesn't hold out whole, by name."""
+    # Corpora of 0.1.0 name no rule: there was one.
+    rule = info["held_out"] if info["parameters"].get("split", "chromosome") == "chromosome" else {}
+    whole = {words for held_out in rule.values() for words in held_out.split(", ")}  # "chr19 from base ..." is a part
+    return {name: its["m5"] for name, its in info["contigs"].items() if name not in whole and its["name_in_annotation"]}
+
+
+def _chromosome(contig: str) -> str:
+    """The name without the stretch, where it is one: chr19 of chr19:10000001-12000000."""
+    return contig.partition(":")[0]

@@ -10,12 +10,26 @@ from pathlib import Path
 
 import yaml
 
-from dnastudy.files import InputError, nearest
+from dnastudy.files import InputError, nearest, sha256
 
 PROJECT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = PROJECT / "notebooks"
 PROFILES = PROJECT / "workflow" / "profiles"
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool}
+DATASETS = ("dataset", "repeats", "tracks", "text", "variants_dataset")  # parameters that may name a manifest
+MODEL_FIELDS = {
+    "ngram": ("order", "smoothing", "reverse_complement"),
+    "lstm": ("form", "layers", "width", "embedding", "dropout"),
+    "gru": ("form", "layers", "width", "embedding", "dropout"),
+    "gpt": ("form", "layers", "width", "heads", "dropout"),
+    "bert": ("tokenizer", "layers", "width", "heads", "dropout"),
+}
+COUNTING_FIELDS = ("validation_windows", "window", "train_bases", "seed")
+TRAINING_FIELDS = (
+    *COUNTING_FIELDS,
+    *"steps epochs batch accumulate sampling end masked reverse_complement learning_rate warmup schedule".split(),
+    *"weight_decay clip validate_every patience keep checkpoint_every precision compile".split(),
+)
 
 
 def listed(value: str) -> list[str]:
@@ -148,23 +162,6 @@ def load_profile(name: str | Path) -> dict[str, dict]:
     return jobs
 
 
-DATASETS = ("dataset", "repeats", "tracks", "text", "variants_dataset")  # parameters that may name a manifest
-
-MODEL_FIELDS = {
-    "ngram": ("order", "smoothing", "reverse_complement"),
-    "lstm": ("form", "layers", "width", "embedding", "dropout"),
-    "gru": ("form", "layers", "width", "embedding", "dropout"),
-    "gpt": ("form", "layers", "width", "heads", "dropout"),
-    "bert": ("tokenizer", "layers", "width", "heads", "dropout"),
-}
-COUNTING_FIELDS = ("validation_windows", "window", "train_bases", "seed")
-TRAINING_FIELDS = (
-    *COUNTING_FIELDS,
-    *"steps epochs batch accumulate sampling end masked reverse_complement learning_rate warmup schedule".split(),
-    *"weight_decay clip validate_every patience keep checkpoint_every precision compile".split(),
-)
-
-
 def language_model(parameters: dict) -> dict:
     """Turn the parameters of 04_train_language_model into the configuration that ``models.train_from_config`` takes.
 
@@ -237,3 +234,13 @@ def located(jobs: dict[str, dict], job: str, results: str) -> dict[str, str]:
         named = [part.strip() for part in jobs[job][name].split(",")] if jobs[job][name] else runs
         found[name] = ",".join(part if _elsewhere(part) else f"{results}/{part}" for part in named)
     return found
+
+
+def package_hash(*rooms: str) -> str:
+    """SHA-256 over the sources of the package, or of the rooms and modules named, with their names."""
+    root = PROJECT / "dnastudy"
+    parts = [root / room for room in rooms] or [root]
+    digest = hashlib.sha256()
+    for path in sorted(p for part in parts for p in (part.rglob("*.py") if part.is_dir() else [part])):
+        digest.update(f"{path.relative_to(root).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()

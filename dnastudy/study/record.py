@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import resource
@@ -14,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 
 from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
-from dnastudy.models.store import KINDS, digest_of
-from dnastudy.study.parameters import PROJECT, check_parameters, declared_parameters, listed
+from dnastudy.models.base import KINDS
+from dnastudy.models.store import digest_of
+from dnastudy.study.parameters import PROJECT, check_parameters, declared_parameters, listed, package_hash
 
 FORMAT_TIME = "%Y-%m-%dT%H:%M:%SZ"
 CAUSAL = tuple(kind for kind in KINDS if kind != "bert")
@@ -303,16 +303,6 @@ def code_identity() -> dict:
         "package_sha256": package_hash(),
         "lock_sha256": sha256(lock) if lock.is_file() else None,
     }
-
-
-def package_hash(*rooms: str) -> str:
-    """SHA-256 over the sources of the package, or of the rooms and modules named, with their names."""
-    root = PROJECT / "dnastudy"
-    parts = [root / room for room in rooms] or [root]
-    digest = hashlib.sha256()
-    for path in sorted(p for part in parts for p in (part.rglob("*.py") if part.is_dir() else [part])):
-        digest.update(f"{path.relative_to(root).as_posix()} {sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def machine() -> dict:

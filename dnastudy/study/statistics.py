@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from dnastudy.files import InputError
+
+WORSE, BETTER, UNDECIDED = "worse than the floor", "better than the floor", "undecided"
 
 
 class Interval(NamedTuple):
@@ -220,3 +223,17 @@ def multiplicities(n: int, resamples: int, seed: int, *, together: int) -> Itera
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, together):
         yield rng.multinomial(n, np.full(n, 1 / n), size=min(together, resamples - start))
+
+
+def with_interval(table: pd.DataFrame, value: str, low: str, high: str) -> pd.Series:
+    """Values of a column and, in brackets, their interval, as text; empty where there is none."""
+    found = zip(table[value], table[low], table[high], strict=True)
+    text = ["" if np.isnan(row[0]) else f"{row[0]:.2f} [{row[1]:.2f}, {row[2]:.2f}]" for row in found]
+    return pd.Series(text, table.index, dtype=object)
+
+
+def verdict(difference: Interval) -> str:
+    """What an interval of a model less a floor says."""
+    if difference.high < 0:
+        return WORSE
+    return BETTER if difference.low > 0 else UNDECIDED

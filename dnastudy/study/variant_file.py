@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnastudy.files import InputError, atomic_path, sha256, write_json
-from dnastudy.study.learnt import learnt_from, warnings
+from dnastudy.study.inputs import learnt_from, warnings
 from dnastudy.study.record import FORMAT_TIME, code_identity, machine
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def score_vcf(
 
     Returns
     -------
-    The record: model, vcf, contigs, learnt_from (of those with scored alleles; see `dnastudy.study.learnt`), warnings
+    The record: model, vcf, contigs, learnt_from (of those with scored alleles; see `dnastudy.study.inputs`), warnings
     (how many alleles lie on contigs that the model has learnt from, or may have), context, counts (alleles, scored,
     refused by reason), code, machine.
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dnastudy.genes.fasta import reverse_complement
-from dnastudy.tasks.copies import END, join, kmer_numbers
-from dnastudy.tokens.tokenizer import BASES, as_codes
+from dnastudy.genes.codes import END, as_codes, join, kmer_numbers, reverse_complement
+from dnastudy.tokens.ids import BASES
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 START_CODON = 14  # ATG, as `kmer_numbers` counts codons
 STOP_CODONS = (48, 50, 56)  # TAA, TAG, TGA

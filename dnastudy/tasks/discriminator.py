@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from dnastudy.files import InputError
-from dnastudy.tasks.copies import join, kmer_numbers
-from dnastudy.tokens.tokenizer import as_codes
+from dnastudy.genes.codes import as_codes, join, kmer_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 POOL = 8  # bases over which the CNN's first layer keeps the strongest match
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dnastudy.files import InputError
+from dnastudy.tokens.ids import FIRST_BASE
 from dnastudy.tokens.statistics import token_statistics
-from dnastudy.tokens.tokenizer import FIRST_BASE, Tokenizer
+from dnastudy.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dnastudy.models.bert import Bert
+
 
 # Of GROVER (Sanabria et al. 2024, Nature Machine Intelligence 6:911-923): Spearman's rho of a principal component of
 # its token embeddings with a property of the tokens, and the largest share of variance of a component, which Word2Vec
@@ -28,7 +30,6 @@ GROVER_CORRELATIONS = (
     ("length", 6, 0.43),
 )
 GROVER_VARIANCE = {"BERT": 0.035, "Word2Vec": 0.15}
-
 PROPERTIES = ("log frequency", "GC", "AG", "AC", "length")
 WORD2VEC = {"window": 5, "min_count": 1, "sg": 0}  # continuous bag of words, as in the paper; the rest is gensim's
 _SENTENCE = 10_000  # tokens that gensim takes at once, at most
@@ -151,12 +152,12 @@ def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
     Raises
     ------
     InputError
-        As `dnastudy.models.embed.piece_ids` says.
+        As `dnastudy.models.classify.piece_ids` says.
     """
     import torch
     from torch.nn.functional import normalize
 
-    from dnastudy.models.embed import batches, piece_ids
+    from dnastudy.models.classify import batches, piece_ids
 
     tokens, layers = len(model.tokenizer), model.config["layers"] + 1
     seen, random = np.zeros(tokens, dtype=np.int64), np.random.default_rng(0)

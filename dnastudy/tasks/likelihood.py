@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import reverse_complement
-from dnastudy.tokens.tokenizer import coded
+from dnastudy.genes.codes import known_bases, reverse_complement
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dnastudy.genes import Corpus
+
 
 NATS_PER_BIT = np.log(2)
 
@@ -42,11 +42,6 @@ def bits_per_base(model, sequences: Sequence[str | np.ndarray]) -> float:
     if not bases:
         raise InputError(f"no A, C, G or T in {len(sequences)} sequences; expected at least one base to score")
     return float(-model.log_likelihood(sequences).sum() / NATS_PER_BIT / bases)
-
-
-def known_bases(sequences: Sequence[str | np.ndarray]) -> np.ndarray:
-    """How many bases of each sequence are A, C, G or T: int64, [n]."""
-    return np.array([np.count_nonzero(codes < 4) for codes in coded(sequences)], dtype=np.int64)
 
 
 def score_windows(

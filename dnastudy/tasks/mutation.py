@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import re
+import zlib
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import decode, reverse_complement
-from dnastudy.tasks.likelihood import known_bases
-from dnastudy.tokens.tokenizer import as_codes
+from dnastudy.genes.codes import as_codes, decode, known_bases, reverse_complement
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dnastudy.genes import Corpus
 
+
 GIVEN = ["ll_real", "ll_mutated"]
 OPPOSITE = ["ll_real_opposite", "ll_mutated_opposite"]
+KINDS = ("substitution", "insertion", "deletion")
+LONGEST_GENE = 1000  # bases: Ihtiyar & Ozgur 2024 took no longer one
+PAPER_COLUMNS = {
+    "NCBIGeneID": "id",
+    "RealNucleotideSequence": "real",
+    "MutatedNucleotideSequence": "mutated",
+}
+NUCLEOTIDES = re.compile(r"[ACGTURYSWKMBDHVN]*", re.IGNORECASE)
 
 
 def discriminate(
@@ -217,3 +229,319 @@ def _score(model, real: Sequence[str], mutated: Sequence[str], include_end: bool
 
 def _reversed(sequences: Sequence[str]) -> list[str]:
     return [decode(reverse_complement(as_codes(sequence))) for sequence in sequences]
+
+
+def mutate(
+    sequence: str, *, edits: int, kinds: Sequence[str] = KINDS, seed: int | Sequence[int], in_turn: bool = False
+) -> str:
+    """Put an exact number of random edits into a sequence.
+
+    The edits are those of Ihtiyar & Ozgur 2024: each one's kind is drawn with equal chance, then its place,
+    then its letter. A substitution puts one of the three other bases; an insertion puts any of
+    the four into any gap, the two ends among them; a deletion takes one base out. Unlike theirs (``in_turn``),
+    all places refer to the sequence as given, and no base is substituted or deleted twice, so that no edit
+    undoes another; a draw that spells the sequence again (an A deleted, an A inserted beside it) is drawn anew.
+
+    Parameters
+    ----------
+    sequence
+        The real sequence, in either case; it comes back in upper case. Only its known bases are substituted
+        or deleted.
+    edits
+        How many edits, at least 0.
+    kinds
+        The kinds to draw from.
+    seed
+        The seed, or a sequence of integers that make one.
+    in_turn
+        Each edit goes into what the one before it left, as in the paper: a base may be edited twice, and the
+        real sequence may come back. A short one may grow or shrink; should no base be left, all is drawn anew.
+
+    Raises
+    ------
+    InputError
+        When a kind is unknown or the sequence is too short for so many edits.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise InputError(f"edit kinds {tuple(kinds)}; expected one or more of {', '.join(KINDS)}")
+    known = np.count_nonzero(as_codes(sequence) < 4)
+    room = known - ("deletion" in kinds)
+    grows = set(kinds) == {"insertion"} or (in_turn and "insertion" in kinds and known > 0)
+    if edits < 0 or (edits > room and not grows):
+        raise InputError(
+            f"{edits} edits in a sequence of {known} known bases; expected 0 to {max(room, 0)}: "
+            "ask for fewer edits, or leave out the shortest sequences"
+        )
+    rng = np.random.default_rng(seed)
+    real = sequence.upper()
+    while True:
+        drawn = rng.choice(list(kinds), edits)
+        mutated = real
+        for together in drawn[:, None] if in_turn else [drawn]:
+            mutated = _edited(mutated, together, rng)
+            if in_turn and not (as_codes(mutated) < 4).any():
+                break  # nothing is left to edit, or to score: all is drawn anew
+        else:
+            if edits == 0 or in_turn or mutated != real:
+                return mutated
+
+
+def make_pairs(
+    sequences: Sequence[str],
+    *,
+    edits: int | Sequence[int],
+    kinds: Sequence[str] = KINDS,
+    seed: int = 0,
+    ids: Sequence[str] | None = None,
+    in_turn: bool = False,
+) -> pd.DataFrame:
+    """Pair each sequence with a mutated copy of itself.
+
+    A sequence's edits depend on the seed and its own place in the list alone.
+
+    Parameters
+    ----------
+    sequences
+        Real sequences, [n].
+    edits
+        As in `mutate`: one number for all, or one for each, [n].
+    kinds, in_turn
+        As in `mutate`.
+    seed
+        One seed for all the pairs.
+    ids
+        Names, [n]; None: their numbers.
+
+    Returns
+    -------
+    DataFrame [n]: id, edits, kind (the one kind, or "mixed"), real, mutated.
+
+    Raises
+    ------
+    InputError
+        As `mutate`, naming the sequence; or when there isn't one id a sequence.
+    """
+    import pandas as pd
+
+    ids = [str(number) for number in range(len(sequences))] if ids is None else [str(name) for name in ids]
+    if len(ids) != len(sequences):
+        raise InputError(f"{len(ids)} ids for {len(sequences)} sequences; expected one a sequence")
+    edits = np.broadcast_to(edits, len(ids))
+    mutated = []
+    for number, (name, sequence) in enumerate(zip(ids, sequences, strict=True)):
+        try:
+            mutated.append(mutate(sequence, edits=edits[number], kinds=kinds, seed=(seed, number), in_turn=in_turn))
+        except InputError as error:
+            raise InputError(f"sequence {name}: {error}") from None
+    return pd.DataFrame(
+        {
+            "id": ids,
+            "edits": edits,
+            "kind": kinds[0] if len(kinds) == 1 else "mixed",
+            "real": [sequence.upper() for sequence in sequences],
+            "mutated": mutated,
+        }
+    )
+
+
+def make_published_pairs(
+    sequences: Sequence[str], *, most: int, draws: int = 1000, seed: int = 0, ids: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Draw pairs as Ihtiyar & Ozgur 2024 did: genes with replacement, edits of mixed kinds one after another.
+
+    Parameters
+    ----------
+    sequences, ids
+        As in `make_pairs`; an id may come back several times.
+    most
+        The most edits in a pair: how many there are is drawn from 1 to ``most``, each as likely.
+    draws
+        Pairs.
+    seed
+        Of the genes, the numbers of edits and the edits.
+
+    Returns
+    -------
+    DataFrame [draws] as `make_pairs` returns it, its kind "mixed".
+
+    Raises
+    ------
+    InputError
+        When there is no sequence, ``most`` is below 1, or as `make_pairs`.
+    """
+    if not len(sequences) or most < 1:
+        raise InputError(f"{len(sequences)} sequences, at most {most} edits; expected at least one of both")
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(sequences), size=draws)
+    ids = range(len(sequences)) if ids is None else ids
+    return make_pairs(
+        [sequences[number] for number in drawn],
+        edits=rng.integers(1, most + 1, size=draws),
+        seed=seed,
+        ids=[ids[number] for number in drawn],
+        in_turn=True,
+    )
+
+
+def substituted_places(pairs: pd.DataFrame, starts: Sequence[int]) -> list[str | None]:
+    """Where the sequences of a pair differ, if they are of one length: coordinates between commas, else None; [n].
+
+    ``starts`` are the coordinates of the sequences' first bases, [n].
+    """
+    places = []
+    for real, mutated, start in zip(pairs["real"], pairs["mutated"], starts, strict=True):
+        differ = np.flatnonzero(as_codes(real) != as_codes(mutated)) if len(real) == len(mutated) else []
+        places.append(",".join(str(start + at) for at in differ) or None)
+    return places
+
+
+def make_variant_pairs(corpus: Corpus, placed: pd.DataFrame, *, length: int, seed: int = 0) -> pd.DataFrame:
+    """Pair the sequence round each known variant with its alternative allele, and with two controls.
+
+    Parameters
+    ----------
+    corpus
+        A corpus.
+    placed
+        Variants that agree with it, as `dnastudy.genes.place_variants` returns them.
+    length
+        Bases in the stretch, the variant in its middle where the gene allows; a shorter gene gives all of itself.
+    seed
+        Of the controls.
+
+    Returns
+    -------
+    DataFrame [3 n at most]: id, edits (1), kind, real, mutated, locus. Kinds: "alternative allele"; "neither
+    allele", one of the two other bases at the same place; "same change elsewhere", the reference base replaced by
+    the alternative one at a random other place of the stretch, left out where there is none.
+    """
+    import pandas as pd
+
+    rows = []
+    for number, variant in enumerate(placed.itertuples()):
+        rng = np.random.default_rng((seed, number))
+        left, right = corpus.offsets[[variant.gene, variant.gene + 1]]
+        start = max(left, min(variant.place - length // 2, right - length))
+        real = decode(corpus.all_codes[start : min(start + length, right)])
+        at = variant.place - start
+        changes = {
+            "alternative allele": (at, variant.alt),
+            "neither allele": (at, rng.choice([base for base in "ACGT" if base not in (variant.ref, variant.alt)])),
+        }
+        if others := [place for place, base in enumerate(real) if base == variant.ref and place != at]:
+            changes["same change elsewhere"] = (rng.choice(others), variant.alt)
+        for kind, (place, base) in changes.items():
+            rows.append((variant.id, 1, kind, real, real[:place] + base + real[place + 1 :], variant.locus))
+    return pd.DataFrame(rows, columns=["id", "edits", "kind", "real", "mutated", "locus"])
+
+
+def read_pairs(path: str | Path) -> pd.DataFrame:
+    """Read real and mutated sequences from a TSV or CSV file (plain or gz).
+
+    Takes columns ``id``, ``real``, ``mutated`` and, where there, ``edits`` and ``kind``; or the columns of
+    the human-genes paper (NCBIGeneID, RealNucleotideSequence, MutatedNucleotideSequence), whose sequences
+    stand in angle brackets.
+
+    Returns
+    -------
+    DataFrame [n] as `make_pairs` gives it; where the file doesn't tell, ``edits`` is missing and ``kind`` is
+    "given".
+
+    Raises
+    ------
+    InputError
+        When the file can't be read or lacks a column, or a line has too few fields or no nucleotide sequence.
+    """
+    table = read_table(Path(path), "pairs").rename(columns=PAPER_COLUMNS)
+    missing = [name for name in ("id", "real", "mutated") if name not in table]
+    if missing:
+        raise InputError(
+            f"{path}: no column {missing[0]!r} among {', '.join(table.columns)}; expected id, "
+            f"real, mutated or {', '.join(PAPER_COLUMNS)}"
+        )
+    if table.empty:
+        raise InputError(f"{path}: a header and no pair; expected a real and a mutated sequence a line")
+    for name in ("real", "mutated"):
+        table[name] = table[name].str.strip().str.removeprefix("<").str.removesuffix(">").str.upper()
+        for line, value in table[name].items():
+            check_sequence(f"{path}, line {line}, column {name}", value)
+    if "edits" not in table:
+        table["edits"] = ""
+    table["edits"] = _whole_numbers(path, table["edits"])
+    if "kind" not in table:
+        table["kind"] = "given"
+    return table[["id", "edits", "kind", "real", "mutated"]].reset_index(drop=True)
+
+
+def _edited(real: str, kinds: np.ndarray, rng: np.random.Generator) -> str:
+    """One draw of places and letters for edits of the given kinds, applied."""
+    codes = as_codes(real)
+    sites = np.flatnonzero(codes < 4)
+    letters = list(real)
+    inserted: dict[int, str] = {}
+    places = iter(rng.permutation(sites)[: np.count_nonzero(kinds != "insertion")].tolist())
+    for kind in kinds:
+        if kind == "insertion":
+            gap = int(rng.integers(len(letters) + 1))
+            inserted[gap] = inserted.get(gap, "") + "ACGT"[rng.integers(4)]
+        elif kind == "substitution":
+            site = next(places)
+            letters[site] = "ACGT"[(codes[site] + rng.integers(1, 4)) % 4]
+        else:
+            letters[next(places)] = ""
+    for gap, extra in inserted.items():
+        if gap < len(letters):
+            letters[gap] = extra + letters[gap]
+    return "".join(letters) + inserted.get(len(letters), "")
+
+
+def read_table(path: Path, of: str) -> pd.DataFrame:
+    """A file of text columns (TSV or CSV, plain or gz) as strings, by line number; the delimiter is the header's."""
+    import pandas as pd
+
+    opener = gzip.open if path.suffix == ".gz" else open
+    rows, lines = [], []
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as handle:
+            delimiter = "\t" if "\t" in handle.readline() else ","
+            handle.seek(0)
+            # The module refuses fields over 128 KiB unless told otherwise; genes are longer.
+            csv.field_size_limit(2**31 - 1)
+            reader = csv.reader(handle, delimiter=delimiter)
+            header = next(reader, [])
+            for row in reader:
+                if any(row):
+                    rows.append(row)
+                    lines.append(reader.line_num)
+    except (EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a whole table ({error}); expected a TSV or CSV file of {of}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected a TSV or CSV file of {of}") from None
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != len(header):
+            raise InputError(
+                f"{path}, line {line}: {len(row)} fields; expected {len(header)}, as in the header. Look for "
+                "a missing or surplus delimiter"
+            )
+    return pd.DataFrame(rows, columns=header, index=lines, dtype=str)
+
+
+def check_sequence(where: str, value: str) -> None:
+    """Refuse a text that isn't one or more nucleotide codes (`InputError`)."""
+    whole = NUCLEOTIDES.match(value).end()
+    if whole < len(value):
+        raise InputError(
+            f"{where}: {value[whole]!r} at base {whole + 1} is no nucleotide code; expected A, C, G, T or an IUPAC code"
+        )
+    if not value:
+        raise InputError(f"{where}: no sequence; expected at least one base. Fill it in or remove the line")
+
+
+def _whole_numbers(path: str | Path, column: pd.Series) -> pd.Series:
+    """A text column of counts as nullable whole numbers; an empty cell is missing."""
+    bad = column[~column.str.fullmatch(r"\d*")]
+    if len(bad):
+        line = bad.index[0]
+        raise InputError(f"{path}, line {line}, column edits: {bad[line]!r}; expected a whole number or nothing")
+    return column.replace("", None).astype("Int64")

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import UNKNOWN
+from dnastudy.genes.codes import UNKNOWN
 from dnastudy.genes.intervals import runs
 from dnastudy.genes.kmers import shared_mask
 from dnastudy.models.ngram import split_at
+from dnastudy.tokens.ids import UNK
 from dnastudy.tokens.statistics import known_stretches
-from dnastudy.tokens.tokenizer import UNK, Tokenizer
+from dnastudy.tokens.tokenizer import Tokenizer
 
 
 def draw_examples(
@@ -60,14 +61,6 @@ def draw_examples(
 def known_runs(codes: np.ndarray) -> np.ndarray:
     """Start and end of each run of known bases: int64, [runs, 2]."""
     return np.stack(runs(codes < UNKNOWN, np.array([0, len(codes)])), axis=1)
-
-
-def kmer_numbers(codes: np.ndarray, places: np.ndarray, k: int) -> np.ndarray:
-    """Alphabetical number of the k-mer at each place, int64, [n]: A C G T = 0 to 3, the first base counts most."""
-    numbers = np.zeros(len(places), dtype=np.int64)
-    for base in range(k):
-        numbers = 4 * numbers + codes[places + base]
-    return numbers
 
 
 def check_classes(n: int, k: int) -> None:

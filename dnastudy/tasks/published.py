@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dnastudy.genes.codes import known_bases
 from dnastudy.tasks.floors import fit_floors
-from dnastudy.tasks.likelihood import known_bases
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dnastudy.genes import Corpus
     from dnastudy.models import CausalModel, NgramModel
+
 
 # From Ihtiyar & Ozgur 2024, Scientific Reports 14:22204 (arXiv 2307.10634v2).
 # Test perplexity per symbol on human genes of at most 1,000 nt. The n-grams' figures also count one end
@@ -33,7 +34,6 @@ PUBLISHED_PERPLEXITY = {
     "Transformer": 3.6905,
     "LSTM": 3.2878,
 }
-
 # Share of 1,000 pairs in which the real gene scored better than the one with 1 to N edits: one figure for
 # each of three seeds, ties counted as wrong. Keys: how the two were scored, model, N.
 PUBLISHED_ACCURACY = {
@@ -56,7 +56,6 @@ PUBLISHED_ACCURACY = {
     ("probability", "Transformer", 5): (0.671, 0.659, 0.669),
     ("probability", "Transformer", 10): (0.716, 0.681, 0.690),
 }
-
 # MCC of fine-tuned models on held-out examples: Sanabria et al. 2024, Nature Machine Intelligence 6:911-923, as others
 # restate it. By the label sets' and predictors' names here. Its examples lie in the genome that the models were
 # pre-trained on; negatives of Prom300 are the same promoter with its tokens shuffled; splice sites are those of the
@@ -67,7 +66,6 @@ PUBLISHED_MCC = {
     "CTCF": {"GROVER": 0.60, "DNABERT-2": 0.59, "TF-IDF + forest": 0.26},
     "splice": {"GROVER": 0.94, "Nucleotide Transformer": 0.96, "DNABERT": 0.96},
 }
-
 MLE_ORDERS = range(1, 7)
 LAPLACE_ORDERS = range(6, 9)
 NEURAL = {"gpt": "Transformer", "lstm": "LSTM"}  # the paper's names of our kinds

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dnastudy.models import TrainingConfig
     from dnastudy.models.neural import NeuralModel
 
-UNITS = ("characters", "words")
 
+UNITS = ("characters", "words")
 _VERSE = re.compile(r'"(\d\d:\d\d\d):\d\d\d (.*)"')  # "book:chapter:verse text"
 _WORD = re.compile(r"[a-z']+|[^a-z'\s]")
 _HELD_OUT = 10  # of so many chapters one is for validation and one for test

@@ -5,12 +5,12 @@ from dnastudy import lazy
 __getattr__ = lazy(
     __name__,
     {
+        "KmerTokenizer": "tokenizer",
+        "OverlappingKmerTokenizer": "tokenizer",
         "Tokenizer": "tokenizer",
-        "single_base": "tokenizer",
-        "KmerTokenizer": "kmer",
-        "OverlappingKmerTokenizer": "kmer",
-        "train_bpe": "bpe",
-        "token_statistics": "statistics",
         "bases_per_token": "statistics",
+        "single_base": "tokenizer",
+        "token_statistics": "statistics",
+        "train_bpe": "bpe",
     },
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dnastudy.tokens.tokenizer import FIRST_BASE, PAD, UNK
+from dnastudy.tokens.ids import FIRST_BASE, PAD, UNK
 
 INSIDE, EDGE = PAD, UNK
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dnastudy.files import InputError
-from dnastudy.genes.fasta import UNKNOWN, decode, encode, reverse_complement
-from dnastudy.tokens.tokenizer import BASES, SPECIALS, UNK, Tokenizer, single_base_ids
+from dnastudy.genes.codes import UNKNOWN
+from dnastudy.tokens.ids import SPECIALS, UNK, single_base_ids
+from dnastudy.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 # Of GROVER's 600 merges on the human genome: Sanabria et al. 2024, Nature Machine Intelligence 6:911-923.
 GROVER = {
@@ -135,181 +137,6 @@ def summarise(statistics: pd.DataFrame) -> dict[str, float]:
         "evenness": entropy / np.log2(max(len(used), 2)),
         "bits_per_base": entropy / bases,
     }
-
-
-def length_distribution(statistics: pd.DataFrame) -> pd.DataFrame:
-    """Tokens by length, from their `token_statistics`.
-
-    Returns
-    -------
-    length (1 to the longest that stands in the sequence), tokens (of the vocabulary, used ones), occurrences (share
-    of the sequence's tokens), bases (share of its bases).
-    """
-    used = statistics[statistics["count"] > 0].assign(covered=lambda table: table["count"] * table["length"])
-    by_length = used.groupby("length").agg(
-        tokens=("token", "size"), occurrences=("share", "sum"), bases=("covered", "sum")
-    )
-    by_length = by_length.reindex(range(1, used["length"].max() + 1), fill_value=0)
-    return by_length.assign(bases=by_length["bases"] / by_length["bases"].sum()).reset_index()
-
-
-def by_rank(statistics: pd.DataFrame) -> pd.DataFrame:
-    """Tokens that stand in the sequence, the commonest first, from their `token_statistics`: rank, token, share."""
-    used = statistics[statistics["count"] > 0].sort_values("count", ascending=False, kind="stable")
-    return used.assign(rank=range(1, len(used) + 1))[["rank", "token", "share"]].reset_index(drop=True)
-
-
-def first_letters(statistics: pd.DataFrame) -> pd.DataFrame:
-    """Letters that tokens begin with, from their `token_statistics`.
-
-    Returns
-    -------
-    base; share (of the sequence's tokens, that begin with it); composition (share of its bases).
-    """
-    import pandas as pd
-
-    bases = [(statistics["count"] * statistics["token"].str.count(base)).sum() for base in BASES]
-    shares = [statistics["share"][statistics["first"] == base].sum() for base in BASES]
-    return pd.DataFrame({"base": list(BASES), "share": shares, "composition": np.array(bases) / max(sum(bases), 1)})
-
-
-def dinucleotides_kept(tokenizer: Tokenizer, ids: np.ndarray) -> pd.DataFrame:
-    """How often the two bases of each dinucleotide lie in one token.
-
-    Returns
-    -------
-    DataFrame [16]: dinucleotide; count (in the sequence that ``ids`` spell); kept (share inside a token).
-    """
-    import pandas as pd
-
-    spellings = [encode(token) for token in tokenizer.tokens[len(SPECIALS) :]]
-    edge = [UNKNOWN] * len(SPECIALS)
-    first = np.array(edge + [codes[0] for codes in spellings], dtype=np.uint8)
-    last = np.array(edge + [codes[-1] for codes in spellings], dtype=np.uint8)
-    cut = np.bincount(5 * last[ids[:-1]] + first[ids[1:]], minlength=25).reshape(5, 5)[:4, :4]
-    kept = np.zeros((4, 4), dtype=np.int64)
-    for codes, count in zip(spellings, np.bincount(ids, minlength=len(tokenizer))[len(SPECIALS) :], strict=True):
-        np.add.at(kept, (codes[:-1], codes[1:]), count)
-    names = [left + right for left in BASES for right in BASES]
-    total = (kept + cut).ravel()
-    return pd.DataFrame({"dinucleotide": names, "count": total, "kept": kept.ravel() / np.where(total, total, np.nan)})
-
-
-def agreement(first: Tokenizer, second: Tokenizer, sizes: Iterable[int]) -> pd.DataFrame:
-    """How far two vocabularies agree in the first n tokens that they have learnt.
-
-    Returns
-    -------
-    n; jaccard (tokens in both over tokens in either); rank_correlation (Spearman's, of the places at which the
-    tokens in both were learnt; NaN for fewer than three). No row for an n that one of the two doesn't reach.
-    """
-    import pandas as pd
-    from scipy.stats import spearmanr
-
-    rows = []
-    bases = len(SPECIALS) + len(BASES)
-    ranks = [{token: rank for rank, token in enumerate(tokenizer.tokens[bases:])} for tokenizer in (first, second)]
-    for n in sorted(sizes):
-        if n > min(map(len, ranks)):
-            break
-        both = [token for token, rank in ranks[0].items() if rank < n and ranks[1].get(token, n) < n]
-        places = [[rank[token] for token in both] for rank in ranks]
-        correlation = spearmanr(*places).statistic if len(both) > 2 else np.nan
-        rows.append((n, len(both) / (2 * n - len(both)), correlation))
-    return pd.DataFrame(rows, columns=["n", "jaccard", "rank_correlation"])
-
-
-def mirrored(tokenizer: Tokenizer) -> Tokenizer:
-    """The vocabulary of the other strand: each merge's parts reverse-complemented, and so the other way round."""
-
-    def mirror(token: str) -> str:
-        return decode(reverse_complement(encode(token)))
-
-    return Tokenizer([(mirror(right), mirror(left)) for left, right in tokenizer.merges])
-
-
-def strand_cuts(tokenizer: Tokenizer, codes: np.ndarray) -> dict[str, float]:
-    """What a tokenizer does with the two strands of a sequence (base codes, uint8, [n]).
-
-    Returns
-    -------
-    forward, reverse (bases a token of the strand as given, and of its reverse complement); shared (share of the cuts
-    between two known bases on the strand as given at which the other is cut too); chance (share of all places
-    between two known bases at which the other is cut: what would be shared if the strands had nothing in common).
-    """
-    cuts = np.zeros((2, len(codes) + 1), dtype=bool)
-    bases = []
-    for number, strand in enumerate((codes, reverse_complement(codes))):
-        ids = tokenizer.encode(strand)
-        cuts[number, tokenizer.offsets(ids)] = True
-        bases.append(bases_per_token(tokenizer, ids))
-    inner = (codes[:-1] < UNKNOWN) & (codes[1:] < UNKNOWN)
-    forward, backward = cuts[0, 1:-1][inner], cuts[1, ::-1][1:-1][inner]
-    shared = (forward & backward).sum() / max(forward.sum(), 1)
-    return {"forward": bases[0], "reverse": bases[1], "shared": shared, "chance": backward.sum() / max(inner.sum(), 1)}
-
-
-def edge_effect(
-    tokenizer: Tokenizer,
-    codes: np.ndarray,
-    ids: np.ndarray,
-    *,
-    length: int = 510,
-    margins: Sequence[int] = (0, 100),
-    count: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Compare the tokens of random stretches, cut out with a margin, with those of the whole sequence.
-
-    Parameters
-    ----------
-    codes, ids
-        Base codes (uint8, [n]) of the whole, and its tokens.
-    length, count
-        Bases of a stretch, and how many stretches of known bases to draw.
-    margins
-        Bases of the surroundings that are encoded with a stretch (see `Tokenizer.encode_within`); 0: a bare cut.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    DataFrame, a row each margin, stretch and token of the whole with a base in the stretch: margin, stretch, side
-    ("left" or "right", of the nearer end), distance (bases from that end, 0 when it lies inside the token), differs
-    (whether the stretch's own tokens don't have it).
-
-    Raises
-    ------
-    InputError
-        When there is no stretch of so many known bases.
-    """
-    import pandas as pd
-
-    edges = tokenizer.offsets(ids)
-    starts = known_stretches(codes, length, count, seed)
-    rows = []
-    for margin in margins:
-        for number, start in enumerate(starts):
-            end = start + length
-            own, at = tokenizer.encode_within(codes, start, end, margin=margin)
-            whole = slice(np.searchsorted(edges, start, side="right") - 1, np.searchsorted(edges, end))
-            begins, ends = edges[:-1][whole], edges[1:][whole]
-            own_begins = at + tokenizer.offsets(own)
-            place = np.searchsorted(own_begins[:-1], begins).clip(max=len(own) - 1)
-            same = (own_begins[place] == begins) & (own[place] == ids[whole])
-            left, right = begins - start, end - ends
-            near = np.where(left <= right, "left", "right")
-            rows.append((margin, number, near, np.minimum(left, right).clip(0), ~same))
-    sizes = [len(row[2]) for row in rows]
-    columns = dict(zip(("margin", "stretch", "side", "distance", "differs"), zip(*rows, strict=True), strict=True))
-    table = {name: np.repeat(columns[name], sizes) for name in ("margin", "stretch")}
-    return pd.DataFrame(table | {name: np.concatenate(columns[name]) for name in ("side", "distance", "differs")})
-
-
-def random_like(codes: np.ndarray, length: int, seed: int) -> np.ndarray:
-    """Random base codes (uint8, [length]), each base drawn by itself, as frequent as in ``codes``."""
-    counts = np.bincount(codes, minlength=4)[:4]
-    return np.random.default_rng(seed).choice(4, length, p=counts / counts.sum()).astype(np.uint8)
 
 
 def known_stretches(codes: np.ndarray, length: int, count: int, seed: int) -> np.ndarray:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from dnastudy.files import InputError, read_json, write_json
-from dnastudy.genes.fasta import decode, encode
+from dnastudy.genes.codes import as_codes, decode
+from dnastudy.tokens.ids import BASE_TO_ID, BASES, CLS, FIRST_BASE, SEP, SPECIALS, UNK, single_base_ids
 
-PAD, UNK, CLS, SEP, MASK = range(5)
-SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-BASES = ("A", "C", "G", "T")
-FIRST_BASE = len(SPECIALS)
 LARGEST = 2**16 - 1  # ids have 16 bits where many are kept
 _BLOCK, _OVERLAP = 2**20, 2**12  # bases merged at once, which fit a processor's cache, and as many again after them
-Sequences = Sequence[str | np.ndarray] | tuple[np.ndarray, np.ndarray]
-BASE_TO_ID = np.array([FIRST_BASE, FIRST_BASE + 1, FIRST_BASE + 2, FIRST_BASE + 3, UNK], dtype=np.int32)
 
 
 class Tokenizer:
@@ -275,51 +270,6 @@ def single_base() -> Tokenizer:
     return Tokenizer()
 
 
-def single_base_ids(codes: np.ndarray) -> np.ndarray:
-    """Ids (int32, [n]) of base codes (uint8, [n]), one a base, in numpy alone."""
-    return BASE_TO_ID[codes]
-
-
-def as_codes(sequence: str | np.ndarray) -> np.ndarray:
-    """Base codes (uint8, [n]) of a sequence that is a string or already coded.
-
-    Raises
-    ------
-    InputError
-        When it is neither a string nor a one-dimensional array of uint8.
-    """
-    if isinstance(sequence, str):
-        return encode(sequence)
-    if isinstance(sequence, np.ndarray) and sequence.dtype == np.uint8 and sequence.ndim == 1:
-        return sequence
-    found = type(sequence).__name__
-    if isinstance(sequence, np.ndarray):
-        found = f"{sequence.dtype} array of shape {sequence.shape}"
-    raise InputError(f"a sequence is {found}; expected a string or a flat uint8 array of base codes")
-
-
-def coded(sequences: Sequences) -> list[np.ndarray]:
-    """Base codes of each sequence; of a pair of all codes and spans (int64, [n, 2], start and end), views of them.
-
-    Raises
-    ------
-    InputError
-        When it is one sequence and no list of them, or one of them is no sequence.
-    """
-    codes = isinstance(sequences, np.ndarray) and sequences.dtype == np.uint8 and sequences.ndim == 1
-    if codes or isinstance(sequences, str):
-        found = "array of base codes" if codes else "string"
-        raise InputError(f"expected a list of sequences, found one {found}; put it in a list")
-    if is_pair(sequences):
-        return [as_codes(sequences[0][start:end]) for start, end in sequences[1]]
-    return [as_codes(sequence) for sequence in sequences]
-
-
-def is_pair(sequences: Sequences) -> bool:
-    """Whether they are given as all codes (uint8, [bases]) and spans (int64, [n, 2])."""
-    return isinstance(sequences, tuple) and len(sequences) == 2 and np.ndim(sequences[1]) == 2
-
-
 def tokenizer_json(model: dict, pre_tokenizer: dict | None = None) -> dict:
     """The whole content of a ``tokenizer.json`` round its ``model`` part: special tokens and upper-casing."""
     return {
@@ -354,7 +304,6 @@ def tokenizer_json(model: dict, pre_tokenizer: dict | None = None) -> dict:
 
 def _from_model(model: dict) -> Tokenizer:
     """The tokenizer that the ``model`` part of a ``tokenizer.json`` describes."""
-    from dnastudy.tokens.kmer import KmerTokenizer, OverlappingKmerTokenizer
 
     if model.get("type") == "BPE":
         return Tokenizer(model.get("merges"))
@@ -371,3 +320,98 @@ def _pair(merge: tuple[str, str] | list[str] | str) -> tuple[str, str]:
     if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
         raise InputError(f"merge {merge!r}; expected two tokens")
     return pair[0], pair[1]
+
+
+class KmerTokenizer(Tokenizer):
+    """Every run of known bases cut into k-mers from its start; a tail shorter than ``k`` goes base by base.
+
+    Ids 0-8 are those of every tokenizer here; the 4^k k-mers follow in alphabetical order (for k = 1 the
+    bases themselves serve).
+
+    Raises
+    ------
+    InputError
+        When ``k`` isn't between 1 and 6.
+    """
+
+    def __init__(self, k: int):
+        if k not in range(1, 7):
+            raise InputError(f"k-mers of k = {k}; expected 1 to 6")
+        super().__init__()
+        self.k = k
+        if k > 1:
+            self.tokens += tuple("".join(letters) for letters in product(BASES, repeat=k))
+
+    def encode(self, sequence: str | np.ndarray) -> np.ndarray:
+        """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added."""
+        codes = as_codes(sequence)
+        ids = single_base_ids(codes)
+        if self.k == 1 or not len(codes):
+            return ids
+        known = codes < 4
+        edges = np.flatnonzero(np.diff(known, prepend=False, append=False))
+        run_starts, run_ends = edges[::2], edges[1::2]
+        whole = (run_ends - run_starts) // self.k
+        first = np.repeat(run_starts - self.k * (np.cumsum(whole) - whole), whole)
+        starts = first + self.k * np.arange(whole.sum())
+        # Each k-mer's number stands at its first base; the bases that it swallows are dropped.
+        number = np.zeros(len(starts), dtype=np.int32)
+        keep = np.ones(len(codes), dtype=bool)
+        for place in range(self.k):
+            number = 4 * number + codes[starts + place]
+            keep[starts + place] = place == 0
+        ids[starts] = FIRST_BASE + len(BASES) + number
+        return ids[keep]
+
+    def save(self, path: str | Path) -> None:
+        """Write ``tokenizer.json`` (a word list behind a regular expression) for ``tokenizers``."""
+        model = {
+            "type": "WordLevel",
+            "vocab": {token: number for number, token in enumerate(self.tokens)},
+            "unk_token": SPECIALS[UNK],
+        }
+        split = {
+            "type": "Split",
+            "pattern": {"Regex": f"[ACGT]{{{self.k}}}|[\\s\\S]"},
+            "behavior": "Isolated",
+            "invert": False,
+        }
+        write_json(path, tokenizer_json(model, pre_tokenizer=split))
+
+
+class OverlappingKmerTokenizer(KmerTokenizer):
+    """One token a base: the k-mer that begins there (DNABERT; Ji et al. 2021, Bioinformatics 37:2112).
+
+    The last ``k`` - 1 known bases before an unknown one or the end stand for themselves, as in shorter runs all do.
+    """
+
+    file_type = "OverlappingKmers"
+
+    def encode(self, sequence: str | np.ndarray) -> np.ndarray:
+        """Token ids (int32, [n]) of a string or base codes (uint8, [n]), no special tokens added."""
+        codes = as_codes(sequence)
+        ids = single_base_ids(codes)
+        room = len(codes) - self.k + 1
+        if self.k == 1 or room < 1:
+            return ids
+        number = np.zeros(room, dtype=np.int32)
+        whole = np.ones(room, dtype=bool)
+        for place in range(self.k):
+            here = codes[place : place + room]
+            number = 4 * number + here
+            whole &= here < 4
+        ids[:room][whole] = FIRST_BASE + len(BASES) + number[whole]
+        return ids
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON that `Tokenizer.load` reads; the ``tokenizers`` library has no such model."""
+        vocabulary = {token: number for number, token in enumerate(self.tokens)}
+        write_json(path, {"model": {"type": self.file_type, "vocab": vocabulary}})
+
+    def save_for_transformers(self, folder: str | Path) -> None:
+        """Refuse, since no file of the ``tokenizers`` library can say it."""
+        raise InputError(f"overlapping {self.k}-mers can't be said in a file of transformers; expected other tokens")
+
+    @cached_property
+    def _spelling(self) -> np.ndarray:
+        return np.array([letters[:1] for letters in super()._spelling], dtype=object)

@@ -1,0 +1,1 @@
+"""One file a notebook, of its name: its inputs, tables and figures."""

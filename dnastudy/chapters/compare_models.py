@@ -1,0 +1,212 @@
+"""Turn what the tasks measured into tables with intervals, one row a number."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from dnastudy.files import InputError, nearest
+from dnastudy.study.figures import FLOOR, PROTOCOLS, colour
+from dnastudy.study.statistics import Interval, paired_difference, ratio_bootstrap
+
+SEED = re.compile(r"_seed\d+$")  # at the end of the name of a run of a model
+DIFFERENCE = ["difference", "low", "high", "verdict", "interval"]
+
+
+def score_table(scored: dict[str, pd.DataFrame], *, resamples: int, seed: int) -> pd.DataFrame:
+    """Bits per base of each model in each stratum, resampling loci.
+
+    Parameters
+    ----------
+    scored
+        For each model the table of `dnastudy.tasks.score_windows`: window, locus, stratum, bits, bases.
+
+    Returns
+    -------
+    model, stratum, bits, low, high (bits per base), perplexity (2 to the bits), bases, loci, interval.
+    """
+    rows = []
+    for model, table in scored.items():
+        for stratum, part in table.groupby("stratum", sort=False):
+            interval = ratio_bootstrap(part["bits"], part["bases"], part["locus"], resamples=resamples, seed=seed)
+            rows.append(
+                {
+                    "model": model,
+                    "stratum": stratum,
+                    "bits": interval.value,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "perplexity": 2**interval.value,
+                    "bases": int(part["bases"].sum()),
+                    "loci": interval.n,
+                    "interval": interval,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def pool_seeds(scored: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Average the bits of models that differ in their seed alone, window by window.
+
+    Runs of one model are named after it, with ``_seed`` and a number at the end but for the first: lstm,
+    lstm_seed1, lstm_seed2. The windows of all are the same.
+
+    Returns
+    -------
+    The tables by the names without seeds; a model with one seed is as it was.
+    """
+    runs: dict[str, list[pd.DataFrame]] = {}
+    for name, table in scored.items():
+        runs.setdefault(SEED.sub("", name), []).append(table)
+    return {
+        name: tables[0].assign(bits=sum(table["bits"].to_numpy() for table in tables) / len(tables))
+        for name, tables in runs.items()
+    }
+
+
+def seed_table(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Bits per base on all windows of each run of the models that ran with several seeds.
+
+    Returns
+    -------
+    model, runs, mean, lowest, highest, sd (of the runs), one row a model.
+    """
+    values: dict[str, list[float]] = {}
+    for name, table in scored.items():
+        everything = table[table["stratum"] == "all"]
+        values.setdefault(SEED.sub("", name), []).append(everything["bits"].sum() / everything["bases"].sum())
+    rows = [
+        (name, len(runs), np.mean(runs), min(runs), max(runs), np.std(runs, ddof=1))
+        for name, runs in values.items()
+        if len(runs) > 1
+    ]
+    return pd.DataFrame(rows, columns=["model", "runs", "mean", "lowest", "highest", "sd"])
+
+
+def floors_not_beaten(scored: dict[str, pd.DataFrame], floors: list[str], *, resamples: int, seed: int) -> pd.DataFrame:
+    """Pairs of a model and a floor in a stratum where the model isn't better on the same windows.
+
+    A model is better where the interval of the paired difference, resampled over loci, lies below zero.
+
+    Parameters
+    ----------
+    scored
+        As `score_table` takes them, floors included.
+    floors
+        The names of the floors.
+
+    Returns
+    -------
+    stratum, model, floor, difference (model minus floor, bits per base), low, high, verdict.
+    """
+    parts = [pd.DataFrame(columns=["stratum", "model", "floor", *DIFFERENCE])]
+    models = {name: table for name, table in scored.items() if name not in floors}
+    for floor in floors:
+        against = difference_table(models | {floor: scored[floor]}, against=floor, resamples=resamples, seed=seed)
+        parts.append(against[against["verdict"] != "better"].assign(floor=floor))
+    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return table[["stratum", "model", "floor", *DIFFERENCE[:-1]]]
+
+
+def protocol_table(
+    scored: dict[str, pd.DataFrame], paper: dict[str, float], *, resamples: int, seed: int
+) -> pd.DataFrame:
+    """Perplexity per scored symbol under the published protocol, beside the paper's own figures.
+
+    Parameters
+    ----------
+    scored
+        For each corpus the table of `dnastudy.tasks.score_protocol`: model, gene, locus, nats, symbols.
+    paper
+        The published perplexity of each model.
+
+    Returns
+    -------
+    model, corpus, perplexity, low, high, interval: first the paper's rows (corpus "paper", no interval), then each
+    corpus's. The interval of an infinite perplexity is missing, and a model that didn't run has no row.
+    """
+    rows = [{"model": name, "corpus": "paper", "perplexity": value} for name, value in paper.items()]
+    for corpus, table in scored.items():
+        for model, part in table.groupby("model", sort=False):
+            row = {"model": model, "corpus": corpus, "perplexity": math.inf}
+            if math.isfinite(part["nats"].sum()):
+                nats = ratio_bootstrap(part["nats"], part["symbols"], part["locus"], resamples=resamples, seed=seed)
+                interval = Interval(*(math.exp(value) for value in nats[:3]), nats.n)
+                row |= {"perplexity": interval.value, "low": interval.low, "high": interval.high, "interval": interval}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=["model", "corpus", "perplexity", "low", "high", "interval"])
+
+
+def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples: int, seed: int) -> pd.DataFrame:
+    """Bits per base of each model minus those of ``against`` on the same windows, with paired intervals.
+
+    Returns
+    -------
+    model, stratum, difference, low, high, verdict (better, worse, tie, or unknown with a single locus), interval.
+
+    Raises
+    ------
+    InputError
+        When ``against`` isn't among the models.
+    """
+    if against not in scored:
+        raise InputError(f"against={against!r}: no such model here; {nearest(against, scored)}")
+    rows = []
+    base = scored[against].groupby("stratum", sort=False)
+    for model, table in scored.items():
+        if model == against:
+            continue
+        for stratum, part in table.groupby("stratum", sort=False):
+            other = base.get_group(stratum)
+            interval = paired_difference(
+                part["bits"], other["bits"], part["bases"], part["locus"], resamples=resamples, seed=seed
+            )
+            rows.append({"model": model, "stratum": stratum} | _difference(interval, lower_is_better=True))
+    return pd.DataFrame(rows, columns=["model", "stratum", *DIFFERENCE])
+
+
+def _difference(interval: Interval, *, lower_is_better: bool) -> dict:
+    below, above = ("better", "worse") if lower_is_better else ("worse", "better")
+    verdict = below if interval.high < 0 else above if interval.low > 0 else "tie"
+    if math.isnan(interval.low):
+        verdict = "unknown"
+    return dict(zip(DIFFERENCE, [interval.value, interval.low, interval.high, verdict, interval], strict=True))
+
+
+def draw_scores(scores: pd.DataFrame, *, reference: float = 2.0) -> Axes:
+    """Bits per base with intervals, a row a model. Columns: model, bits, low, high."""
+    axes = plt.subplots(figsize=(7.2, 0.9 + 0.42 * len(scores)))[1]
+    rows = np.arange(len(scores))[::-1]
+    for row, score in zip(rows, scores.itertuples(), strict=True):
+        axes.plot([score.low, score.high], [row, row], color=colour(score.model), lw=2.5)
+        axes.plot(score.bits, row, "o", color=colour(score.model), ms=8)
+        axes.annotate(f"{score.bits:.3f}", (score.bits, row), (0, 7), textcoords="offset points", ha="center", size=10)
+    axes.axvline(reference, color=FLOOR, ls=":", lw=1)
+    axes.set_yticks(rows, scores["label"] if "label" in scores else scores["model"])
+    axes.set(xlabel="bits per base on held-out genes (lower is better)", ylim=(-0.6, len(scores) - 0.3))
+    return axes
+
+
+def draw_protocol(protocol: pd.DataFrame) -> Axes:
+    """Perplexity under the published protocol, a row a model and a mark a corpus.
+
+    Columns: model, corpus, perplexity, low, high; a perplexity that is infinite or wasn't computed has no mark.
+    """
+    models = list(dict.fromkeys(protocol["model"]))
+    axes = plt.subplots(figsize=(7.2, 1.2 + 0.34 * len(models)))[1]
+    for number, (corpus, part) in enumerate(protocol.groupby("corpus", sort=False)):
+        part = part[np.isfinite(part["perplexity"])]
+        rows = np.array([-models.index(model) for model in part["model"]]) - 0.12 * number
+        ends = np.nan_to_num([part["perplexity"] - part["low"], part["high"] - part["perplexity"]])
+        marker, shade = ("D", colour("held out")) if corpus == "paper" else ("o", PROTOCOLS[(number - 1) % 4])
+        axes.errorbar(part["perplexity"], rows, xerr=ends, fmt=marker, color=shade, ms=6, lw=2, label=corpus)
+    axes.axvline(4, color=FLOOR, ls=":", lw=1)
+    axes.set_yticks([-row for row in range(len(models))], models)
+    axes.set(xlabel="perplexity per scored symbol (lower is better)")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes

@@ -1,0 +1,326 @@
+"""Turn a notebook's parameters into its inputs: a corpus from whatever was given, and small ones where nothing was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from dnastudy.chapters.compare_models import DIFFERENCE, _difference
+from dnastudy.files import InputError, sha256
+from dnastudy.study.figures import FLOOR, _marks, colour
+from dnastudy.study.inputs import _left_out, _named, _stretches, member_of, some_of
+from dnastudy.study.statistics import mean_bootstrap, paired_difference
+from dnastudy.tasks.published import NEURAL, PUBLISHED_ACCURACY
+
+CHANGES = {
+    "lower_case_read_as_upper": ("lower case, read as upper", "bases"),
+    "iupac_read_as_unknown": ("IUPAC codes, read as unknown", "bases"),
+    "unknown": ("unknown bases in all", "bases"),
+    "crlf_lines": ("line ends of the Windows kind (CRLF)", "lines"),
+    "no_final_newline": ("no newline at the end", "files"),
+}
+
+
+def build_pairs(run):
+    """Real and mutated sequences for 08_detect_mutations: the user's, or stretches of test genes with edits.
+
+    Returns
+    -------
+    DataFrame of `dnastudy.tasks.make_pairs` with the columns ``group``, which bootstraps resample: the merged locus
+    of a stretch, or the id of a user's pair; and ``places``: the corpus coordinates of a stretch's substituted bases,
+    between commas, missing for all other pairs.
+    """
+    import pandas as pd
+
+    from dnastudy.genes.codes import known_bases
+    from dnastudy.tasks import make_pairs, read_pairs
+    from dnastudy.tasks.mutation import substituted_places
+
+    if run.pairs:
+        pairs = read_pairs(run.pairs)
+        letters = pd.concat([pairs["real"], pairs["mutated"]])
+        if unknown := letters.str.len().sum() - known_bases(letters).sum():
+            run.note(f"{unknown:,} letters of the pairs aren't A, C, G or T; they are read as unknown and not scored")
+        return pairs.assign(group=pairs["id"], places=None)
+    stretches = _stretches(run)
+    run.note_fewer("genes", len(stretches))
+    design = [
+        (kind, edits)
+        for kind in run.listed("kinds")
+        for edits in run.listed("edits" if kind == "substitution" else "indel_edits", int)
+    ]
+    if not design:
+        raise InputError("no pair to make: name one or more kinds, and a number of edits for each")
+    most = max(edits for _, edits in design)
+    enough = known_bases(stretches["real"]) > most
+    if 0 < enough.sum() < len(enough):
+        run.note(f"{(~enough).sum()} test genes hold no more than {most} known bases, too few to edit: left out")
+        stretches = stretches[enough].reset_index(drop=True)
+    parts = [
+        make_pairs(stretches["real"], edits=edits, kinds=[kind], seed=run.seed + number, ids=stretches["id"]).assign(
+            group=stretches["locus"], places=lambda pairs: substituted_places(pairs, stretches["start"])
+        )
+        for number, (kind, edits) in enumerate(design)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def build_published_pairs(run):
+    """Pairs of the published protocol: whole test genes where none is longer than the paper's, else stretches.
+
+    Where there are none, a note says why.
+
+    Returns
+    -------
+    DataFrame of `dnastudy.tasks.make_published_pairs` with the columns ``most`` (edits) and ``group``; empty when
+    none are asked for, or the user's own pairs are judged.
+    """
+    import pandas as pd
+
+    from dnastudy.genes import whole_genes
+    from dnastudy.tasks import make_published_pairs
+    from dnastudy.tasks.mutation import LONGEST_GENE
+
+    most_edits = run.listed("published_most", int)
+    reasons = {"published_draws is 0": run.published_draws < 1, "published_most is empty": not most_edits}
+    if _left_out(run, "the published protocol", reasons):
+        return pd.DataFrame()
+    chosen = _named(run.corpus, whole_genes(run.corpus, "test"))
+    if chosen["real"].str.len().max() > LONGEST_GENE:
+        chosen = _stretches(run)
+        run.note(f"test genes are longer than {LONGEST_GENE:,} bases: the published protocol is run on the stretches")
+    locus = dict(zip(chosen["id"], chosen["locus"], strict=True))
+    parts = [
+        make_published_pairs(
+            chosen["real"], most=most, draws=run.published_draws, seed=run.seed + most, ids=chosen["id"]
+        ).assign(most=most, group=lambda pairs: pairs["id"].map(locus))
+        for most in most_edits
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def build_variant_pairs(run):
+    """Known variants in test genes, reference beside alternative allele, with controls; notes say what is left out.
+
+    Returns
+    -------
+    DataFrame of `dnastudy.tasks.make_variant_pairs` with the column ``group`` (locus); empty when none are asked
+    for or none lies in a test gene, or the user's own pairs are judged.
+
+    Raises
+    ------
+    InputError
+        When most genes don't have the reference allele: the variants are of another assembly.
+    """
+    import pandas as pd
+
+    from dnastudy.genes import place_variants, read_variants
+    from dnastudy.tasks import make_variant_pairs
+
+    section = "variants that people carry"
+    test = set(run.corpus.genes["contig"].iloc[run.corpus.indices("test")])
+    reasons = {"variants is 0": run.variants < 1, "ready sequences have no place on a contig": test == {""}}
+    if _left_out(run, section, reasons):
+        return pd.DataFrame()
+    path = member_of(run.variants_dataset, "variants")
+    variants = read_variants(path)
+    elsewhere = ~variants["contig"].isin(test)
+    unmatched = (
+        f"{path.name} has variants on {some_of(variants['contig'])}, and the test genes are on {some_of(test)}; "
+        "name contigs alike (22 and chr22 are the same), or give another file as variants_dataset"
+    )
+    reasons = {f"{path.name} holds no single-base variant": variants.empty, unmatched: elsewhere.all()}
+    if _left_out(run, section, reasons):
+        return pd.DataFrame()
+    placed = place_variants(run.corpus, variants[~elsewhere])
+    agreeing = placed[placed["agrees"]]
+    other = list(placed["id"][~placed["agrees"]])
+    run.data["variants"] = {
+        "file": path.name,
+        "sha256": sha256(path),
+        "on_other_contigs": int(elsewhere.sum()),
+        "in_test_genes": len(placed),
+        "not_the_reference_allele": other,
+    }
+    if 2 * len(other) > len(placed):
+        raise InputError(
+            f"{path}: at {len(other):,} of {len(placed):,} variants in test genes the corpus doesn't have the "
+            "reference allele; check that both are of the same assembly, or set variants to 0"
+        )
+    run.note(
+        f"{path.name}: {len(variants):,} single-base variants, {elsewhere.sum():,} of which on contigs without test "
+        f"genes; {len(placed):,} in test genes, {len(other):,} of which left out since the gene doesn't have the "
+        f"reference allele; {min(run.variants, len(agreeing)):,} scored"
+    )
+    chosen = agreeing.sample(min(run.variants, len(agreeing)), random_state=run.seed).sort_index()
+    return make_variant_pairs(run.corpus, chosen, length=run.length, seed=run.seed).rename(columns={"locus": "group"})
+
+
+def draw_detection(accuracy: pd.DataFrame, *, beside: pd.DataFrame | None = None) -> Axes:
+    """Accuracy against the number of edits, a line a model. Columns: model, edits (as text), accuracy, low, high.
+
+    The same columns of another score may stand ``beside``, dashed and without intervals.
+    """
+    axes = plt.subplots()[1]
+    edits, models = (list(dict.fromkeys(accuracy[column])) for column in ("edits", "model"))
+    marks = _marks(models)
+    for number, model in enumerate(models):
+        x = np.arange(len(edits)) + 0.05 * (number - (len(models) - 1) / 2)
+        part = accuracy[accuracy["model"] == model]
+        if beside is not None:
+            other = beside.loc[beside["model"] == model, "accuracy"]
+            axes.plot(x, other, "--", color=colour(model), lw=1.2)
+        ends = [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
+        axes.errorbar(x, part["accuracy"], ends, fmt=f"{marks[model]}-", color=colour(model), label=model)
+    axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
+    axes.set_xticks(range(len(edits)), edits)
+    axes.set(xlabel="edits in the sequence", ylabel="share of pairs told right", ylim=(0, 1.02))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes
+
+
+def draw_edit_kinds(accuracy: pd.DataFrame) -> Axes:
+    """Accuracy by kind of edit and score. Columns: kind, score, model, correct (share of pairs)."""
+    marks = _marks(accuracy["model"])
+    grid = sns.catplot(
+        accuracy,
+        x="kind",
+        y="correct",
+        hue="model",
+        col="score",
+        kind="point",
+        linestyle="none",
+        dodge=0.3,
+        palette={m: colour(m) for m in set(accuracy["model"])},
+        markers=[marks[m] for m in dict.fromkeys(accuracy["model"])],
+        height=3.4,
+        aspect=1.05,
+    )
+    for axes in grid.axes.flat:
+        axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
+    grid.set_axis_labels("", "share of pairs told right").set_titles("by {col_name}").set(ylim=(-0.03, 1.03))
+    return grid.axes.flat[0]
+
+
+def draw_published_accuracy(table: pd.DataFrame) -> Axes:
+    """The published task here (filled, 95% interval) and in the paper (open, its seeds' range), a panel a score.
+
+    Columns: score, model, most (edits), accuracy, low, high, published, published_low, published_high, the last three
+    missing where the paper has no such model.
+    """
+    scores = list(dict.fromkeys(table["score"]))
+    models = list(dict.fromkeys(table["model"]))
+    panels = plt.subplots(1, len(scores), figsize=(9, 3.8), sharey=True, squeeze=False)[1][0]
+    marks = _marks(models)
+    ticks = list(dict.fromkeys(table["most"]))
+    for axes, score in zip(panels, scores, strict=True):
+        for number, model in enumerate(models):
+            part = table[(table["score"] == score) & (table["model"] == model)]
+            x = np.arange(len(part)) + (number - (len(models) - 1) / 2) * 0.12
+            for name, low, high, look in (
+                ("accuracy", "low", "high", {"fmt": marks[model], "label": model}),
+                ("published", "published_low", "published_high", {"fmt": "D", "mfc": "white"}),
+            ):
+                ends = [part[name] - part[low], part[high] - part[name]]
+                shift = 0.04 if name == "published" else 0
+                axes.errorbar(x + shift, part[name], ends, color=colour(model), ms=6, lw=1.5, **look)
+        axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
+        axes.set_xticks(range(len(ticks)), ticks)
+        axes.set(title=f"by {score}", xlabel="most edits in a pair")
+    panels[0].set(ylabel="share of pairs told right, ties wrong")
+    panels[0].errorbar([], [], fmt="D", color=colour("held out"), mfc="white", label="in the paper")
+    handles, labels = panels[0].get_legend_handles_labels()
+    panels[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5))
+    return panels[0]
+
+
+def accuracy_difference_table(
+    judged: pd.DataFrame, by: list[str], *, against: str, resamples: int, seed: int
+) -> pd.DataFrame:
+    """Accuracy of each model minus that of ``against`` on the same pairs, in groups, with paired intervals.
+
+    Parameters
+    ----------
+    judged
+        One row a judged pair and model, pairs in the same order for each: the columns of ``by``, ``model``,
+        ``group`` and ``correct``.
+
+    Returns
+    -------
+    The columns of ``by``, model, difference, low, high, verdict, interval.
+    """
+    rows = []
+    for keys, part in judged.groupby(by, sort=False):
+        models = dict(list(part.groupby("model", sort=False)))
+        for model, table in models.items():
+            if model == against:
+                continue
+            pair = table["correct"].to_numpy(), models[against]["correct"].to_numpy()
+            interval = paired_difference(*pair, groups=table["group"], resamples=resamples, seed=seed)
+            names = dict(zip(by, keys, strict=True)) | {"model": model}
+            rows.append(names | _difference(interval, lower_is_better=False))
+    return pd.DataFrame(rows, columns=[*by, "model", *DIFFERENCE])
+
+
+def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed: int) -> pd.DataFrame:
+    """Share of pairs told right, in groups of rows, resampling what ``group`` numbers (loci).
+
+    Parameters
+    ----------
+    judged
+        One row a judged pair: the columns of ``by``, ``group`` and ``correct`` (1, 0, or one half for a tie).
+
+    Returns
+    -------
+    The columns of ``by``, accuracy, low, high, pairs, interval.
+    """
+    rows = []
+    for keys, part in judged.groupby(by, sort=False):
+        interval = mean_bootstrap(part["correct"], part["group"], resamples=resamples, seed=seed)
+        rows.append(
+            dict(zip(by, keys, strict=True))
+            | {
+                "accuracy": interval.value,
+                "low": interval.low,
+                "high": interval.high,
+                "pairs": len(part),
+                "interval": interval,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def published_accuracy_table(accuracy: pd.DataFrame, models: Mapping[str, object]) -> pd.DataFrame:
+    """Accuracy in the published task beside that of the paper's model of the same name or kind.
+
+    Parameters
+    ----------
+    accuracy
+        As `accuracy_table` returns it, by score, model and most (edits).
+    models
+        The judged models by name; what matters is their kind.
+
+    Returns
+    -------
+    The rows of ``accuracy`` without interval, with published (mean of the paper's three seeds), published_low and
+    published_high (their range); missing where the paper has none.
+    """
+    rows = []
+    for row in accuracy.drop(columns="interval").to_dict("records"):
+        name = NEURAL.get(models[row["model"]].kind, row["model"])
+        seeds = PUBLISHED_ACCURACY.get((row["score"], name, row["most"]), (math.nan,))
+        rows.append(
+            row
+            | {
+                "published": sum(seeds) / len(seeds),
+                "published_low": min(seeds),
+                "published_high": max(seeds),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,490 @@
+"""Data hunger: a model trained on nested subsets of the genes, or of a text, and judged on the same held-out rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from dnastudy.files import InputError, nearest, read_json, write_json
+from dnastudy.genes.codes import known_bases
+from dnastudy.study.figures import _LOOKS, FLOOR, colour
+from dnastudy.study.statistics import Interval
+from dnastudy.tasks import text as english
+from dnastudy.tasks.likelihood import score_windows
+
+if TYPE_CHECKING:
+    from dnastudy.genes import Corpus
+    from dnastudy.models import TrainingConfig
+    from dnastudy.models.neural import NeuralModel
+
+
+KINDS = ("ngram", "lstm", "gru", "gpt")
+UNITS = ("bases", *english.UNITS)
+LEAST_SIZES = 4  # three parameters are fitted
+_EXPONENTS = np.geomspace(0.02, 2, 200)
+_LEVEL = (0.025, 0.975)
+
+
+class Genes:
+    """The training genes of a corpus, and windows of its test genes.
+
+    Attributes
+    ----------
+    unit
+        One of ``UNITS``.
+    total
+        How much there is to train on: bases, or characters for words too.
+    alphabet
+        Symbols that a model tells apart.
+    amounts
+        float64 [windows]: what the bits of each held-out window are divided by (bases or characters).
+    groups
+        int64 [windows]: the locus or chapter of each, which bootstraps resample.
+    uniform
+        Bits per base or character when every symbol is equally likely (and an unknown word spelt out).
+    """
+
+    unit, alphabet, uniform = "bases", 4, 2.0
+
+    def __init__(self, corpus: Corpus, windows: pd.DataFrame):
+        self.corpus, self.windows = corpus, windows
+        self.total = int(np.diff(corpus.spans("train")).sum())
+        self.groups = windows["locus"].to_numpy()
+        self.amounts = known_bases(corpus.cut(windows)).astype(np.float64)
+
+    def identity(self) -> dict:
+        """What decides the outcome beside the settings, as plain values."""
+        places = self.windows[["start", "end"]].to_numpy(dtype=np.int64)
+        return {"corpus": self.corpus.info["files"], "windows": hashlib.sha256(places.tobytes()).hexdigest()}
+
+    def count(self, order: int, size: int, seed: int) -> np.ndarray:
+        """Bits of each window under an n-gram of ``size`` bases or characters, drawn by ``seed``; float64."""
+        from dnastudy.models import NgramModel
+        from dnastudy.models.batches import training_spans
+
+        codes, spans = self.corpus.all_codes, training_spans(self.corpus, size, seed)
+        return self.judge(NgramModel(order).fit((codes, spans), validation=(codes, self.corpus.spans("validation"))))
+
+    def source(self, size: int, config: TrainingConfig) -> object:
+        """Windows of a subset for `dnastudy.models.train`."""
+        from dnastudy.models.batches import CorpusSource
+
+        return CorpusSource(self.corpus, config)
+
+    def judge(self, model) -> np.ndarray:
+        """Bits of each window under a model; float64."""
+        scored = score_windows(model, self.corpus, self.windows, strata=())
+        return np.bincount(scored["window"], weights=scored["bits"], minlength=len(self.windows))
+
+
+class English:
+    """The training chapters of a text, and passages of its test chapters; it has what `Genes` has.
+
+    Parameters
+    ----------
+    text
+        In characters or words (`dnastudy.tasks.text.read_text`).
+    windows
+        Passages, spread evenly, that are judged, and as many that n-gram weights are fitted on.
+    """
+
+    def __init__(self, text: english.Text, windows: int):
+        self.text, self.unit, self.alphabet = text, text.unit, len(text.alphabet)
+        self.total = int(text.characters(text.spans["train"]).sum())
+        chosen = english.spread(np.arange(len(text.chapters)), windows)
+        self.groups, self._passages = text.chapters[chosen], text.spans["test"][chosen]
+        self._validation = english.spread(text.spans["validation"], windows)
+        self.amounts = text.characters(self._passages).astype(np.float64)
+        self._lengths = self._passages[:, 1] - self._passages[:, 0]
+        even = np.full(self._lengths.sum(), np.log2(self.alphabet))
+        self.uniform = float(self._by_passage(even).sum() / self.amounts.sum())
+
+    def identity(self) -> dict:
+        digest = hashlib.sha256(self.text.symbols.tobytes() + self._passages.tobytes())
+        return {"text": digest.hexdigest(), "validation": len(self._validation)}
+
+    def count(self, order: int, size: int, seed: int) -> np.ndarray:
+        model = english.SymbolNgram(order, self.alphabet)
+        model.fit(self.text.symbols, self.text.subset(size, seed), self._validation)
+        return self._by_passage(model.bits(self.text.symbols, self._passages))
+
+    def source(self, size: int, config: TrainingConfig) -> english.TextSource:
+        return english.TextSource(self.text, size, config)
+
+    def judge(self, model: NeuralModel) -> np.ndarray:
+        return self._by_passage(english.neural_bits(model, self.text, self._passages))
+
+    def _by_passage(self, bits: np.ndarray) -> np.ndarray:
+        """Sums of bits of symbols, with what unknown words cost besides."""
+        spelling = np.concatenate([self.text.spelling[start:end] for start, end in self._passages])
+        return np.add.reduceat(bits + spelling, np.cumsum(self._lengths) - self._lengths)
+
+
+def read_curves(curves: Sequence[str]) -> list[tuple[str, str]]:
+    """Units and kinds of curves like ``bases/lstm``.
+
+    Raises
+    ------
+    InputError
+        For another form, or an unknown unit or kind of model, with the nearest right one.
+    """
+    read = []
+    for curve in curves:
+        unit, _, kind = curve.partition("/")
+        if unit not in UNITS:
+            raise InputError(f"curve {curve!r}: unit {unit!r}; {nearest(unit, UNITS)}, and then /ngram, /lstm, ...")
+        if kind not in KINDS:
+            raise InputError(f"curve {curve!r}: model {kind!r}; {nearest(kind, KINDS)}")
+        read.append((unit, kind))
+    return read
+
+
+def sweep(
+    material: Genes | English,
+    model: dict,
+    sizes: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    out: str | Path,
+    training: dict | None = None,
+    code: str = "",
+    device: str | None = None,
+    progress: bool | TextIO = False,
+) -> pd.DataFrame:
+    """Train one kind of model on subsets of every size, with every seed, and judge each on the same windows.
+
+    Subsets of one seed are nested; the seed draws weights and batches too. Each finished run is a file in
+    ``out``, and isn't repeated when it is there with the same settings, data and code; a run that was
+    interrupted goes on from its checkpoint.
+
+    Parameters
+    ----------
+    material
+        `Genes` or `English`.
+    model
+        ``{"kind": ..., hyper-parameters}`` as `dnastudy.models.build` takes them.
+    sizes
+        Bases or characters to train on; what is more than there is, or 0, stands for all. One that a neural
+        model's steps can't see even once is left out.
+    training
+        Settings of `dnastudy.models.TrainingConfig` for a neural model. Its ``patience`` ends a run that no
+        longer gets better on the validation set; one that ran out of ``steps`` first is ``limited``: what it
+        reached says more about the computing than about the data.
+    code
+        Digest of the code that the outcome depends on.
+
+    Returns
+    -------
+    A row a size, seed and window: unit, kind, size, seed, seen (symbols trained on, repeats counted), limited,
+    group, bits, amount.
+
+    Raises
+    ------
+    InputError
+        When there is no size or seed, or as the training says.
+    """
+    import pandas as pd
+
+    from dnastudy.models import TrainingConfig
+
+    if (least := min(sizes, default=0)) < 0:
+        raise InputError(f"{model['kind']} of {material.unit}: size {least}; expected 1 or more, or 0 for all there is")
+    sizes = sorted({min(size or material.total, material.total) for size in sizes})
+    if model["kind"] != "ngram":
+        config = TrainingConfig.from_dict(training or {})
+        if model.get("context", 0) > config.window:
+            raise InputError(
+                f"{model['kind']} of {material.unit}: judged on {model['context']} positions at once, and trained on "
+                f"windows of {config.window}; make these as long, or the held-out ones shorter"
+            )
+        sizes = [size for size in sizes if size <= config.steps * config.batch * config.window]
+    if not sizes or not seeds:
+        raise InputError(
+            f"{model['kind']} of {material.unit}: {len(sizes)} sizes and {len(seeds)} seeds; give one or more of "
+            "each, and sizes of no more than steps x batch x window"
+        )
+    tables = []
+    for size in sizes:
+        for seed in seeds:
+            # All of the data, counted, is the same whatever the seed.
+            drawn = seeds[0] if model["kind"] == "ngram" and size == material.total else seed
+            identity = {"material": material.identity(), "model": model, "size": size, "seed": drawn, "code": code}
+            if model["kind"] != "ngram":
+                identity["training"] = training
+            path = Path(out) / f"{material.unit}-{model['kind']}-{size}-{drawn}.json"
+            outcome = _finished(path, identity)
+            if outcome is None:
+                # A checkpoint of other settings or code is never gone on from.
+                digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+                folder = path.with_name(f"{path.stem}-{digest[:8]}")
+                outcome = _run(material, model, size, drawn, training or {}, folder, device, progress)
+                write_json(path, {"identity": identity} | outcome)
+            about = {"unit": material.unit, "kind": model["kind"], "size": size, "seed": seed}
+            about |= {name: outcome[name] for name in ("seen", "limited")}
+            judged = {"group": material.groups, "bits": outcome["bits"], "amount": material.amounts}
+            tables.append(pd.DataFrame(about | judged))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _finished(path: Path, identity: dict) -> dict | None:
+    """What an earlier call wrote for the very same run, if it did."""
+    try:
+        found = read_json(path)
+    except InputError:
+        return None
+    return found if found.get("identity") == identity else None
+
+
+def _run(
+    material: Genes | English,
+    model: dict,
+    size: int,
+    seed: int,
+    training: dict,
+    folder: Path,
+    device: str | None,
+    progress: bool | TextIO,
+) -> dict:
+    """Train and judge one model: bits (a list), seen, limited."""
+    if model["kind"] == "ngram":
+        return {"bits": material.count(model["order"], size, seed).tolist(), "seen": size, "limited": False}
+
+    import torch
+
+    from dnastudy.models import TrainingConfig, build, train
+
+    config = TrainingConfig.from_dict(training | {"seed": seed, "train_bases": size % material.total})  # 0: all
+    vocabulary = {} if material.unit == "bases" else {"vocabulary": material.alphabet}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build(model | vocabulary, device=device)
+    history = train(network, material.source(size, config), folder, config, device=device, progress=progress)
+    shutil.rmtree(folder)
+    costs = [row["validation_bits_per_base"] for row in history]
+    return {
+        "bits": material.judge(network).tolist(),
+        "seen": history[-1]["bases"],
+        "limited": len(costs) - 1 - int(np.argmin(costs)) < max(1, config.patience),
+    }
+
+
+class PowerLaw(NamedTuple):
+    """bits(D) = limit + scale (D / largest D)^-exponent; arrays of one shape where many were fitted at once."""
+
+    limit: np.ndarray
+    scale: np.ndarray
+    exponent: np.ndarray
+
+
+def fit_power_law(sizes: np.ndarray, bits: np.ndarray) -> PowerLaw:
+    """Fit a power law with a limit by least squares, the form of Hestness et al. 2017 (arXiv 1712.00409, eq. 1).
+
+    For each of 200 exponents from 0.02 to 2, limit and scale are linear least squares with neither below 0;
+    the best exponent is taken.
+
+    Parameters
+    ----------
+    sizes
+        float [S], ascending.
+    bits
+        float [S], or [R, S]: R curves fitted apart.
+    """
+    bits = np.asarray(bits, dtype=np.float64)
+    powers = (np.asarray(sizes) / sizes[-1]) ** -_EXPONENTS[:, None]  # [exponents, S]
+    means, centre = bits.mean(-1), powers.mean(-1)
+    spread = powers - centre[:, None]
+    scale = np.maximum((bits @ spread.T) / (spread**2).sum(-1), 0)
+    limit = means[..., None] - scale * centre
+    # Where the best limit is below 0 it is 0, and the line goes through the origin.
+    scale = np.where(limit < 0, (bits @ powers.T) / (powers**2).sum(-1), scale)
+    limit = np.maximum(limit, 0)
+    error = ((limit[..., None] + scale[..., None] * powers - bits[..., None, :]) ** 2).sum(-1)
+    best = error.argmin(-1)
+    chosen = (np.take_along_axis(part, best[..., None], -1)[..., 0][()] for part in (limit, scale))
+    return PowerLaw(*chosen, _EXPONENTS[best])
+
+
+def curve_table(runs: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
+    """Cost by unit, kind and size, resampling groups and seeds.
+
+    Parameters
+    ----------
+    runs
+        As `dnastudy.tasks.sweep` returns them, curves end to end.
+
+    Returns
+    -------
+    unit, kind, size, bits, low, high (bits per base or character), runs, seen (mean), limited (runs that were
+    limited by their steps), interval.
+    """
+    rows = []
+    for (unit, kind), part in runs.groupby(["unit", "kind"], sort=False):
+        sizes, bits, draws, groups = _resampled(part, resamples, seed)
+        by_run = part.drop_duplicates(["size", "seed"]).groupby("size")
+        for column, size in enumerate(sizes):
+            interval = _interval(bits[column], draws[:, column], groups)
+            few = by_run.get_group(size)
+            counts = {"runs": len(few), "seen": few["seen"].mean(), "limited": int(few["limited"].sum())}
+            costs = {"bits": interval.value, "low": interval.low, "high": interval.high}
+            rows.append({"unit": unit, "kind": kind, "size": size} | costs | counts | {"interval": interval})
+    return pd.DataFrame(rows)
+
+
+def fit_table(runs: pd.DataFrame, uniform: dict[str, float], *, resamples: int, seed: int) -> pd.DataFrame:
+    """What each curve says of its model's hunger, from the sizes at which no run was limited by its steps.
+
+    Two numbers need no fit. ``saving`` is the share of the cost that a doubling of the data saved over the
+    last ten-fold. ``tenth`` looks at the gain, what a model costs less than the uniform one: the share of the
+    gain at ``largest`` that a tenth of those data give; ``largest`` is the same for all curves of a kind. A
+    model that has learnt what it can is near 1 whatever its alphabet; a hungry one is far below.
+
+    Parameters
+    ----------
+    runs
+        See `curve_table`.
+    uniform
+        Bits per base or character, by unit, when every symbol is equally likely.
+
+    Returns
+    -------
+    A row a curve: unit, kind, sizes (used), saving, largest, tenth, and of the power law limit and scale (bits
+    at the largest size used), exponent, halving (how many times the data halve the excess over the limit), and
+    whether it is identified.
+
+    The numbers are Intervals, resampling groups and seeds; NaN where there are too few sizes. ``tenth`` is NaN too
+    where the model isn't shown to gain at ``largest``, or gains nothing with a tenth of that. The power law's
+    are NaN too where the sizes don't identify it: fewer than four of them, or a limit of 0 or an exponent at
+    an end of the range searched in more than one resample of forty. What is known of the limit then is that
+    it lies between 0 and the interval's upper end.
+    """
+    free = runs[~runs.groupby(["unit", "kind", "size"])["limited"].transform("any")]
+    ends = free.groupby(["kind", "unit"])["size"].agg(["min", "max"])
+    unknown = Interval(float("nan"), float("nan"), float("nan"), 0)
+    rows = []
+    for unit, kind in runs[["unit", "kind"]].drop_duplicates().itertuples(index=False):
+        part = free[(free["unit"] == unit) & (free["kind"] == kind)]
+        row = {"unit": unit, "kind": kind, "sizes": part["size"].nunique(), "largest": 0, "identified": False}
+        row |= dict.fromkeys(("saving", "tenth", *PowerLaw._fields, "halving"), unknown)
+        rows.append(row)
+        if row["sizes"] < 2:
+            continue
+        sizes, bits, draws, groups = _resampled(part, resamples, seed)
+        first = min(int(np.searchsorted(sizes, sizes[-1] / 10)), len(sizes) - 2)
+        doublings = np.log2(sizes[-1] / sizes[first])
+        savings = (1 - (costs[..., -1] / costs[..., first]) ** (1 / doublings) for costs in (bits, draws))
+        row["saving"] = _interval(*savings, groups)
+        row["largest"] = ends.loc[kind, "max"].min()
+        if ends.loc[kind, "min"].max() <= row["largest"] / 10:
+            gains = ([_along(sizes, uniform[unit] - c, row["largest"] / n) for n in (10, 1)] for c in (bits, draws))
+            (tenth, whole), (tenths, wholes) = gains
+            if tenth > 0 and min(whole, np.quantile(wholes, _LEVEL[0])) > 0:
+                row["tenth"] = _interval(tenth / whole, tenths / wholes, groups)
+        if row["sizes"] >= LEAST_SIZES:
+            law, laws = fit_power_law(sizes, bits), fit_power_law(sizes, draws)
+            at_an_end = (laws.limit <= 0) | (laws.exponent <= _EXPONENTS[0]) | (laws.exponent >= _EXPONENTS[-1])
+            row["identified"] = bool(at_an_end.mean() <= _LEVEL[0])
+            row["limit"] = Interval(float("nan"), 0.0, float(np.quantile(laws.limit, _LEVEL[1])), groups)
+            if row["identified"]:
+                row |= {name: _interval(getattr(law, name), getattr(laws, name), groups) for name in law._fields}
+                row["halving"] = _interval(2 ** (1 / law.exponent), 2 ** (1 / laws.exponent), groups)
+    return pd.DataFrame(rows)
+
+
+def fitted_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """The power law through the unlimited sizes of each curve of `curve_table`, to be drawn: unit, kind, size, bits."""
+    parts = []
+    for (unit, kind), part in curves[curves["limited"] == 0].groupby(["unit", "kind"], sort=False):
+        if len(part) >= LEAST_SIZES:
+            sizes = part["size"].to_numpy()
+            law, along = fit_power_law(sizes, part["bits"].to_numpy()), np.geomspace(sizes[0], sizes[-1], 60)
+            bits = law.limit + law.scale * (along / sizes[-1]) ** -law.exponent
+            parts.append(pd.DataFrame({"unit": unit, "kind": kind, "size": along, "bits": bits}))
+    return pd.concat(parts) if parts else pd.DataFrame(columns=["unit", "kind", "size", "bits"])
+
+
+def gain_table(curves: pd.DataFrame, fits: pd.DataFrame, uniform: dict[str, float]) -> pd.DataFrame:
+    """The share of its gain at ``largest`` that a model has at each size: unit, kind, size, share.
+
+    Only of the curves that have a ``tenth`` (see `fit_table`).
+    """
+    known = fits[[tenth.value == tenth.value for tenth in fits["tenth"]]]
+    joined = curves[curves["limited"] == 0].merge(known[["unit", "kind", "largest"]], on=["unit", "kind"])
+    parts = []
+    for (unit, kind), part in joined.groupby(["unit", "kind"], sort=False):
+        gains = uniform[unit] - part["bits"].to_numpy()
+        whole = _along(part["size"].to_numpy(), gains, part["largest"].iloc[0])
+        parts.append(pd.DataFrame({"unit": unit, "kind": kind, "size": part["size"], "share": gains / whole}))
+    return pd.concat(parts) if parts else pd.DataFrame(columns=["unit", "kind", "size", "share"])
+
+
+def _along(sizes: np.ndarray, values: np.ndarray, size: float) -> np.ndarray:
+    """Values [..., S] interpolated at ``size`` along the logarithm of the sizes."""
+    right = max(1, int(np.searchsorted(sizes, size)))
+    way = np.log(size / sizes[right - 1]) / np.log(sizes[right] / sizes[right - 1])
+    return (1 - way) * values[..., right - 1] + way * values[..., right]
+
+
+def _interval(value: float, draws: np.ndarray, groups: int) -> Interval:
+    low, high = np.quantile(draws, _LEVEL) if groups > 1 else (float("nan"),) * 2
+    return Interval(float(value), float(low), float(high), groups)
+
+
+def _resampled(runs: pd.DataFrame, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Sizes [S], costs [S], resampled costs [resamples, S], and how many groups there are.
+
+    The same groups are drawn for every size, since all were judged on the same windows; seeds are drawn for
+    each size apart. A cost is the mean over seeds of a ratio of sums.
+    """
+    random = np.random.default_rng(seed)
+    sums = runs.groupby(["group", "size", "seed"])[["bits", "amount"]].sum()
+    groups, sizes, seeds = (level.to_numpy() for level in sums.index.levels)
+    bits = sums["bits"].to_numpy().reshape(len(groups), len(sizes), len(seeds))
+    amounts = sums["amount"].to_numpy().reshape(bits.shape)[:, 0, 0]
+    drawn = random.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples)
+    drawn = drawn[drawn @ amounts > 0]
+    costs = np.tensordot(drawn, bits, 1) / (drawn @ amounts)[:, None, None]
+    picks = random.integers(len(seeds), size=costs.shape)
+    point = (bits.sum(0) / amounts.sum()).mean(-1)
+    return sizes, point, np.take_along_axis(costs, picks, -1).mean(-1), len(groups)
+
+
+def draw_hunger(curves: pd.DataFrame, laws: pd.DataFrame) -> Axes:
+    """Cost by training data, a line a model: the power law fitted to the filled marks; open ones were cut short.
+
+    Columns of ``curves``: unit, kind, size, bits, low, high, limited; of ``laws``: unit, kind, size, bits.
+    """
+    axes = plt.subplots()[1]
+    for (unit, kind), part in curves.groupby(["unit", "kind"], sort=False):
+        law = laws[(laws["unit"] == unit) & (laws["kind"] == kind)]
+        marker, dashes = _LOOKS[unit]
+        axes.plot(law["size"], law["bits"], color=colour(kind), lw=1, ls=dashes)
+        for filled, points in part.groupby(part["limited"] == 0):
+            ends = [points["bits"] - points["low"], points["high"] - points["bits"]]
+            fill = {} if filled else {"mfc": "white"}
+            axes.errorbar(points["size"], points["bits"], ends, fmt=marker, color=colour(kind), lw=1.5, ms=6, **fill)
+        axes.plot([], [], marker=marker, color=colour(kind), ls=dashes, label=f"{kind}, {unit}")
+    what = "base" if set(curves["unit"]) == {"bases"} else "character"
+    axes.set(xscale="log", xlabel=f"{what}s trained on", ylabel=f"bits per {what}, held out")
+    axes.legend()
+    return axes
+
+
+def draw_gains(gains: pd.DataFrame) -> Axes:
+    """Share of what a model gained at a common size, by training data. Columns: unit, kind, size, share."""
+    axes = plt.subplots()[1]
+    for (unit, kind), part in gains.groupby(["unit", "kind"], sort=False):
+        marker, dashes = _LOOKS[unit]
+        axes.plot(part["size"], part["share"], marker=marker, ls=dashes, color=colour(kind), label=f"{kind}, {unit}")
+    axes.axhline(1, color=FLOOR, ls=":", lw=1)
+    axes.set(xscale="log", xlabel="bases or characters trained on", ylabel="share of the gain")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes

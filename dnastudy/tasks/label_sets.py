@@ -1,0 +1,530 @@
+"""Label sets: windows of real contigs with what each is, divided into what is learnt from and what is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dnastudy.files import InputError, nearest
+from dnastudy.genes.codes import encode
+from dnastudy.genes.corpus import SPLITS
+from dnastudy.genes.intervals import covered
+from dnastudy.genes.kmers import either_strand
+from dnastudy.genes.motifs import WIDTHS, Motif, log_odds
+from dnastudy.tasks.label_windows import (
+    BLOCK,
+    assign,
+    check_classes,
+    cut,
+    dinucleotide_shuffle,
+    divide,
+    hold_out,
+    look_alikes,
+    match,
+    motif_hits,
+    repeat_share,
+    sharing,
+    thin,
+    token_shuffle,
+    windows_about,
+)
+from dnastudy.tasks.mutation import check_sequence, read_table
+from dnastudy.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+NEGATIVES = ("tokens", "dinucleotides", "genomic")
+ABOUT = 5000  # bases on each side of a transcription start that are searched for it
+NAMES = {"sequence": ("sequence", "seq"), "label": ("label", "class", "target"), "split": ("split",)}
+WORDS = {"dev": "validation", "valid": "validation", "val": "validation", "training": "train"}
+VALIDATION = 10  # one in so many training sequences, where there is no file of them
+
+
+class LabelSet(NamedTuple):
+    """Sequences and what each of them is.
+
+    Attributes
+    ----------
+    name
+        Of the set.
+    table
+        contig, start, end (0-based, half-open), strand, label (int64, from 0), split ("train", "validation" or
+        "test"), group (int64: what a bootstrap draws together), shared (bool: whether a held-out sequence stands in
+        what is learnt from, whole or with 31 of its bases, on either strand); of some sets core_start and core_end,
+        the bases of the sequence that its label hangs on, like, the class that its core looks like, and repeats, the
+        share of it that lies in one. Others are the track's own.
+    codes
+        Base codes of each row, uint8, in its own orientation.
+    classes
+        Name of each label.
+    facts
+        What the set was made of, plain values by name.
+    """
+
+    name: str
+    table: pd.DataFrame
+    codes: list[np.ndarray]
+    classes: tuple[str, ...]
+    facts: dict
+
+
+def promoters(
+    genome: Mapping[str, np.ndarray],
+    starts: pd.DataFrame,
+    splits: Mapping[str, str],
+    *,
+    negatives: str = "genomic",
+    known: pd.DataFrame | None = None,
+    tokenizer: Tokenizer | None = None,
+    repeats: pd.DataFrame | None = None,
+    before: int = 250,
+    after: int = 50,
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """Prom300: the sequence about each transcription start beside as much that holds none.
+
+    With one seed the promoters are the same whatever the kind of negatives: each has a real window nearby that matches
+    it, in the same split. With ``drop_shared`` they may differ, since a pair goes if its negative shares bases too.
+
+    Parameters
+    ----------
+    genome
+        Base codes (uint8) by contig.
+    starts
+        contig, position, strand. One that follows another on its strand within the window's length is left out, so
+        that windows of one strand don't overlap.
+    splits
+        Contigs, each "train" or "test" (see `dnastudy.tasks.label_windows.divide`).
+    negatives
+        "tokens": each promoter with its tokens shuffled, as in Sanabria et al. 2024; "dinucleotides": with its
+        dinucleotides shuffled; "genomic": the real window that matches it, on its strand. A pair is drawn, or
+        dropped, together.
+    known
+        contig, position of all annotated starts, of whatever transcript; a match keeps away from them as from
+        ``starts`` (see `dnastudy.tasks.label_windows.matched_windows`).
+    tokenizer
+        Whose tokens are shuffled.
+    repeats
+        Intervals (contig, start, end), in whose share a match is like its promoter; None: it isn't compared.
+    before, after
+        Bases before the start, and from it on.
+    most, drop_shared, seed
+        See `dnastudy.tasks.label_windows.hold_out`.
+
+    Raises
+    ------
+    InputError
+        When there is no such kind of negatives, no tokenizer to make them with, no start on these contigs, or a split
+        is left without a class.
+    """
+    import pandas as pd
+
+    if negatives not in NEGATIVES:
+        raise InputError(f"negatives {negatives!r}; {nearest(negatives, NEGATIVES)}")
+    if negatives == "tokens" and tokenizer is None:
+        raise InputError("negatives 'tokens': no tokenizer whose tokens could be shuffled; give one of byte pairs")
+    regions, width = divide(genome, splits), before + after
+    everywhere = pd.concat([starts, known])
+    starts, dropped = thin(_starts_on("Prom300", starts, splits), width)
+    left = np.where(starts["strand"] == "+", before, after - 1)
+    positives = starts.assign(start=starts["position"] - left, end=starts["position"] - left + width, label=1)
+    positives["core_start"], positives["core_end"] = before, before + 1
+    positives, codes = cut(genome, positives, dropped)
+    positives = assign(positives, regions)
+    positives["unit"] = np.arange(len(positives))
+    found = match(genome, positives, regions, everywhere, repeats, seed)
+    matched = found >= 0
+    dropped["promoter without a match"] = int((~matched).sum())
+    positives, codes = positives[matched], [each for each, kept in zip(codes, matched, strict=True) if kept]
+    others = positives.assign(label=0)
+    rng = np.random.default_rng(seed)
+    if negatives == "genomic":
+        others["start"], others["end"] = found[matched], found[matched] + width
+        others, theirs = cut(genome, others, dropped)
+    elif negatives == "tokens":
+        theirs = [token_shuffle(each, tokenizer, rng) for each in codes]
+    else:
+        theirs = [dinucleotide_shuffle(each, rng) for each in codes]
+    table, codes = pd.concat([positives, others], ignore_index=True), codes + theirs
+    if repeats is not None and negatives == "genomic":
+        table["repeats"] = repeat_share(table, repeats)
+    facts = {"contigs": dict(splits), "before": before, "negatives": negatives, "dropped": dropped}
+    classes = ("no promoter", "promoter")
+    return _finish("Prom300", table, codes, classes, facts, "pair", most, drop_shared, seed)
+
+
+def promoter_scan(
+    genome: Mapping[str, np.ndarray],
+    starts: pd.DataFrame,
+    splits: Mapping[str, str],
+    *,
+    known: pd.DataFrame | None = None,
+    width: int = 1000,
+    stride: int = 500,
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """PromScan: which windows of the 10 kb about transcription starts hold one.
+
+    Windows begin at the multiples of ``stride`` on a contig, so that those of neighbouring genes are the same, and a
+    start stands anywhere in its window. A window comes once, on the strand of the start next to its middle, and is
+    positive with a start on either strand, since most promoters are read both ways. All windows next to a start are
+    drawn together, positive and negative as they come.
+
+    Parameters
+    ----------
+    genome, starts, splits, most, drop_shared, seed
+        See `promoters`; no start is left out, and since the windows next to one are drawn together, ``most`` may be
+        passed by those of the last.
+    known
+        contig, position of all annotated starts, of whatever transcript; a window that would be negative and holds one
+        is left out.
+    width, stride
+        Bases of a window, and between the begins of two.
+    """
+    import pandas as pd
+
+    regions = divide(genome, splits)
+    starts = _starts_on("PromScan", starts, splits).sort_values(["contig", "position"], ignore_index=True)
+    known = pd.concat([starts, known])
+    windows = [
+        windows_about(*(table[table["contig"] == contig] for table in (starts, known)), ABOUT, width, stride)
+        for contig in splits
+    ]
+    windows = pd.concat(windows, ignore_index=True)
+    doubtful = windows["label"] < 0
+    dropped = {"no start but another known one": int(doubtful.sum())}
+    table, codes = cut(genome, windows[~doubtful], dropped)
+    table, classes = assign(table, regions), ("no start", "start")
+    facts = {"contigs": dict(splits), "stride": stride, "about": 2 * ABOUT, "dropped": dropped}
+    return _finish("PromScan", table, codes, classes, facts, "locus", most, drop_shared, seed)
+
+
+def ctcf_sites(
+    genome: Mapping[str, np.ndarray],
+    motif: Motif,
+    bound: pd.DataFrame,
+    splits: Mapping[str, str],
+    *,
+    threshold: float = 10.0,
+    width: int = 200,
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """CTCF: places where the motif stands, bound or not.
+
+    Of places that overlap, the one that scores highest is taken; its window has the motif in its middle, on the
+    strand on which it scores. A motif that lies partly in a bound interval is left out, and so are contigs that have
+    none. As many of either class are drawn.
+
+    Parameters
+    ----------
+    genome, splits, most, drop_shared, seed
+        See `promoters`.
+    motif
+        What is looked for, on either strand.
+    bound
+        Bound intervals: contig, start, end.
+    threshold
+        The least score, in bits against equal shares of the bases.
+    width
+        Bases of a window.
+    """
+    import pandas as pd
+
+    regions, dropped, parts = divide(genome, splits), {}, []
+    weights = log_odds(motif)
+    for contig in splits:
+        hits = motif_hits(genome[contig], weights, threshold).assign(contig=contig)
+        intervals = bound[bound["contig"] == contig]
+        hits["inside"] = covered(hits["site"].to_numpy(), hits["site"].to_numpy() + len(weights), intervals)
+        parts.append(hits)
+    table = pd.concat(parts, ignore_index=True)
+    silent = ~table["contig"].isin(bound["contig"])  # what binds there isn't known
+    partly = (table["inside"] > 0) & (table["inside"] < len(weights))
+    dropped["motif on a contig without a bound interval"] = int(silent.sum())
+    dropped["motif partly in a bound interval"] = int(partly.sum())
+    table = table[~(partly | silent)].reset_index(drop=True)
+    table["label"] = (table.pop("inside") > 0).astype(np.int64)
+    before = width // 2 - len(weights) // 2
+    after = width - before - len(weights)
+    table["start"] = table.pop("site") - np.where(table["strand"] == "+", before, after)
+    table["end"] = table["start"] + width
+    table["core_start"], table["core_end"] = before, before + len(weights)
+    table, codes = cut(genome, table, dropped)
+    facts = {"contigs": dict(splits), "motif": motif.id, "threshold": threshold, "dropped": dropped}
+    table, classes = assign(table, regions), ("unbound", "bound")
+    return _finish("CTCF", table, codes, classes, facts, "class", most, drop_shared, seed)
+
+
+def splice_labels(
+    genome: Mapping[str, np.ndarray],
+    sites: pd.DataFrame,
+    splits: Mapping[str, str],
+    *,
+    width: int = 100,
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """Splice: donors and acceptors beside places that look like them.
+
+    A window has the border between exon and intron in its middle. For each donor and each acceptor a place is drawn
+    between the outermost borders of its gene that has GT after it, or AG before it, as a donor or an acceptor has, and
+    is no border on either strand; so that half of those that are neither look like either. As many of each class are
+    drawn.
+
+    Parameters
+    ----------
+    genome, splits, most, drop_shared, seed
+        See `promoters`.
+    sites
+        contig, border (bases left of it on the forward strand), strand, kind ("donor" or "acceptor"), gene.
+    width
+        Bases of a window.
+    """
+    import pandas as pd
+
+    regions, dropped = divide(genome, splits), {}
+    sites = sites[sites["contig"].isin(splits)].drop_duplicates(["contig", "border", "strand"], ignore_index=True)
+    rng = np.random.default_rng(seed)
+    like = [look_alikes(genome[contig], here, rng) for contig, here in sites.groupby("contig", sort=False)]
+    real = sites.assign(label=sites["kind"].map({"donor": 1, "acceptor": 2}).astype(np.int64))
+    table = pd.concat([real, *like], ignore_index=True)
+    dropped["gene without a look-alike left"] = 2 * len(sites) - len(table)
+    table["start"] = table["border"] - width // 2
+    table["end"] = table["start"] + width
+    reach = np.array([WIDTHS[kind] for kind in table["kind"]], dtype=np.int64).reshape(-1, 2)
+    table["core_start"], table["core_end"] = width // 2 - reach[:, 0], width // 2 + reach[:, 1]
+    table, codes = cut(genome, table.drop(columns=["border", "gene"]).rename(columns={"kind": "like"}), dropped)
+    facts = {"contigs": dict(splits), "negatives": "GT or AG inside the same genes", "dropped": dropped}
+    table, classes = assign(table, regions), ("neither", "donor", "acceptor")
+    return _finish("splice", table, codes, classes, facts, "class", most, drop_shared, seed)
+
+
+def accessible(
+    elements: pd.DataFrame,
+    *,
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """DNase: in which cell type an element is accessible. The split is the elements' own.
+
+    Parameters
+    ----------
+    elements
+        contig, start, end, cell, split, sequence (of the forward strand).
+    most, drop_shared, seed
+        See `promoters`.
+    """
+    classes = tuple(sorted(elements["cell"].unique()))
+    table = elements.reset_index(drop=True)
+    codes = [encode(sequence) for sequence in table.pop("sequence")]
+    table["label"] = table.pop("cell").map({name: number for number, name in enumerate(classes)}).astype(np.int64)
+    blocks = table["contig"] + ":" + (table["start"] // BLOCK).astype(str)
+    table = table.assign(strand="+", group=blocks.factorize()[0])
+    return _finish("DNase", table, codes, classes, {}, "class", most, drop_shared, seed)
+
+
+def _starts_on(name: str, starts: pd.DataFrame, contigs: Mapping[str, str]) -> pd.DataFrame:
+    """Transcription starts on some contigs, one at least."""
+    found = starts[starts["contig"].isin(contigs)]
+    if found.empty:
+        raise InputError(
+            f"{name}: no transcription start on {', '.join(contigs)}; expected protein-coding transcripts whose 5' end "
+            "is complete. Give an annotation that has some, or leave this label set out"
+        )
+    return found
+
+
+def _finish(
+    name: str,
+    table: pd.DataFrame,
+    codes: list[np.ndarray],
+    classes: tuple[str, ...],
+    facts: dict,
+    by: str,
+    most: Mapping[str, int] | int | None,
+    drop_shared: bool,
+    seed: int,
+) -> LabelSet:
+    """Divide and draw."""
+    table, codes, rows = hold_out(name, table, codes, classes, by=by, most=most, drop_shared=drop_shared, seed=seed)
+    return LabelSet(name, table, codes, classes, {**facts, **rows, "drop_shared": drop_shared, "seed": seed})
+
+
+def read_labels(
+    train: str | Path,
+    validation: str | Path = "",
+    test: str | Path = "",
+    *,
+    name: str = "",
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> LabelSet:
+    """Read sequences and labels from CSV or TSV files, plain or gz.
+
+    Columns are ``sequence`` (or seq) and ``label`` (or class, target), in either case; all others but ``split`` are
+    left alone. Labels are whole numbers or words, and numbered in their order. Without a file for it, the validation
+    part is a tenth of the training sequences of each label, drawn at random; one file alone has a column ``split``
+    (train, validation or dev, test).
+
+    Parameters
+    ----------
+    train, validation, test
+        The files.
+    name
+        Of the label set; empty: that of the folder or, of a single file, the file's own.
+    drop_shared
+        Leave out held-out sequences that stand in training, whole or with 31 of their bases, on either strand; else
+        they are only counted.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    LabelSet. Each sequence is a group of its own; ``contig`` is empty. ``facts`` has the files and, of validation and
+    test, how many sequences stand in training, on either strand, whole or with 31 of their bases (sharing), and how
+    many of them whole (copies).
+
+    Raises
+    ------
+    InputError
+        When a file can't be read or has no sequences, a column is missing, a line has no nucleotide sequence or no
+        label, one number is written in two ways, a label is held out that training lacks, or a split lacks a class or
+        is left without one.
+    """
+    import pandas as pd
+
+    train, given = Path(train), {"train": train, "validation": validation, "test": test}
+    tables = {split: _read(Path(path)) for split, path in given.items() if path}
+    if not test:
+        tables = _by_column(train, tables)
+    _check_writing(tables)
+    words = tables["train"]["label"]
+    classes = tuple(sorted(words.unique(), key=_in_order))
+    if len(classes) == 1:
+        raise InputError(
+            f"{train}: all {len(words):,} training sequences have the label {classes[0]!r}; expected at least two "
+            "labels. Add sequences of another"
+        )
+    for table in tables.values():
+        unknown = ~table["label"].isin(classes)
+        if unknown.any():
+            row = table[unknown].iloc[0]
+            raise InputError(
+                f"{row['where']}: label {row['label']!r}, which no training sequence has; expected one of "
+                f"{', '.join(classes[:10])}. Remove the line, or add training sequences of that label"
+            )
+    if "validation" not in tables:
+        held_out = _tenth(words, np.random.default_rng(seed))
+        tables = {**tables, "train": tables["train"][~held_out], "validation": tables["train"][held_out]}
+    numbers = {word: number for number, word in enumerate(classes)}
+    facts = {"files": {split: Path(path).name for split, path in given.items() if path}, "drop_shared": drop_shared}
+    codes = {split: [encode(letters) for letters in tables[split]["sequence"]] for split in SPLITS}
+    name = name or (train.resolve().parent.name if test else train.name.split(".")[0])
+    parts, known = [], {either_strand(each) for each in codes["train"]}
+    for split in SPLITS:
+        labels = tables[split]["label"].map(numbers).to_numpy(np.int64)
+        where = str(given[split] or train)
+        check_classes(where, split, labels, classes)
+        part = {"contig": "", "start": 0, "end": [len(each) for each in codes[split]], "strand": "+"}
+        parts.append(pd.DataFrame({**part, "label": labels, "split": split, "shared": False}))
+        if split != "train":
+            copies = np.array([either_strand(each) in known for each in codes[split]])
+            parts[-1]["shared"] = shared = sharing(codes["train"], codes[split]) | copies
+            if drop_shared:
+                left = "that don't stand in training, whole or with 31 of their bases"
+                check_classes(where, split, labels[~shared], classes, left)
+            facts[split] = {"sharing": int(shared.sum()), "copies": int(copies.sum())}
+    table, codes = pd.concat(parts, ignore_index=True), [each for split in SPLITS for each in codes[split]]
+    table = table[~(table["shared"] & drop_shared)]
+    codes = [codes[row] for row in table.index]
+    table = table.reset_index(drop=True).assign(group=np.arange(len(table)))
+    return LabelSet(name, table, codes, classes, facts)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """sequence, label and, where there is one, split, as text; and where each row stands."""
+    table = read_table(path, "sequences and labels")
+    if table.columns.empty:
+        raise InputError(f"{path}: the file is empty; expected a header with sequence and label, and a line for each")
+    found = {}
+    for column in table.columns:
+        for name, spellings in NAMES.items():
+            if column.strip().lower() in spellings:
+                found.setdefault(name, column)
+    for name in ("sequence", "label"):
+        if name not in found:
+            raise InputError(
+                f"{path}: no column {name!r} among {', '.join(table.columns[:8])}; expected one named "
+                f"{' or '.join(NAMES[name])} in the first line"
+            )
+    if table.empty:
+        raise InputError(f"{path}: a header and no sequence; expected a sequence and its label a line")
+    table = table[list(found.values())].set_axis(list(found), axis=1).apply(lambda column: column.str.strip())
+    table["where"] = [f"{path}, line {line}" for line in table.index]
+    for where, letters, label in zip(table["where"], table["sequence"], table["label"], strict=True):
+        check_sequence(where, letters)
+        if not label:
+            raise InputError(f"{where}: no label; expected a whole number or a word. Fill it in or remove the line")
+    return table.reset_index(drop=True)
+
+
+def _by_column(path: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Divide the one file by its column ``split``."""
+    table = tables["train"]
+    if "split" not in table or "validation" in tables:
+        raise InputError(
+            f"{path}: no sequences to test on; give a file of them, or a column `split` (train, validation, test) in "
+            "one file alone"
+        )
+    words = table["split"].str.lower().replace(WORDS)
+    odd = ~words.isin(SPLITS)
+    if odd.any():
+        row = table[odd].iloc[0]
+        raise InputError(f"{row['where']}: split {row['split']!r}; expected train, validation (or dev) or test")
+    found = {split: table[words == split].reset_index(drop=True) for split in SPLITS if (words == split).any()}
+    for split in ("train", "test"):
+        if split not in found:
+            raise InputError(f"{path}: no line whose split is {split}; expected some. Add them, or give separate files")
+    return found
+
+
+def _tenth(labels: pd.Series, rng: np.random.Generator) -> np.ndarray:
+    """A tenth of the rows of each label, one at least, bool [n]."""
+    held_out = np.zeros(len(labels), dtype=bool)
+    for rows in labels.groupby(labels).indices.values():
+        held_out[rng.choice(rows, max(1, len(rows) // VALIDATION), replace=False)] = True
+    return held_out
+
+
+def _check_writing(tables: dict[str, pd.DataFrame]) -> None:
+    """Refuse one number in two ways, such as 1 and 1.0, which would be two labels."""
+    seen: dict[Decimal, tuple[str, str]] = {}
+    for table in tables.values():
+        numbers = table[table["label"].str.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")]
+        for row in numbers.drop_duplicates("label").itertuples():
+            word, where = seen.setdefault(Decimal(row.label), (row.label, row.where))
+            if word != row.label:
+                raise InputError(
+                    f"{row.where}: label {row.label!r}, which {where} writes as {word!r}; expected one way of writing "
+                    "a label, since these would be two. Write it alike in all files"
+                )
+
+
+def _in_order(label: str) -> tuple[bool, int, str]:
+    """Whole numbers by value, before words by the alphabet."""
+    number = label.removeprefix("-").isdecimal()
+    return (not number, int(label) if number else 0, label)

@@ -1,0 +1,484 @@
+"""Divide labelled windows by place into those to learn from and those held out, and see what both have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from dnastudy.files import InputError, nearest
+from dnastudy.genes.codes import UNKNOWN, as_codes, encode, reverse_complement
+from dnastudy.genes.corpus import SPLITS
+from dnastudy.genes.intervals import covered, label_loci, merge
+from dnastudy.genes.kmers import shared_mask
+from dnastudy.genes.motifs import DINUCLEOTIDES, scan
+from dnastudy.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+BLOCK = 1_000_000  # bases that a bootstrap draws together
+BLOCKS = 10  # of a contig, at least: a short one has shorter blocks
+TRIES = 128  # places of a gene that are looked at for one that is like a splice site
+STRIDE = 25  # bases between the windows that are looked at for a match
+GC, REPEATS = 0.02, 0.1  # by which a match's shares may differ
+NEAR, FAR = 10_000, 1_000_000  # bases between the starts of a window and its match
+CLEAR = 1000  # bases between a match and a place to be avoided
+
+
+class Region(NamedTuple):
+    """A part of a contig that belongs to one split, in whole blocks of ``block`` bases."""
+
+    contig: str
+    split: str
+    start: int
+    end: int
+    block: int
+
+
+def divide(genome: Mapping[str, np.ndarray], splits: Mapping[str, str]) -> list[Region]:
+    """Cut a validation part from the far end of each contig to learn from: a tenth of its blocks.
+
+    Parameters
+    ----------
+    genome
+        Base codes (uint8) by contig.
+    splits
+        Contigs, each "train" or "test".
+
+    Returns
+    -------
+    Regions, contig by contig in the order of ``splits``.
+
+    Raises
+    ------
+    InputError
+        When a contig isn't in the genome, is neither to be learnt from nor to be tested on, or one kind is missing.
+    """
+    found = []
+    for contig, split in splits.items():
+        if contig not in genome:
+            raise InputError(f"no contig {contig!r} in the sequence; {nearest(contig, genome)}")
+        if split not in ("train", "test"):
+            raise InputError(f"contig {contig}: split {split!r}; expected train or test (validation is cut from train)")
+        length = len(genome[contig])
+        block = min(BLOCK, -(-length // BLOCKS))
+        cut = length
+        if split == "train":
+            blocks = -(-length // block)
+            cut = (blocks - max(1, round(blocks / BLOCKS))) * block
+            found += [Region(contig, "train", 0, cut, block), Region(contig, "validation", cut, length, block)]
+        else:
+            found.append(Region(contig, "test", 0, length, block))
+    for split in ("train", "test"):
+        if split not in splits.values():
+            raise InputError(f"{', '.join(splits) or 'no contig'}: none is {split}; give at least one for each split")
+    return found
+
+
+def assign(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
+    """Add the split of each window (contig, start, end) and its group, the block that its middle lies in.
+
+    Returns
+    -------
+    The windows that lie in a region, with split (str) and group (int64).
+    """
+    import pandas as pd
+
+    middle = (table["start"] + table["end"]) // 2
+    parts, first = [], 0
+    for contig, split, start, end, block in regions:
+        here = (table["contig"] == contig) & (middle >= start) & (middle < end)
+        parts.append(table[here].assign(split=split, group=first + (middle[here] - start) // block))
+        first += -(-(end - start) // block)
+    return pd.concat(parts).sort_index()
+
+
+def hold_out(
+    name: str,
+    table: pd.DataFrame,
+    codes: Sequence[np.ndarray],
+    classes: Sequence[str],
+    *,
+    by: Literal["class", "pair", "locus"] = "class",
+    most: Mapping[str, int] | int | None = None,
+    drop_shared: bool = False,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, list[np.ndarray], dict]:
+    """Draw what is learnt from, take what it knows already out of what is held out, and draw from the rest.
+
+    Parameters
+    ----------
+    name
+        Of the label set, for messages.
+    table
+        contig, start, end, label, split and, unless drawn by class, unit (int64), [n].
+    codes
+        Sequence of each row, uint8.
+    classes
+        Name of each label.
+    by
+        Draw rows, as many of each class; or whole units: pairs, which are also dropped together, or loci.
+    most
+        Examples of a split at most; None or 0: all. Loci are drawn until there are so many, and the last one drawn may
+        go past it: they come whole, and a large one would else leave little or nothing beside it.
+    drop_shared
+        Leave out held-out rows with 31 bases that stand in what is learnt from, on either strand; else they are
+        only counted.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    table
+        What was drawn, by split, without unit; with shared (bool, whether a held-out row has such 31 bases).
+    codes
+    facts
+        By split: candidates and, of those held out, overlapping (dropped, since they overlap a row that is learnt from)
+        and sharing (rows with such 31 bases).
+
+    Raises
+    ------
+    InputError
+        When a split is left without a class.
+    """
+    import pandas as pd
+
+    table = table.reset_index(drop=True).assign(shared=False)
+    rng = np.random.default_rng(seed)
+    drawn, facts = [], {}
+    for split in SPLITS:
+        rows = table[table["split"] == split]
+        facts[split] = {"candidates": len(rows)}
+        if split != "train":
+            overlapping = _overlap(rows, drawn[0])
+            shares = sharing([codes[row] for row in drawn[0].index], [codes[row] for row in rows.index])
+            rows = rows.assign(shared=shares)
+            facts[split] |= {"overlapping": int(overlapping.sum()), "sharing": int(shares.sum())}
+            leaves = overlapping | (shares & drop_shared)
+            rows = rows[~(rows["unit"].isin(rows["unit"][leaves]) if by == "pair" else leaves)]
+        check_classes(name, split, rows["label"], classes)
+        limit = (most.get(split) if isinstance(most, Mapping) else most) or None
+        drawn.append(_draw(rows, limit, len(classes), by, rng))
+        check_classes(name, split, drawn[-1]["label"], classes, f"among {limit} examples")
+    table = pd.concat(drawn).drop(columns="unit", errors="ignore")
+    return table.reset_index(drop=True), [codes[row] for row in table.index], facts
+
+
+def check_classes(name: str, split: str, labels: Sequence[int], classes: Sequence[str], of: str = "") -> None:
+    """Refuse a split that lacks a class (`InputError`)."""
+    counts = np.bincount(labels, minlength=len(classes))
+    if len(classes) < 2 or not counts.all():
+        found = ", ".join(f"{count:,} of {word!r}" for word, count in zip(classes, counts, strict=True)) or "nothing"
+        mend = "Let more of them be drawn" if of else "Add sequences of what is missing"
+        raise InputError(
+            f"{name}, {split}: found {found}{of and ' '}{of}; expected at least two classes and an example of "
+            f"each. {mend}"
+        )
+
+
+def _overlap(rows: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
+    """Which rows have a base in common with a row that is learnt from, by their places: bool, [n]."""
+    overlapping = rows["label"] < 0
+    for contig, here in rows.groupby("contig"):
+        known = train[train["contig"] == contig]
+        starts, ends = merge(known["start"], known["end"])
+        following = np.searchsorted(ends, here["start"], side="right")
+        overlapping[here.index] = np.append(starts, np.iinfo(np.int64).max)[following] < here["end"]
+    return overlapping
+
+
+def sharing(train: Sequence[np.ndarray], held_out: Sequence[np.ndarray]) -> np.ndarray:
+    """Which held-out sequences have 31 bases that stand in one of training, on either strand: bool, [n]."""
+    if not len(held_out):
+        return np.zeros(0, dtype=bool)
+    parts = [*train, *held_out]
+    offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+    split = (np.arange(len(parts)) >= len(train)).astype(np.uint8)
+    covered = np.append(0, np.cumsum(shared_mask(np.concatenate(parts), offsets, split)))[offsets[len(train) :]]
+    return np.diff(covered) > 0
+
+
+def _draw(rows: pd.DataFrame, most: int | None, classes: int, by: str, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw rows, as many of each of the ``classes``; pairs, as many as fit; or loci, until there are ``most`` rows."""
+    if by == "class":
+        fewest = np.bincount(rows["label"], minlength=classes).min()
+        count = fewest if most is None else min(fewest, most // classes)
+        chosen = [
+            rng.choice(rows.index[rows["label"] == label], count, replace=False, shuffle=False)
+            for label in range(classes)
+        ]
+        return rows.loc[np.sort(np.concatenate(chosen))]
+    sizes = rows.groupby("unit").size()
+    order = rng.permutation(sizes.index)
+    ends = np.cumsum(sizes[order])
+    fits = ends - (sizes[order] if by == "locus" else 1) < (len(rows) if most is None else most)
+    return rows[rows["unit"].isin(order[fits])]
+
+
+def cut(
+    genome: Mapping[str, np.ndarray], table: pd.DataFrame, dropped: dict[str, int]
+) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    """Windows that lie in their contig and have no unknown base, and their codes, each on its strand.
+
+    How many others there were is added to ``dropped``.
+    """
+    lengths = table["contig"].map({name: len(codes) for name, codes in genome.items()}).astype(np.int64)
+    inside = (table["start"] >= 0) & (table["end"] <= lengths)
+    codes = {row.Index: genome[row.contig][row.start : row.end] for row in table[inside].itertuples()}
+    known = {row: bool((each < UNKNOWN).all()) for row, each in codes.items()}
+    dropped["past a contig's end"] = dropped.get("past a contig's end", 0) + int((~inside).sum())
+    dropped["unknown base"] = dropped.get("unknown base", 0) + sum(not all_known for all_known in known.values())
+    table = table[np.array([known.get(row, False) for row in table.index], dtype=bool)]
+    codes = [codes[row] if strand == "+" else reverse_complement(codes[row]) for row, strand in table["strand"].items()]
+    return table.reset_index(drop=True), codes
+
+
+def thin(starts: pd.DataFrame, width: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Leave out what follows a kept start on its strand within ``width`` bases; and how many those are."""
+    starts = starts.sort_values(["contig", "position"], ignore_index=True)
+    kept, last = [], {}
+    for row in starts.itertuples():
+        before = last.get((row.contig, row.strand))
+        kept.append(before is None or row.position - before >= width)
+        if kept[-1]:
+            last[row.contig, row.strand] = row.position
+    return starts[kept], {"start within a window of another": len(kept) - sum(kept)}
+
+
+def match(
+    genome: Mapping[str, np.ndarray],
+    positives: pd.DataFrame,
+    regions: Sequence[Region],
+    starts: pd.DataFrame,
+    repeats: pd.DataFrame | None,
+    seed: int,
+) -> np.ndarray:
+    """First base of each promoter's match, int64, [n]; -1 where there is none.
+
+    Both lie whole in the region of their split, so that none overlaps what another split holds.
+    """
+    found = np.full(len(positives), -1, dtype=np.int64)
+    for region in regions:
+        here = (positives["contig"] == region.contig) & (positives["split"] == region.split)
+        here &= (positives["start"] >= region.start) & (positives["end"] <= region.end)
+        if here.any():
+            own = positives[here]
+            found[here] = matched_windows(
+                genome[region.contig],
+                own["start"].to_numpy(),
+                int(own["end"].iloc[0] - own["start"].iloc[0]),
+                avoid=starts.loc[starts["contig"] == region.contig, "position"].to_numpy(),
+                within=(region.start, region.end),
+                repeats=None if repeats is None else repeats[repeats["contig"] == region.contig],
+                seed=seed,
+            )
+    return found
+
+
+def repeat_share(table: pd.DataFrame, repeats: pd.DataFrame) -> pd.Series:
+    """Share of each window's bases that lie in a repeat, float64, [n]."""
+    share = table["start"] * 0.0
+    for contig, here in table.groupby("contig"):
+        inside = covered(here["start"], here["end"], repeats[repeats["contig"] == contig])
+        share[here.index] = inside / (here["end"] - here["start"])
+    return share
+
+
+def windows_about(starts: pd.DataFrame, known: pd.DataFrame, reach: int, width: int, stride: int) -> pd.DataFrame:
+    """Windows within ``reach`` bases of the transcription starts of one contig (ascending), each window once.
+
+    Returns
+    -------
+    DataFrame: contig, start, end, strand (of the start next to the window's middle), unit (that start's index), label
+    (1 where a start of either strand lies in the window, -1 where none does but a ``known`` position, else 0).
+    """
+    places = starts["position"].to_numpy()
+    begins = [grid(place - reach, place + reach, width, stride) for place in places]
+    begins = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *begins]))
+    windows = starts.iloc[np.searchsorted((places[1:] + places[:-1]) / 2, begins + width // 2)][["contig", "strand"]]
+    windows = windows.rename_axis("unit").reset_index().assign(start=begins, end=begins + width)
+    holds, doubtful = (
+        np.searchsorted(at, windows["end"]) > np.searchsorted(at, windows["start"])
+        for at in (places, np.sort(known["position"]))
+    )
+    return windows.assign(label=np.where(holds, 1, -doubtful.astype(np.int64)))
+
+
+def grid(low: int, high: int, width: int, stride: int) -> np.ndarray:
+    """Begins of the windows between two places, at the multiples of ``stride``: int64."""
+    return np.arange(-(-low // stride) * stride, high - width + 1, stride, dtype=np.int64)
+
+
+def motif_hits(codes: np.ndarray, weights: np.ndarray, threshold: float) -> pd.DataFrame:
+    """Where a motif scores ``threshold`` bits or more on either strand, the best of hits that overlap: site, strand."""
+    import pandas as pd
+
+    forward, reverse = scan(codes, weights)
+    score = np.maximum(forward, reverse)
+    site = np.flatnonzero(score >= threshold)
+    hits = pd.DataFrame({"site": site, "strand": np.where(forward[site] >= reverse[site], "+", "-")})
+    best = pd.Series(score[site]).groupby(label_loci(site, site + len(weights))).idxmax()
+    return hits.loc[best].reset_index(drop=True)
+
+
+def look_alikes(codes: np.ndarray, sites: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """For each splice site of a contig a place in its gene that looks like one of its kind, each place once."""
+    spans = sites.groupby("gene")["border"].agg(["min", "max"]).loc[sites["gene"]].to_numpy()
+    tries = rng.integers(spans[:, :1], spans[:, 1:] + 1, size=(len(sites), TRIES))
+    inner = (tries >= 2) & (tries <= len(codes) - 2)
+    like = np.zeros(tries.shape, dtype=bool)
+    for kind, (offset, bases) in DINUCLEOTIDES.items():
+        for strand in "+-":
+            here = ((sites["kind"] == kind) & (sites["strand"] == strand)).to_numpy()
+            first, second = bases if strand == "+" else (3 - bases[1], 3 - bases[0])
+            at = np.where(inner, tries, 2)[here] + (offset if strand == "+" else -2 - offset)
+            like[here] = (codes[at] == first) & (codes[at + 1] == second)
+    like &= inner & ~np.isin(tries, sites["border"])
+    found = like.any(axis=1)
+    border = tries[np.arange(len(tries)), like.argmax(axis=1)]
+    decoys = sites.assign(border=border, label=0)[found]
+    return decoys.drop_duplicates(["border", "strand"])
+
+
+def token_shuffle(codes: np.ndarray, tokenizer: Tokenizer, rng: np.random.Generator) -> np.ndarray:
+    """The tokens of a sequence in random order, as codes (uint8, [n]): the negatives of Sanabria et al. 2024."""
+    return encode(tokenizer.decode(rng.permutation(tokenizer.encode(codes))))
+
+
+def dinucleotide_shuffle(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random sequence that has each dinucleotide as often, drawn evenly from all of them.
+
+    The Eulerian shuffle of Altschul & Erickson (1985, Mol. Biol. Evol. 2:526): the first and the last base stay. Each
+    run of known bases is shuffled by itself, and unknown bases stay where they are.
+
+    Parameters
+    ----------
+    codes
+        Base codes, uint8, [n].
+    rng
+        What draws.
+
+    Returns
+    -------
+    uint8, [n].
+    """
+    shuffled = np.array(as_codes(codes))
+    known = np.flatnonzero(np.diff(shuffled < UNKNOWN, prepend=False, append=False))
+    for start, end in known.reshape(-1, 2):
+        _shuffle_run(shuffled[start:end], rng)
+    return shuffled
+
+
+def matched_windows(
+    codes: np.ndarray,
+    starts: np.ndarray,
+    width: int,
+    *,
+    avoid: np.ndarray,
+    within: tuple[int, int],
+    repeats: pd.DataFrame | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Find for each window another one that is like it: in GC share, in repeat share, and not far away.
+
+    GC shares differ by 2 points at most, repeat shares by 10, and starts by 10 kb to 1 Mb. No match overlaps another,
+    or comes near a place to be avoided, and all its bases are known. Of those that there are, one is drawn.
+
+    Parameters
+    ----------
+    codes
+        What both lie in, uint8, [n].
+    starts, width
+        First bases of the windows, int64, [m], and their length.
+    avoid
+        Places that no match comes within 1 kb of, int64.
+    within
+        Start and end of the part that matches lie in.
+    repeats
+        Intervals (start, end); None: the repeat share isn't compared.
+    seed
+        Of the order in which windows choose, and of the draws.
+
+    Returns
+    -------
+    First bases of the matches, int64, [m]; -1 where there is none.
+    """
+    rng = np.random.default_rng(seed)
+    grid = np.arange(within[0], within[1] - width + 1, STRIDE)
+    unknown = np.append(np.int32(0), np.cumsum(codes >= UNKNOWN, dtype=np.int32))
+    grid = grid[unknown[grid + width] == unknown[grid]]
+    avoid = np.sort(avoid)
+    grid = grid[np.searchsorted(avoid, grid + width + CLEAR) == np.searchsorted(avoid, grid - CLEAR)]
+    gc = np.append(np.int32(0), np.cumsum((codes == 1) | (codes == 2), dtype=np.int32))
+
+    def describe(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inside = np.zeros(len(places)) if repeats is None else covered(places, places + width, repeats)
+        return gc[places + width] - gc[places], inside
+
+    (grid_gc, grid_repeats), free = describe(grid), np.ones(len(grid), dtype=bool)
+    own_gc, own_repeats = describe(starts)
+    found = np.full(len(starts), -1, dtype=np.int64)
+    for number in rng.permutation(len(starts)):
+        start = starts[number]
+        edges = np.searchsorted(grid, [start - FAR, start - NEAR + 1, start + NEAR, start + FAR + 1])
+        about = slice(edges[0], edges[3])
+        like = free[about] & (abs(grid_gc[about] - own_gc[number]) <= round(GC * width))
+        like &= abs(grid_repeats[about] - own_repeats[number]) <= round(REPEATS * width)
+        like[edges[1] - edges[0] : edges[2] - edges[0]] = False
+        if like.any():
+            found[number] = chosen = grid[about][rng.choice(np.flatnonzero(like))]
+            low, high = np.searchsorted(grid, [chosen - width + 1, chosen + width])
+            free[low:high] = False
+    return found
+
+
+@njit(cache=True)
+def _shuffle_run(codes, rng):
+    """Shuffle a run of known bases in place: a random Eulerian path through the graph of its dinucleotides."""
+    n = len(codes)
+    if n < 4:  # both ends stay, and with them the base between
+        return
+    counts = np.zeros(4, dtype=np.int64)
+    for at in range(n - 1):
+        counts[codes[at]] += 1
+    begins = np.zeros(5, dtype=np.int64)
+    begins[1:] = np.cumsum(counts)
+    followers = np.empty(n - 1, dtype=np.uint8)
+    place = begins[:4].copy()
+    for at in range(n - 1):
+        followers[place[codes[at]]] = codes[at + 1]
+        place[codes[at]] += 1
+    end = codes[n - 1]
+    # The last step away from each base, drawn until all of them lead to the end: then no path comes to a halt early.
+    last = np.zeros(4, dtype=np.int64)
+    connected = False
+    while not connected:
+        for base in range(4):
+            if counts[base] and base != end:
+                last[base] = begins[base] + rng.integers(0, counts[base])
+        connected = True
+        for base in range(4):
+            if counts[base] == 0:
+                continue
+            here = np.int64(base)
+            for _ in range(4):
+                if here != end:
+                    here = np.int64(followers[last[here]])
+            connected = connected and here == end
+    for base in range(4):
+        stop = begins[base + 1]
+        if counts[base] and base != end:
+            stop -= 1
+            followers[last[base]], followers[stop] = followers[stop], followers[last[base]]
+        for at in range(stop - 1, begins[base], -1):
+            other = rng.integers(begins[base], at + 1)
+            followers[at], followers[other] = followers[other], followers[at]
+    place[:] = begins[:4]
+    for at in range(1, n - 1):
+        before = codes[at - 1]
+        codes[at] = followers[place[before]]
+        place[before] += 1
