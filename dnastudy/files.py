@@ -33,13 +33,7 @@ class DiskFull(OSError):
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it takes the final name, on any error it is removed.
-
-    Raises
-    ------
-    DiskFull
-        When the file system has no room left.
-    """
+    """Yield a temporary path beside ``path``; on success it takes the final name, on any error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -55,13 +49,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside ``folder``; on success it replaces it as a whole.
-
-    Raises
-    ------
-    DiskFull
-        When the file system has no room left.
-    """
+    """Yield an empty temporary folder beside ``folder``; on success it replaces it as a whole."""
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
@@ -110,13 +98,7 @@ def _finite(value: object) -> object:
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON file.
-
-    Raises
-    ------
-    InputError
-        When the file is missing or isn't JSON.
-    """
+    """Read a JSON file."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -19,17 +19,7 @@ DIFFERENCE = ["difference", "low", "high", "verdict", "interval"]
 
 
 def score_table(scored: dict[str, pd.DataFrame], *, resamples: int, seed: int) -> pd.DataFrame:
-    """Bits per base of each model in each stratum, resampling loci.
-
-    Parameters
-    ----------
-    scored
-        For each model the table of `dnastudy.tasks.score_windows`: window, locus, stratum, bits, bases.
-
-    Returns
-    -------
-    model, stratum, bits, low, high (bits per base), perplexity (2 to the bits), bases, loci, interval.
-    """
+    """Bits per base of each model in each stratum, resampling loci."""
     rows = []
     for model, table in scored.items():
         for stratum, part in table.groupby("stratum", sort=False):
@@ -55,10 +45,6 @@ def pool_seeds(scored: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
     Runs of one model are named after it, with ``_seed`` and a number at the end but for the first: lstm,
     lstm_seed1, lstm_seed2. The windows of all are the same.
-
-    Returns
-    -------
-    The tables by the names without seeds; a model with one seed is as it was.
     """
     runs: dict[str, list[pd.DataFrame]] = {}
     for name, table in scored.items():
@@ -70,12 +56,7 @@ def pool_seeds(scored: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 
 def seed_table(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Bits per base on all windows of each run of the models that ran with several seeds.
-
-    Returns
-    -------
-    model, runs, mean, lowest, highest, sd (of the runs), one row a model.
-    """
+    """Bits per base on all windows of each run of the models that ran with several seeds."""
     values: dict[str, list[float]] = {}
     for name, table in scored.items():
         everything = table[table["stratum"] == "all"]
@@ -92,17 +73,6 @@ def floors_not_beaten(scored: dict[str, pd.DataFrame], floors: list[str], *, res
     """Pairs of a model and a floor in a stratum where the model isn't better on the same windows.
 
     A model is better where the interval of the paired difference, resampled over loci, lies below zero.
-
-    Parameters
-    ----------
-    scored
-        As `score_table` takes them, floors included.
-    floors
-        The names of the floors.
-
-    Returns
-    -------
-    stratum, model, floor, difference (model minus floor, bits per base), low, high, verdict.
     """
     parts = [pd.DataFrame(columns=["stratum", "model", "floor", *DIFFERENCE])]
     models = {name: table for name, table in scored.items() if name not in floors}
@@ -116,20 +86,7 @@ def floors_not_beaten(scored: dict[str, pd.DataFrame], floors: list[str], *, res
 def protocol_table(
     scored: dict[str, pd.DataFrame], paper: dict[str, float], *, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """Perplexity per scored symbol under the published protocol, beside the paper's own figures.
-
-    Parameters
-    ----------
-    scored
-        For each corpus the table of `dnastudy.tasks.score_protocol`: model, gene, locus, nats, symbols.
-    paper
-        The published perplexity of each model.
-
-    Returns
-    -------
-    model, corpus, perplexity, low, high, interval: first the paper's rows (corpus "paper", no interval), then each
-    corpus's. The interval of an infinite perplexity is missing, and a model that didn't run has no row.
-    """
+    """Perplexity per scored symbol under the published protocol, beside the paper's own figures."""
     rows = [{"model": name, "corpus": "paper", "perplexity": value} for name, value in paper.items()]
     for corpus, table in scored.items():
         for model, part in table.groupby("model", sort=False):
@@ -143,17 +100,7 @@ def protocol_table(
 
 
 def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples: int, seed: int) -> pd.DataFrame:
-    """Bits per base of each model minus those of ``against`` on the same windows, with paired intervals.
-
-    Returns
-    -------
-    model, stratum, difference, low, high, verdict (better, worse, tie, or unknown with a single locus), interval.
-
-    Raises
-    ------
-    InputError
-        When ``against`` isn't among the models.
-    """
+    """Bits per base of each model minus those of ``against`` on the same windows, with paired intervals."""
     if against not in scored:
         raise InputError(f"against={against!r}: no such model here; {nearest(against, scored)}")
     rows = []

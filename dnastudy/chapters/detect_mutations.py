@@ -28,14 +28,7 @@ CHANGES = {
 
 
 def build_pairs(run):
-    """Real and mutated sequences for 08_detect_mutations: the user's, or stretches of test genes with edits.
-
-    Returns
-    -------
-    DataFrame of `dnastudy.tasks.make_pairs` with the columns ``group``, which bootstraps resample: the merged locus
-    of a stretch, or the id of a user's pair; and ``places``: the corpus coordinates of a stretch's substituted bases,
-    between commas, missing for all other pairs.
-    """
+    """Real and mutated sequences for 08_detect_mutations: the user's, or stretches of test genes with edits."""
     import pandas as pd
 
     from dnastudy.genes.codes import known_bases
@@ -75,11 +68,6 @@ def build_published_pairs(run):
     """Pairs of the published protocol: whole test genes where none is longer than the paper's, else stretches.
 
     Where there are none, a note says why.
-
-    Returns
-    -------
-    DataFrame of `dnastudy.tasks.make_published_pairs` with the columns ``most`` (edits) and ``group``; empty when
-    none are asked for, or the user's own pairs are judged.
     """
     import pandas as pd
 
@@ -106,18 +94,7 @@ def build_published_pairs(run):
 
 
 def build_variant_pairs(run):
-    """Known variants in test genes, reference beside alternative allele, with controls; notes say what is left out.
-
-    Returns
-    -------
-    DataFrame of `dnastudy.tasks.make_variant_pairs` with the column ``group`` (locus); empty when none are asked
-    for or none lies in a test gene, or the user's own pairs are judged.
-
-    Raises
-    ------
-    InputError
-        When most genes don't have the reference allele: the variants are of another assembly.
-    """
+    """Known variants in test genes, reference beside alternative allele, with controls; notes say what is left out."""
     import pandas as pd
 
     from dnastudy.genes import place_variants, read_variants
@@ -243,18 +220,7 @@ def draw_published_accuracy(table: pd.DataFrame) -> Axes:
 def accuracy_difference_table(
     judged: pd.DataFrame, by: list[str], *, against: str, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """Accuracy of each model minus that of ``against`` on the same pairs, in groups, with paired intervals.
-
-    Parameters
-    ----------
-    judged
-        One row a judged pair and model, pairs in the same order for each: the columns of ``by``, ``model``,
-        ``group`` and ``correct``.
-
-    Returns
-    -------
-    The columns of ``by``, model, difference, low, high, verdict, interval.
-    """
+    """Accuracy of each model minus that of ``against`` on the same pairs, in groups, with paired intervals."""
     rows = []
     for keys, part in judged.groupby(by, sort=False):
         models = dict(list(part.groupby("model", sort=False)))
@@ -269,17 +235,7 @@ def accuracy_difference_table(
 
 
 def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed: int) -> pd.DataFrame:
-    """Share of pairs told right, in groups of rows, resampling what ``group`` numbers (loci).
-
-    Parameters
-    ----------
-    judged
-        One row a judged pair: the columns of ``by``, ``group`` and ``correct`` (1, 0, or one half for a tie).
-
-    Returns
-    -------
-    The columns of ``by``, accuracy, low, high, pairs, interval.
-    """
+    """Share of pairs told right, in groups of rows, resampling what ``group`` numbers (loci)."""
     rows = []
     for keys, part in judged.groupby(by, sort=False):
         interval = mean_bootstrap(part["correct"], part["group"], resamples=resamples, seed=seed)
@@ -297,20 +253,7 @@ def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed:
 
 
 def published_accuracy_table(accuracy: pd.DataFrame, models: Mapping[str, object]) -> pd.DataFrame:
-    """Accuracy in the published task beside that of the paper's model of the same name or kind.
-
-    Parameters
-    ----------
-    accuracy
-        As `accuracy_table` returns it, by score, model and most (edits).
-    models
-        The judged models by name; what matters is their kind.
-
-    Returns
-    -------
-    The rows of ``accuracy`` without interval, with published (mean of the paper's three seeds), published_low and
-    published_high (their range); missing where the paper has none.
-    """
+    """Accuracy in the published task beside that of the paper's model of the same name or kind."""
     rows = []
     for row in accuracy.drop(columns="interval").to_dict("records"):
         name = NEURAL.get(models[row["model"]].kind, row["model"])

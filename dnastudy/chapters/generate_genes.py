@@ -85,32 +85,6 @@ def compare(
     held-out windows, since most measures depend on them; a window longer than any that training genes still have has
     no counterpart in "train". Windows of training genes are hidden where these are searched: for copies, from
     themselves alone; for repeats, which recur, from every set.
-
-    Parameters
-    ----------
-    generated
-        Sequences by the name of their set (a model's; a short n-gram's as the floor).
-    corpus
-        The corpus of the training genes and of the held-out windows.
-    held_out
-        Windows of genes that no model was trained on, as `dnastudy.genes.windows` chooses them.
-    epochs
-        Of the CNN among the discriminators; 0: without it.
-    seed
-        Draws the training windows, and what the discriminators draw.
-    device
-        Where the CNN is trained; None: CUDA if there is one, else the CPU.
-
-    Returns
-    -------
-    Comparison
-        `describe` with ``longest_copy`` and, where the corpus knows repeats, ``repeat_share`` (all sets);
-        `spectrum_divergence` with ``relative``; `tabulate_odds`; `tabulate_runs`; `tell_apart`; `distances`.
-
-    Raises
-    ------
-    InputError
-        When a set is empty, carries the name of a reference, or is too small for the discriminators.
     """
     import pandas as pd
 
@@ -169,14 +143,7 @@ def compare(
 
 
 def describe(sets: Mapping[str, Sequence[str]], sites: Mapping[str, SpliceSite]) -> pd.DataFrame:
-    """Composition, runs, reading frames and splice sites of each sequence.
-
-    Returns
-    -------
-    DataFrame, a row a sequence: set, sequence (its number in the set), bases (known ones), gc (share), cpg
-    (observed over expected, Gardiner-Garden & Frommer 1987; NaN without C or G), longest_run, longest_orf (strand as
-    given) and longest_orf_either (bases), and for each of ``sites`` its `site_density` (donor_sites, acceptor_sites).
-    """
+    """Composition, runs, reading frames and splice sites of each sequence."""
     import pandas as pd
 
     tables = []
@@ -208,17 +175,6 @@ def distances(sets: Mapping[str, Sequence[str]], table: pd.DataFrame) -> pd.Data
     k-mers and the lengths of runs by base: Jensen-Shannon divergence (bits); dinucleotides: mean absolute difference
     of their odds (Karlin & Burge 1995); what each sequence has a value of: the largest difference between the
     cumulative distributions (Kolmogorov-Smirnov, 0 to 1).
-
-    Parameters
-    ----------
-    sets
-        Sequences by name.
-    table
-        The columns of `PROPERTIES` that are known, a row a sequence, with its set.
-
-    Returns
-    -------
-    DataFrame, a row a property and set: property, set, distance.
     """
     import pandas as pd
     from scipy.stats import ks_2samp

@@ -76,20 +76,7 @@ def masked_table(
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """What it costs to restore a masked token in the middle of windows, one at a time.
-
-    Parameters
-    ----------
-    properties
-        As `dnastudy.tasks.embeddings.token_properties` returns them; the floor is the cost by the counts there.
-    flank
-        Bases on either side of the middle 64 that a model sees, or as many as its context takes.
-
-    Returns
-    -------
-    DataFrame: predictor (the models, "frequency"), bits (a token), low, high, n (windows); saved (bits a token fewer
-    than by frequency), saved_low, saved_high.
-    """
+    """What it costs to restore a masked token in the middle of windows, one at a time."""
     costs = {}
     length = min(map(len, windows))
     for name, model in models.items():
@@ -125,22 +112,7 @@ def gather_embeddings(
     properties: pd.DataFrame,
     word2vec: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """Embeddings of the tokens that all of them have, by name: float, [tokens, width].
-
-    Parameters
-    ----------
-    models, contexts
-        The model and one that was never trained, and what they make of tokens in windows, by name in this order.
-    properties
-        As `dnastudy.tasks.embeddings.token_properties` returns them.
-    word2vec
-        As `dnastudy.tasks.embeddings.word2vec` returns it.
-
-    Returns
-    -------
-    "embedding" (the learnt one), "in context" (mean state after the last layer), "Word2Vec" and "random start" (an
-    embedding as drawn); and the properties of those tokens.
-    """
+    """Embeddings of the tokens that all of them have, by name: float, [tokens, width]."""
     model, untrained = models.values()
     found = {"embedding": _embedding(model), "in context": next(iter(contexts.values())).means()}
     found |= {} if word2vec is None else {"Word2Vec": word2vec}
@@ -176,17 +148,6 @@ def component_table(
     """Spearman's rho of the first components of each embedding with properties of its tokens.
 
     Intervals are over tokens, the components as they are.
-
-    Parameters
-    ----------
-    vectors
-        Embeddings of the same tokens, float, [tokens, width], by name.
-    properties
-        As `dnastudy.tasks.embeddings.token_properties` returns them, of those tokens.
-
-    Returns
-    -------
-    DataFrame: embedding, component (from 1), property, rho, low, high (NaN for a property that all tokens share).
     """
     names = list(embeddings.PROPERTIES)
     rows = []
@@ -202,13 +163,7 @@ def component_table(
 
 
 def strongest(components: pd.DataFrame) -> pd.DataFrame:
-    """The component that each property goes with most, by embedding, beside GROVER's.
-
-    Returns
-    -------
-    DataFrame: property, embedding, component, rho (its size, a component's sign being free), low, high, GROVER (the
-    same of its strongest, and which), as text.
-    """
+    """The component that each property goes with most, by embedding, beside GROVER's."""
     known = components.dropna(subset="rho")
     best = known.loc[known["rho"].abs().groupby([known["property"], known["embedding"]], sort=False).idxmax()]
     ends = np.sort(best[["low", "high"]].mul(np.sign(best["rho"]), axis=0).to_numpy(), axis=1)
@@ -221,13 +176,7 @@ def strongest(components: pd.DataFrame) -> pd.DataFrame:
 
 
 def similarity_table(contexts: Mapping[str, embeddings.Contexts], properties: pd.DataFrame, least: int) -> pd.DataFrame:
-    """How alike a token's states are from window to window, by model and layer, anisotropy taken off.
-
-    Returns
-    -------
-    DataFrame, a row a model, layer and token that was seen in at least ``least`` windows: model, layer (0: the
-    embedding), anisotropy (of the layer), id, similarity (NaN of none), and the token's properties.
-    """
+    """How alike a token's states are from window to window, by model and layer, anisotropy taken off."""
     tables = []
     for name, its in contexts.items():
         alike, anisotropy = embeddings.self_similarity(its, least)
@@ -261,20 +210,7 @@ def similarity_correlations(similarity: pd.DataFrame, *, resamples: int, seed: i
 def vocabulary_table(
     properties: pd.DataFrame, similarity: pd.DataFrame, vectors: np.ndarray, nearest: int = 4
 ) -> pd.DataFrame:
-    """All tokens that come, the commonest first: what they are, and how they stand to the model.
-
-    Parameters
-    ----------
-    similarity
-        As `similarity_table` returns it, of one model.
-    vectors
-        Embedding of each row of ``properties``, float, [n, width].
-
-    Returns
-    -------
-    DataFrame: token, length, count, per Mb, GC, in repeats (where known), self-similarity first and last (after the
-    first block and the last), nearest (tokens, by cosine of the embeddings).
-    """
+    """All tokens that come, the commonest first: what they are, and how they stand to the model."""
     names = {"token": "token", "length": "length", "count": "count", "per Mb": "per Mb", "GC": "GC"}
     names |= {"in_repeats": "in repeats"} if "in_repeats" in properties else {}
     layers = similarity.pivot(index="id", columns="layer", values="similarity").reindex(properties.index)

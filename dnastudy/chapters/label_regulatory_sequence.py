@@ -69,24 +69,7 @@ TRAINING = "epochs batch accumulate learning_rate warmup weight_decay patience p
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done with each model on each label set; the same for all.
-
-    Attributes
-    ----------
-    training
-        Settings of `dnastudy.models.TrainingConfig` for a fine-tuning, without the seed. Their precision is that of
-        predictions and probes too. Without ``checkpoint_every`` it is a tenth of the steps, from 10 to 500.
-    head_rate, dropout
-        How many times faster the new layer learns than the rest; share of the state's values dropped meanwhile.
-    seeds
-        Of the fine-tuning, and of the floors that draw anything. A random start has the first alone.
-    random_start
-        Whether a model of the same build that was never trained is fine-tuned too.
-    replacements
-        Random cores that a site is compared with, zero-shot; 0: no zero-shot scores.
-    trees, epochs
-        Of the floors: trees of a forest, and how often a CNN sees each example.
-    """
+    """What is done with each model on each label set; the same for all."""
 
     training: dict = field(default_factory=dict)
     head_rate: float = 10.0
@@ -127,29 +110,6 @@ def judge_models(
     Pieces are done side by side (see `dnastudy.study.cache`). What is finished is kept in ``out`` and isn't
     done again with the same plan, data and ``code``, nor is a fine-tuning that ended; an interrupted one goes on from
     its checkpoint.
-
-    Parameters
-    ----------
-    label_sets
-        By name.
-    models
-        Folders, or ``hf:`` names, by name.
-    floor_scores
-        By label set, what one number says of the training and the test examples: see
-        `dnastudy.tasks.floors.label_floors`.
-    code
-        Digest of the code that the outcome depends on.
-    progress
-        A file that lines are appended to.
-
-    Returns
-    -------
-    By label set and model; the floors under "floors".
-
-    Raises
-    ------
-    InputError
-        When a model isn't there or is named as the floors are, a process is killed, or as training says.
     """
     import torch
 
@@ -376,13 +336,7 @@ def _zero_shot(trunk, labels: LabelSet, plan: Plan) -> pd.DataFrame:
 
 
 def card(labels: LabelSet) -> pd.DataFrame:
-    """A label set in a few lines.
-
-    Returns
-    -------
-    DataFrame: what, value (both text). How many examples of each class a split has and in how many groups, GC share
-    and, where known, repeat share by class, and all that ``facts`` say.
-    """
+    """A label set in a few lines."""
     import pandas as pd
 
     table, rows = labels.table, [("examples", f"{len(labels.codes):,}"), ("bases of an example", _range(labels.codes))]
@@ -400,23 +354,7 @@ def card(labels: LabelSet) -> pd.DataFrame:
 
 
 def give_away(labels: LabelSet, tokenizer: Tokenizer) -> pd.DataFrame:
-    """How well single numbers tell a label set's last class from its first, on the test split.
-
-    Parameters
-    ----------
-    labels
-        A label set of two classes, or of which the first and the last are compared.
-    tokenizer
-        By which sequences are encoded anew.
-
-    Returns
-    -------
-    DataFrame, the most telling statistic first: statistic; learnt (whether frequencies of the training split went
-    into it); first, last (mean of either class); auroc (chance that it is higher for a random example of the last
-    class than for one of the first, ties one half). Of frequencies, the statistic is the log-ratio between the
-    training examples of both classes (nats, add-one) summed over a sequence: "tokens by frequency", each by itself,
-    and "6-mers", each base after the five before it.
-    """
+    """How well single numbers tell a label set's last class from its first, on the test split."""
     import pandas as pd
     from sklearn.metrics import roc_auc_score
 
@@ -433,12 +371,7 @@ def give_away(labels: LabelSet, tokenizer: Tokenizer) -> pd.DataFrame:
 def single_statistics(
     labels: LabelSet, tokenizer: Tokenizer
 ) -> tuple[np.ndarray, Iterator[tuple[str, bool, np.ndarray]]]:
-    """The numbers that `give_away` judges, of each test example of the first and the last class.
-
-    Returns
-    -------
-    Rows of the label set, int64 [n]; and of each statistic its name, whether it was learnt, and float64 [n].
-    """
+    """The numbers that `give_away` judges, of each test example of the first and the last class."""
     label, splits = labels.table["label"].to_numpy(), labels.table["split"].to_numpy()
     ends = np.isin(label, (0, len(labels.classes) - 1))
     train, test = (np.flatnonzero(ends & (splits == split)) for split in ("train", "test"))
@@ -530,15 +463,7 @@ class KnownVariants(NamedTuple):
 
 
 def read_material(run) -> Material:
-    """Read the contigs that the parameters of 09_label_regulatory_sequence name, and what is known of them.
-
-    Raises
-    ------
-    InputError
-        When there are labels of the user's own to hold out but none to learn from; when a contig is missing, is to be
-        learnt from and held out, or nothing is left for either; when an annotation or a track ends past a contig; or
-        as the readers say.
-    """
+    """Read the contigs that the parameters of 09_label_regulatory_sequence name, and what is known of them."""
     for name in ("validation_labels", "test_labels"):
         if run.parameters[name]:
             raise InputError(
@@ -609,13 +534,7 @@ def read_tokenizer(run, material: Material | None) -> Tokenizer | None:
 
 
 def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None) -> dict[str, LabelSet]:
-    """The label sets asked for, by name; the user's own where there are any.
-
-    Raises
-    ------
-    InputError
-        For an unknown task or kind of negatives, or one that needs tracks when there are none.
-    """
+    """The label sets asked for, by name; the user's own where there are any."""
     if material is None:
         return _users(run)
     tasks, kinds = run.listed("tasks"), run.listed("negatives")
@@ -690,11 +609,6 @@ def read_known_variants(run, material: Material | None) -> KnownVariants | None:
 
     A control is the same change of the same three bases nearby (`dnastudy.tasks.zero_shot.matched_controls`). Notes say
     what is left out. None when none are asked for, or none on these contigs has a control.
-
-    Raises
-    ------
-    InputError
-        When most of them are of another assembly, or as `dnastudy.genes.variants.read_variants` says.
     """
     if run.variants < 1 or material is None:
         run.note(f"variants: left out, since {'your own labels are judged' if material is None else 'variants is 0'}")
@@ -729,13 +643,7 @@ def read_known_variants(run, material: Material | None) -> KnownVariants | None:
 
 
 def score_known_variants(run, known: KnownVariants | None, models: Mapping[str, object]) -> pd.DataFrame:
-    """Log-likelihood ratios of known variants, each beside its control.
-
-    Returns
-    -------
-    DataFrame, a row a model and variant: model, the columns of `dnastudy.tasks.zero_shot.score_variants`, control (llr
-    of the control, nats), group (block of the contig). Empty when there are no variants or no models.
-    """
+    """Log-likelihood ratios of known variants, each beside its control."""
     if known is None or not models:
         return pd.DataFrame()
     tables = []

@@ -40,13 +40,7 @@ def cards(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
 
 
 def given_away(label_sets: Mapping[str, LabelSet], tokenizer: Tokenizer, *, resamples: int, seed: int) -> pd.DataFrame:
-    """AUROC of single statistics between held-out promoters and each kind of negatives, the most telling ones first.
-
-    Returns
-    -------
-    DataFrame: statistic, learnt (from the training split), and a column a kind of negatives, then each kind's with
-    ``_low`` and ``_high``; empty where there are no promoters.
-    """
+    """AUROC of single statistics between held-out promoters and each kind of negatives, the most telling ones first."""
     values, ends = {}, {}
     for name, labels in label_sets.items():
         if name.startswith(PROMOTERS):
@@ -120,16 +114,7 @@ def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
 def scores_table(
     label_sets: Mapping[str, LabelSet], outcomes: Mapping[tuple[str, str], Outcome], *, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """Every metric of every predictor on every label set, with intervals over blocks of the held-out contigs.
-
-    Returns
-    -------
-    DataFrame, a row a task, predictor, use and strands: runs (seeds), each metric of
-    `dnastudy.study.metrics.judge` with ``_low`` and ``_high``, n (groups), ``mcc_unshared`` (on the test
-    sequences that aren't ``shared``; NaN where a class is left without one), paper (MCC in
-    Sanabria et al. 2024; NaN where they have no such), ``mcc_sd`` (standard deviation over seeds, which the interval
-    doesn't hold; NaN of a single one), ends of ``mcc_unshared``.
-    """
+    """Every metric of every predictor on every label set, with intervals over blocks of the held-out contigs."""
     rows = []
     for task, part in by_task(outcomes).items():
         labels = label_sets[task]
@@ -231,10 +216,6 @@ def reliability_table(
     """How sure and how right predictors are, on all label sets of two classes together.
 
     Of each model its best use, no random start, and the floor that is best in the mean (`best_first`).
-
-    Returns
-    -------
-    DataFrame: predictor, use, and as of `dnastudy.study.metrics.calibration`; empty without such label sets.
     """
     found = by_task(outcomes)
     tasks = [task for task in found if len(label_sets[task].classes) == 2]
@@ -294,11 +275,6 @@ def scan_track(
     """Held-out stretches of PromScan with a start in them, as the best model and floor (`best_first`) see them.
 
     A random start is neither.
-
-    Returns
-    -------
-    Windows (contig, start, end, strand, label, region: the stretch they are of), the longest ``shown`` stretches; and
-    the probability of a start in each, by predictor. Empty where there is no scan.
     """
     if "PromScan" not in label_sets:
         return pd.DataFrame(), {}
@@ -349,11 +325,6 @@ def floors_table(
 
     A random start is a floor of its own network alone (`pretraining_table`). Here it is never the best floor, but has
     a row, which says whether it beats that.
-
-    Returns
-    -------
-    DataFrame: task, predictor, use, floor, difference, low, high, verdict (`WORSE`, `BETTER`, or `UNDECIDED`:
-    the interval covers zero).
     """
     rows = []
     for task, part in by_task(outcomes).items():
@@ -373,10 +344,6 @@ def pretraining_table(
 
     AUROC and not MCC, since many a random start calls all sequences one class. A random start has the first seed
     alone, and a fine-tuning the mean of all: how random starts differ among themselves isn't in the interval.
-
-    Returns
-    -------
-    DataFrame, as of `floors_table`, its floor the random start; empty where there is none.
     """
     rows = []
     for task, part in by_task(outcomes).items():
@@ -395,12 +362,7 @@ def strands_table(
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """What averaging both strands brings each model and use: MCC with one and with both, and their difference, paired.
-
-    Returns
-    -------
-    DataFrame: task, predictor, use, one, both, difference, low, high; empty without models.
-    """
+    """What averaging both strands brings each model and use: MCC with one, with both, and their paired difference."""
     mcc = scores.set_index(["task", "predictor", "use", "strands"])["mcc"]
     rows = []
     for task, part in by_task(outcomes).items():
@@ -540,15 +502,6 @@ def track_figure(windows: pd.DataFrame, probabilities: Mapping[str, ArrayLike], 
     """Probability that a window holds a transcription start, along a panel a region and a line a model.
 
     Starts are marked with an arrow in their direction; the first of a gene has its symbol, where there is room for it.
-
-    Parameters
-    ----------
-    windows
-        contig, start, end, region (the panel's title).
-    probabilities
-        float [n], a window each, by "model, use" or, drawn grey, by floor.
-    starts
-        contig, position, strand, symbol; those outside every region aren't drawn.
     """
     regions = list(windows.groupby("region", sort=False))
     size = (7.2, 0.9 + 1.7 * len(regions))

@@ -35,23 +35,7 @@ _LEVEL = (0.025, 0.975)
 
 
 class Genes:
-    """The training genes of a corpus, and windows of its test genes.
-
-    Attributes
-    ----------
-    unit
-        One of ``UNITS``.
-    total
-        How much there is to train on: bases, or characters for words too.
-    alphabet
-        Symbols that a model tells apart.
-    amounts
-        float64 [windows]: what the bits of each held-out window are divided by (bases or characters).
-    groups
-        int64 [windows]: the locus or chapter of each, which bootstraps resample.
-    uniform
-        Bits per base or character when every symbol is equally likely (and an unknown word spelt out).
-    """
+    """The training genes of a corpus, and windows of its test genes."""
 
     unit, alphabet, uniform = "bases", 4, 2.0
 
@@ -87,15 +71,7 @@ class Genes:
 
 
 class English:
-    """The training chapters of a text, and passages of its test chapters; it has what `Genes` has.
-
-    Parameters
-    ----------
-    text
-        In characters or words (`dnastudy.tasks.text.read_text`).
-    windows
-        Passages, spread evenly, that are judged, and as many that n-gram weights are fitted on.
-    """
+    """The training chapters of a text, and passages of its test chapters; it has what `Genes` has."""
 
     def __init__(self, text: english.Text, windows: int):
         self.text, self.unit, self.alphabet = text, text.unit, len(text.alphabet)
@@ -130,13 +106,7 @@ class English:
 
 
 def read_curves(curves: Sequence[str]) -> list[tuple[str, str]]:
-    """Units and kinds of curves like ``bases/lstm``.
-
-    Raises
-    ------
-    InputError
-        For another form, or an unknown unit or kind of model, with the nearest right one.
-    """
+    """Units and kinds of curves like ``bases/lstm``."""
     read = []
     for curve in curves:
         unit, _, kind = curve.partition("/")
@@ -165,32 +135,6 @@ def sweep(
     Subsets of one seed are nested; the seed draws weights and batches too. Each finished run is a file in
     ``out``, and isn't repeated when it is there with the same settings, data and code; a run that was
     interrupted goes on from its checkpoint.
-
-    Parameters
-    ----------
-    material
-        `Genes` or `English`.
-    model
-        ``{"kind": ..., hyper-parameters}`` as `dnastudy.models.build` takes them.
-    sizes
-        Bases or characters to train on; what is more than there is, or 0, stands for all. One that a neural
-        model's steps can't see even once is left out.
-    training
-        Settings of `dnastudy.models.TrainingConfig` for a neural model. Its ``patience`` ends a run that no
-        longer gets better on the validation set; one that ran out of ``steps`` first is ``limited``: what it
-        reached says more about the computing than about the data.
-    code
-        Digest of the code that the outcome depends on.
-
-    Returns
-    -------
-    A row a size, seed and window: unit, kind, size, seed, seen (symbols trained on, repeats counted), limited,
-    group, bits, amount.
-
-    Raises
-    ------
-    InputError
-        When there is no size or seed, or as the training says.
     """
     import pandas as pd
 
@@ -290,13 +234,6 @@ def fit_power_law(sizes: np.ndarray, bits: np.ndarray) -> PowerLaw:
 
     For each of 200 exponents from 0.02 to 2, limit and scale are linear least squares with neither below 0;
     the best exponent is taken.
-
-    Parameters
-    ----------
-    sizes
-        float [S], ascending.
-    bits
-        float [S], or [R, S]: R curves fitted apart.
     """
     bits = np.asarray(bits, dtype=np.float64)
     powers = (np.asarray(sizes) / sizes[-1]) ** -_EXPONENTS[:, None]  # [exponents, S]
@@ -314,18 +251,7 @@ def fit_power_law(sizes: np.ndarray, bits: np.ndarray) -> PowerLaw:
 
 
 def curve_table(runs: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
-    """Cost by unit, kind and size, resampling groups and seeds.
-
-    Parameters
-    ----------
-    runs
-        As `dnastudy.tasks.sweep` returns them, curves end to end.
-
-    Returns
-    -------
-    unit, kind, size, bits, low, high (bits per base or character), runs, seen (mean), limited (runs that were
-    limited by their steps), interval.
-    """
+    """Cost by unit, kind and size, resampling groups and seeds."""
     rows = []
     for (unit, kind), part in runs.groupby(["unit", "kind"], sort=False):
         sizes, bits, draws, groups = _resampled(part, resamples, seed)
@@ -346,25 +272,6 @@ def fit_table(runs: pd.DataFrame, uniform: dict[str, float], *, resamples: int, 
     last ten-fold. ``tenth`` looks at the gain, what a model costs less than the uniform one: the share of the
     gain at ``largest`` that a tenth of those data give; ``largest`` is the same for all curves of a kind. A
     model that has learnt what it can is near 1 whatever its alphabet; a hungry one is far below.
-
-    Parameters
-    ----------
-    runs
-        See `curve_table`.
-    uniform
-        Bits per base or character, by unit, when every symbol is equally likely.
-
-    Returns
-    -------
-    A row a curve: unit, kind, sizes (used), saving, largest, tenth, and of the power law limit and scale (bits
-    at the largest size used), exponent, halving (how many times the data halve the excess over the limit), and
-    whether it is identified.
-
-    The numbers are Intervals, resampling groups and seeds; NaN where there are too few sizes. ``tenth`` is NaN too
-    where the model isn't shown to gain at ``largest``, or gains nothing with a tenth of that. The power law's
-    are NaN too where the sizes don't identify it: fewer than four of them, or a limit of 0 or an exponent at
-    an end of the range searched in more than one resample of forty. What is known of the limit then is that
-    it lies between 0 and the interval's upper end.
     """
     free = runs[~runs.groupby(["unit", "kind", "size"])["limited"].transform("any")]
     ends = free.groupby(["kind", "unit"])["size"].agg(["min", "max"])

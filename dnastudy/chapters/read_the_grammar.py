@@ -33,24 +33,7 @@ COMPOSITION = ("GC", "dinucleotides", "4-mers")  # what probes of composition al
 
 
 class Marks(NamedTuple):
-    """What is marked on contigs in a row, in the coordinates of `Contigs.codes`, and what it takes to read it.
-
-    Attributes
-    ----------
-    intervals
-        start, end and, where it has them, strand and klass, by name: "genes", "TSS", "CpG islands", "repeats" (without
-        klass unless the file has it), "CTCF" and "donors" (both ends the border of exon and intron). What nothing was
-        given for is missing.
-    silent
-        start and end of the contigs on which annotation, islands or repeats have nothing, so that they may not know
-        them, by the names in `dnastudy.tasks.probe_windows.TOLD_BY`.
-    own
-        The user's regions: start, end, klass, by the name of their file.
-    consensus
-        Codes of repeat families, by name; empty without tracks.
-    motif
-        Of CTCF; None without tracks.
-    """
+    """What is marked on contigs in a row, in the coordinates of `Contigs.codes`, and what it takes to read it."""
 
     intervals: dict[str, pd.DataFrame]
     silent: dict[str, pd.DataFrame]
@@ -60,17 +43,7 @@ class Marks(NamedTuple):
 
 
 class Sites(NamedTuple):
-    """Sites of one motif in held-out sequence, each read on its own strand.
-
-    Attributes
-    ----------
-    counts
-        How often each base stands at each place of the motif, float64, [width, 4].
-    codes
-        The sites with as many bases on either side, uint8, [n, flank + width + flank]; the best match comes first.
-    names
-        Where each site is.
-    """
+    """Sites of one motif in held-out sequence, each read on its own strand."""
 
     counts: np.ndarray
     codes: np.ndarray
@@ -84,13 +57,7 @@ class Sites(NamedTuple):
 
 
 def read_bert(run) -> tuple[str, Bert]:
-    """The first BERT among the run's models, and its name.
-
-    Raises
-    ------
-    InputError
-        When there is none.
-    """
+    """The first BERT among the run's models, and its name."""
     models = run.any_models
     for name, model in models.items():
         if model.kind == "bert":
@@ -102,13 +69,7 @@ def read_bert(run) -> tuple[str, Bert]:
 
 
 def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
-    """Read annotation, repeats and regulatory tracks of the contigs, and the user's regions.
-
-    Raises
-    ------
-    InputError
-        As the readers of each file say.
-    """
+    """Read annotation, repeats and regulatory tracks of the contigs, and the user's regions."""
     from dnastudy.genes.intervals import read_track
     from dnastudy.genes.repeat_classes import read_rmsk
     from dnastudy.genes.tracks import read_regions
@@ -358,21 +319,7 @@ def probe_table(
     resamples: int,
     seed: int,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Learn each claim from the windows of some contigs and judge it on those of others.
-
-    Parameters
-    ----------
-    claims, vectors
-        By split, "train" and "test": claims by name, and what probes are given by name.
-    places
-        Where the test windows begin, int64, [n]; those in one block of ``block`` bases are drawn together.
-
-    Returns
-    -------
-    DataFrame: claim, seen (what the probe is given), classes, learnt, judged (windows); mcc, auroc and ahead (AUROC of
-    the first that is seen, the model, minus this one's), each with _low and _high. And the claims left out, with the
-    reason, as text: those with fewer than two classes of 20 windows; of others the smaller classes aren't asked.
-    """
+    """Learn each claim from the windows of some contigs and judge it on those of others."""
     rows, left_out = [], []
     first = next(iter(vectors["test"]))
     draws = {"resamples": resamples, "seed": seed}
@@ -431,18 +378,7 @@ def project(vectors: np.ndarray, *, umap: bool, seed: int) -> dict[str, np.ndarr
 
 
 def site_table(models: Mapping[str, Bert], sites: Sites, around: int, *, resamples: int, seed: int) -> pd.DataFrame:
-    """What masked models expect at each place of sites and of some bases about them.
-
-    Parameters
-    ----------
-    around
-        Bases on either side of the motif that are looked at, or as many as there are.
-
-    Returns
-    -------
-    DataFrame: model, place (0: the motif's first), motif (bits of information there, 0 outside), bits (by which the
-    base that stands there is likelier than by its share in these flanks), low, high.
-    """
+    """What masked models expect at each place of sites and of some bases about them."""
     first, last = sites.core
     around = min(around, first)
     span = np.array([first - around, last + around])
@@ -460,14 +396,7 @@ def site_table(models: Mapping[str, Bert], sites: Sites, around: int, *, resampl
 
 
 def locus_table(model: Bert, sites: Sites, around: int) -> pd.DataFrame:
-    """What a masked model says of the first of some sites, base by base.
-
-    Returns
-    -------
-    DataFrame: place (0: the motif's first), code (of the base that stands there), bits (by which it is likelier than by
-    its share in the flanks), cost (nats by which its surroundings are less likely, in the mean of the other three
-    bases: see `dnastudy.tasks.zero_shot.substitution_effects`).
-    """
+    """What a masked model says of the first of some sites, base by base."""
     first, last = sites.core
     around = min(around, first)
     span = np.array([first - around, last + around])
@@ -480,21 +409,7 @@ def locus_table(model: Bert, sites: Sites, around: int) -> pd.DataFrame:
 
 
 def motif_correlations(expected: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Does a model expect the bases most where the motif is most sure of them?
-
-    Parameters
-    ----------
-    expected
-        As `site_table` returns it, of one motif.
-    draws
-        How often the motif is shuffled.
-
-    Returns
-    -------
-    DataFrame: model, rho (Spearman's, of bits with the motif's information over its places), low, high (within which
-    95% of shuffled motifs lie), p (share of those that go with the bits as well or better); mean_bits in the motif,
-    and mean_bits_outside.
-    """
+    """Does a model expect the bases most where the motif is most sure of them?"""
     from scipy.stats import rankdata, zscore
 
     random = np.random.default_rng(seed)

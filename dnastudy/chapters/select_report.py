@@ -40,13 +40,7 @@ _LINES = ("o-", "s--", "^:", "D-.")
 
 
 def read_plan(run) -> Plan:
-    """What the parameters of 03_select_tokenizer ask for.
-
-    Raises
-    ------
-    InputError
-        For another kind of model than lstm, gru or bert, no seed, or a k that isn't 1 to 6.
-    """
+    """What the parameters of 03_select_tokenizer ask for."""
     sizes, seeds = tuple(sorted(set(run.listed("k", int)))), tuple(run.listed("seeds", int))
     if not sizes or not set(sizes) <= set(range(1, 7)):
         raise InputError(f"k={run.k!r}: expected one or more of 1 to 6, between commas")
@@ -97,13 +91,7 @@ def gather_material(run, contigs: dict[str, Contigs], plan: Plan) -> Material:
 
 
 def read_vocabularies(run, train: Contigs) -> dict[str, Path]:
-    """Tokenizer files by name: the user's byte pairs, or some learnt from the training contigs, and k-mers.
-
-    Raises
-    ------
-    InputError
-        When two are the same, merges run out, there is no byte-pair vocabulary, or the rival is none of them.
-    """
+    """Tokenizer files by name: the user's byte pairs, or some learnt from the training contigs, and k-mers."""
     from dnastudy.tokens import KmerTokenizer, Tokenizer, train_bpe
 
     made: list[Tokenizer] = [KmerTokenizer(k) for k in run.listed("kmers", int)]
@@ -166,13 +154,7 @@ def vocabulary_table(outcomes: dict[str, Outcome]) -> pd.DataFrame:
 
 
 def bits_table(outcomes: dict[str, Outcome], *, resamples: int, seed: int) -> pd.DataFrame:
-    """Bits per base of each vocabulary under its causal model, with intervals over blocks of the held-out contigs.
-
-    Returns
-    -------
-    DataFrame: vocabulary, merges, measure, bits, low, high, n (blocks). The measure "upper bound" counts one row of
-    tokens of the many that spell a window; "exact" leaves out tokens that no encoding has there: one row is left.
-    """
+    """Bits per base of each vocabulary under its causal model, with intervals over blocks of the held-out contigs."""
     rows = []
     for name, outcome in outcomes.items():
         for measure, column in MEASURES.items() if len(outcome.bits) else ():
@@ -190,13 +172,7 @@ def join_predictions(outcomes: dict[str, Outcome]) -> pd.DataFrame:
 
 
 def accuracy_table(predictions: pd.DataFrame, by: list[str], *, resamples: int, seed: int) -> pd.DataFrame:
-    """Accuracy with an interval, and bits, for each group of predictions; seeds are averaged example by example.
-
-    Returns
-    -------
-    DataFrame of the columns ``by``, accuracy, low, high, bits (of a k-mer; NaN where none are known), runs (seeds), n
-    (examples).
-    """
+    """Accuracy with an interval, and bits, for each group of predictions; seeds are averaged example by example."""
     rows = []
     for key, part in predictions.groupby(by, sort=False, dropna=False):
         each = part.groupby("example").agg({"right": "mean", "bits": "mean", "block": "first"})
@@ -226,12 +202,7 @@ def by_way(accuracy: pd.DataFrame) -> pd.DataFrame:
 def floor_differences(
     predictions: pd.DataFrame, floors: pd.DataFrame, chosen: str, *, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """Accuracy of a vocabulary's fine-tuned model (mended) minus each floor's, on the same windows, paired by block.
-
-    Returns
-    -------
-    DataFrame: floor, k, difference, low, high.
-    """
+    """Accuracy of a vocabulary's fine-tuned model (mended) minus each floor's, on the same windows, paired by block."""
     mine = predictions.query("vocabulary == @chosen and protocol == 'mended' and start == 'pre-trained'")
     mine = mine.groupby(["k", "example"])["right"].mean()
     rows = []
@@ -297,28 +268,6 @@ def choose(outcomes: pd.DataFrame, *, resamples: int, seed: int) -> tuple[pd.Dat
     standard error is that of the difference from the best score, by a bootstrap over blocks of sequence that draws
     the same ones for all. A k of which no byte-pair vocabulary gets any right tells none from another: its ratios
     are 1.
-
-    Parameters
-    ----------
-    outcomes
-        A row a prediction: vocabulary; merges (NaN for rivals, as single bases and k-mers are, which have a score but
-        aren't chosen); k; block (what is drawn together); right (1 or 0). Rows of all seeds together.
-    resamples, seed
-        How many bootstrap samples, and the seed that draws them.
-
-    Returns
-    -------
-    table
-        A row a vocabulary: vocabulary, merges, score, low, high (95% percentile interval), difference (from the
-        best), error (its standard error), within (whether it is no further below the best than that), chosen. With
-        a single block intervals and errors can't be known and are NaN, and nothing below the best is within.
-    chosen
-        The chosen one's name.
-
-    Raises
-    ------
-    InputError
-        When no vocabulary has merges, or one has no prediction of a k in a block where others have.
     """
     merges = outcomes.groupby("vocabulary", sort=False)["merges"].first()
     candidates = merges.notna().to_numpy()
@@ -352,19 +301,7 @@ def choose(outcomes: pd.DataFrame, *, resamples: int, seed: int) -> tuple[pd.Dat
 
 
 def _scores(sums: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Scores from sums of right answers, then of questions, by vocabulary and k.
-
-    Parameters
-    ----------
-    sums
-        float, [2 x vocabularies x k, samples].
-    candidates
-        Which vocabularies the others are compared with, bool, [vocabularies].
-
-    Returns
-    -------
-    float64, [vocabularies, samples].
-    """
+    """Scores from sums of right answers, then of questions, by vocabulary and k."""
     right, asked = sums.reshape(2, len(candidates), -1, sums.shape[1])
     accuracy = right / asked
     mean = np.broadcast_to(accuracy[candidates].mean(axis=0), accuracy.shape)
@@ -449,12 +386,7 @@ def draw_score(table: pd.DataFrame) -> Axes:
 
 
 def _places(table: pd.DataFrame) -> pd.DataFrame:
-    """Where each vocabulary stands: at the logarithm of its merges, rivals to the left of all, as they come.
-
-    Returns
-    -------
-    DataFrame by vocabulary: x, label, rival.
-    """
+    """Where each vocabulary stands: at the logarithm of its merges, rivals to the left of all, as they come."""
     merges = table.groupby("vocabulary", sort=False)["merges"].first()
     rival = merges.isna()
     x = np.log2(merges)

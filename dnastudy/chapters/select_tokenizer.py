@@ -33,34 +33,7 @@ SURROUNDINGS = 100  # bases each side of a scored window that its tokens are mad
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done with each vocabulary; the same for all.
-
-    Attributes
-    ----------
-    model, training
-        Hyper-parameters as `dnastudy.models.build` takes them, without a vocabulary; settings of
-        `dnastudy.models.TrainingConfig` but ``steps`` and ``window``.
-    bases, window
-        Bases that pre-training sees, whatever the vocabulary, and those of a window.
-    sizes
-        The numbers of bases k to predict, each by a head of its own on one fine-tuned model.
-    context, margin
-        Bases that a k-mer is predicted from; bases to their left that tell how they are cut into tokens.
-    examples
-        Windows that the model of single bases is fine-tuned on; others see as many as the same operations pay for.
-    published
-        Windows of the published protocol, four fifths to fine-tune on, for every vocabulary; 0: none.
-    read_off
-        Held-out windows whose k-mers are read off the pre-trained model itself; 0: none.
-    seeds
-        Of the fine-tuning. A model that was never pre-trained and the published protocol have the first alone.
-    fine_tuning
-        Settings of `dnastudy.models.classify.FineTuning`.
-    fine_dropout
-        Share of the state's values that the classifier drops while it is fine-tuned.
-    block
-        Bases of a contig that bootstraps draw together.
-    """
+    """What is done with each vocabulary; the same for all."""
 
     model: dict
     training: dict
@@ -110,13 +83,7 @@ def gather(
     length: int,
     seed: int = 0,
 ) -> Material:
-    """Choose the places where k-mers are predicted and the windows that bits are counted on.
-
-    Raises
-    ------
-    InputError
-        When there are fewer windows to learn from than classes, or none at all.
-    """
+    """Choose the places where k-mers are predicted and the windows that bits are counted on."""
     most = max(plan.sizes)
     for name, count in (("test_examples", test_examples), ("windows", windows), ("length", length)):
         if count < 1:
@@ -165,20 +132,6 @@ def judge_vocabularies(
     On a CPU, as many at a time as torch has threads here, each with one, so that the outcome doesn't depend on how
     many there are. What is finished is kept in ``out`` and isn't done again with the same plan, data and ``code``;
     an interrupted pre-training goes on from its checkpoint.
-
-    Parameters
-    ----------
-    vocabularies
-        Tokenizer files by name; or, of a model that is pre-trained already, its folder or ``hf:`` name.
-    code
-        Digest of the code that the outcome depends on.
-    progress
-        A file that lines are appended to.
-
-    Raises
-    ------
-    InputError
-        When a tokenizer or a model isn't there or of no use, a process is killed, or as training says.
     """
     import torch
 
@@ -202,13 +155,7 @@ def judge_vocabularies(
 
 
 def _digest(source: str | Path) -> str:
-    """What tells a tokenizer or a model from another: a digest of its file or configuration, or its name elsewhere.
-
-    Raises
-    ------
-    InputError
-        When it isn't there, or is a model that no classifier can be put on.
-    """
+    """What tells a tokenizer or a model from another: a digest of its file or configuration, or its name elsewhere."""
     path = Path(source)
     if str(source).startswith("hf:") or path.is_dir():
         if path.is_dir() and (kind := read_json(path / "config.json").get("kind")) == "ngram":

@@ -148,13 +148,7 @@ def _shades(count: int) -> list:
 
 
 def length_distribution(statistics: pd.DataFrame) -> pd.DataFrame:
-    """Tokens by length, from their `token_statistics`.
-
-    Returns
-    -------
-    length (1 to the longest that stands in the sequence), tokens (of the vocabulary, used ones), occurrences (share
-    of the sequence's tokens), bases (share of its bases).
-    """
+    """Tokens by length, from their `token_statistics`."""
     used = statistics[statistics["count"] > 0].assign(covered=lambda table: table["count"] * table["length"])
     by_length = used.groupby("length").agg(
         tokens=("token", "size"), occurrences=("share", "sum"), bases=("covered", "sum")
@@ -170,12 +164,7 @@ def by_rank(statistics: pd.DataFrame) -> pd.DataFrame:
 
 
 def first_letters(statistics: pd.DataFrame) -> pd.DataFrame:
-    """Letters that tokens begin with, from their `token_statistics`.
-
-    Returns
-    -------
-    base; share (of the sequence's tokens, that begin with it); composition (share of its bases).
-    """
+    """Letters that tokens begin with, from their `token_statistics`."""
     import pandas as pd
 
     bases = [(statistics["count"] * statistics["token"].str.count(base)).sum() for base in BASES]
@@ -184,12 +173,7 @@ def first_letters(statistics: pd.DataFrame) -> pd.DataFrame:
 
 
 def dinucleotides_kept(tokenizer: Tokenizer, ids: np.ndarray) -> pd.DataFrame:
-    """How often the two bases of each dinucleotide lie in one token.
-
-    Returns
-    -------
-    DataFrame [16]: dinucleotide; count (in the sequence that ``ids`` spell); kept (share inside a token).
-    """
+    """How often the two bases of each dinucleotide lie in one token."""
     import pandas as pd
 
     spellings = [encode(token) for token in tokenizer.tokens[len(SPECIALS) :]]
@@ -206,13 +190,7 @@ def dinucleotides_kept(tokenizer: Tokenizer, ids: np.ndarray) -> pd.DataFrame:
 
 
 def agreement(first: Tokenizer, second: Tokenizer, sizes: Iterable[int]) -> pd.DataFrame:
-    """How far two vocabularies agree in the first n tokens that they have learnt.
-
-    Returns
-    -------
-    n; jaccard (tokens in both over tokens in either); rank_correlation (Spearman's, of the places at which the
-    tokens in both were learnt; NaN for fewer than three). No row for an n that one of the two doesn't reach.
-    """
+    """How far two vocabularies agree in the first n tokens that they have learnt."""
     import pandas as pd
     from scipy.stats import spearmanr
 
@@ -239,14 +217,7 @@ def mirrored(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def strand_cuts(tokenizer: Tokenizer, codes: np.ndarray) -> dict[str, float]:
-    """What a tokenizer does with the two strands of a sequence (base codes, uint8, [n]).
-
-    Returns
-    -------
-    forward, reverse (bases a token of the strand as given, and of its reverse complement); shared (share of the cuts
-    between two known bases on the strand as given at which the other is cut too); chance (share of all places
-    between two known bases at which the other is cut: what would be shared if the strands had nothing in common).
-    """
+    """What a tokenizer does with the two strands of a sequence (base codes, uint8, [n])."""
     cuts = np.zeros((2, len(codes) + 1), dtype=bool)
     bases = []
     for number, strand in enumerate((codes, reverse_complement(codes))):
@@ -269,30 +240,7 @@ def edge_effect(
     count: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare the tokens of random stretches, cut out with a margin, with those of the whole sequence.
-
-    Parameters
-    ----------
-    codes, ids
-        Base codes (uint8, [n]) of the whole, and its tokens.
-    length, count
-        Bases of a stretch, and how many stretches of known bases to draw.
-    margins
-        Bases of the surroundings that are encoded with a stretch (see `Tokenizer.encode_within`); 0: a bare cut.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    DataFrame, a row each margin, stretch and token of the whole with a base in the stretch: margin, stretch, side
-    ("left" or "right", of the nearer end), distance (bases from that end, 0 when it lies inside the token), differs
-    (whether the stretch's own tokens don't have it).
-
-    Raises
-    ------
-    InputError
-        When there is no stretch of so many known bases.
-    """
+    """Compare the tokens of random stretches, cut out with a margin, with those of the whole sequence."""
     import pandas as pd
 
     edges = tokenizer.offsets(ids)

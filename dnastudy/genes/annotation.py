@@ -25,18 +25,6 @@ class Annotation(NamedTuple):
     """Tables of one annotation file; coordinates are 0-based and half-open, contig names canonical.
 
     Every row has contig, start, end, strand and line (of the file), and besides:
-
-    Attributes
-    ----------
-    genes
-        id, symbol, type.
-    transcripts
-        id, gene, type, tss (0-based position of the first transcribed base), coding (has a CDS), complete
-        (its 5' end is; see `read_annotation`).
-    exons, cds
-        gene, transcript. A GTF's CDS ends before the stop codon, a GFF3's after it.
-    aliases
-        By canonical name, the name of a contig as it stands in the file, where that is another.
     """
 
     genes: pd.DataFrame
@@ -52,12 +40,6 @@ def read_annotation(path: str | Path) -> Annotation:
     A transcript's 5' end counts as incomplete when it is tagged so (``cds_start_NF``, ``mRNA_start_NF``), or
     when its coding sequence begins at its very first base: no messenger RNA lacks a 5' untranslated end, and
     Ensembl's GFF3 carries no such tag.
-
-    Raises
-    ------
-    InputError
-        With file and line, when a line has not nine columns, its coordinates are no integers, begin before 1
-        or end before they start, its strand or attributes are malformed; or when no gene is found.
     """
     path = Path(path)
     rows = _read_rows(path)
@@ -80,13 +62,7 @@ def read_annotation(path: str | Path) -> Annotation:
 
 
 def check_ends(annotation: Annotation, contig: str, length: int, path: Path) -> None:
-    """Refuse features that end past a contig of ``length`` bases.
-
-    Raises
-    ------
-    InputError
-        With file and line, for the first of them.
-    """
+    """Refuse features that end past a contig of ``length`` bases."""
     for table in annotation[:4]:
         _refuse(
             table,
@@ -253,11 +229,6 @@ def transcription_starts(annotation: Annotation) -> pd.DataFrame:
     """Where transcription of protein-coding transcripts begins, each place and strand once.
 
     Transcripts whose 5' end is incomplete are left out (see `read_annotation`).
-
-    Returns
-    -------
-    DataFrame
-        contig, position (0-based, of the first transcribed base), strand, gene, symbol; ascending.
     """
     starts = annotation.transcripts[_codes_protein(annotation) & annotation.transcripts["complete"]]
     symbols = annotation.genes.set_index("id")["symbol"]
@@ -273,14 +244,7 @@ def annotated_starts(annotation: Annotation) -> pd.DataFrame:
 
 
 def splice_sites(annotation: Annotation) -> pd.DataFrame:
-    """Where introns of protein-coding transcripts begin and end, each site once.
-
-    Returns
-    -------
-    DataFrame
-        contig, border (how many bases of the contig's forward strand lie left of the border between exon and intron),
-        strand, kind ("donor", where an intron begins, or "acceptor", where it ends), gene; ascending.
-    """
+    """Where introns of protein-coding transcripts begin and end, each site once."""
     coding = annotation.transcripts.loc[_codes_protein(annotation), "id"]
     exons = annotation.exons[annotation.exons["transcript"].isin(coding)].sort_values(["transcript", "start"])
     following = exons.shift(-1)

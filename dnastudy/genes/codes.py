@@ -48,13 +48,7 @@ def m5(sequence: str | bytes | np.ndarray) -> str:
 
 
 def as_codes(sequence: str | np.ndarray) -> np.ndarray:
-    """Base codes (uint8, [n]) of a sequence that is a string or already coded.
-
-    Raises
-    ------
-    InputError
-        When it is neither a string nor a one-dimensional array of uint8.
-    """
+    """Base codes (uint8, [n]) of a sequence that is a string or already coded."""
     if isinstance(sequence, str):
         return encode(sequence)
     if isinstance(sequence, np.ndarray) and sequence.dtype == np.uint8 and sequence.ndim == 1:
@@ -66,13 +60,7 @@ def as_codes(sequence: str | np.ndarray) -> np.ndarray:
 
 
 def coded(sequences: Sequences) -> list[np.ndarray]:
-    """Base codes of each sequence; of a pair of all codes and spans (int64, [n, 2], start and end), views of them.
-
-    Raises
-    ------
-    InputError
-        When it is one sequence and no list of them, or one of them is no sequence.
-    """
+    """Base codes of each sequence; of a pair of all codes and spans (int64, [n, 2], start and end), views of them."""
     codes = isinstance(sequences, np.ndarray) and sequences.dtype == np.uint8 and sequences.ndim == 1
     if codes or isinstance(sequences, str):
         found = "array of base codes" if codes else "string"

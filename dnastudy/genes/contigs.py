@@ -29,20 +29,7 @@ class Contigs(NamedTuple):
 def read_genome(
     paths: Iterable[str | Path], contigs: Collection[str] | None = None
 ) -> dict[str, tuple[np.ndarray, str]]:
-    """Base codes (uint8, [n]) and M5 of the contigs of FASTA files, by canonical name.
-
-    Parameters
-    ----------
-    paths
-        FASTA files.
-    contigs
-        Canonical names of those that are wanted, no others are read; None: all.
-
-    Raises
-    ------
-    InputError
-        When two contigs have one name, or as `read_fasta` says.
-    """
+    """Base codes (uint8, [n]) and M5 of the contigs of FASTA files, by canonical name."""
     found = {}
     for path in paths:
         for record in read_fasta(path, lambda name: contigs is None or canonical_contig(name) in contigs):
@@ -59,13 +46,7 @@ def names_in(paths: Iterable[str | Path]) -> list[str]:
 
 
 def name_contigs(train: Iterable[str], test: Iterable[str]) -> dict[str, list[str]]:
-    """Canonical names of the contigs to learn from (``train``) and of those to hold out (``test``).
-
-    Raises
-    ------
-    InputError
-        When a contig is to be learnt from and held out.
-    """
+    """Canonical names of the contigs to learn from (``train``) and of those to hold out (``test``)."""
     named = {"train": [canonical_contig(name) for name in train], "test": [canonical_contig(name) for name in test]}
     if both := set(named["train"]) & set(named["test"]):
         raise InputError(f"{', '.join(sorted(both))}: both learnt from and held out; name each contig once")
@@ -75,13 +56,7 @@ def name_contigs(train: Iterable[str], test: Iterable[str]) -> dict[str, list[st
 def read_chosen(
     paths: Sequence[str | Path], train: Iterable[str] = (), test: Iterable[str] = ()
 ) -> dict[str, tuple[np.ndarray, str]]:
-    """Read the contigs named (see `read_genome`); or all, where none to learn from or none to hold out are named.
-
-    Raises
-    ------
-    InputError
-        When a contig that is named is missing, or as `name_contigs` and `read_genome` say.
-    """
+    """Read the contigs named (see `read_genome`); or all, where none to learn from or none to hold out are named."""
     named = name_contigs(train, test)
     both = named["train"] + named["test"]
     found = read_genome(paths, both if all(named.values()) else None)
@@ -96,11 +71,6 @@ def choose_contigs(found: Iterable[str], train: Iterable[str] = (), test: Iterab
 
     Without ``test``, the last one that ``train`` doesn't name is held out; without ``train``, all that aren't held out
     are learnt from.
-
-    Raises
-    ------
-    InputError
-        When nothing is left for either, or as `name_contigs` says.
     """
     named, found = name_contigs(train, test), list(found)
     others = [name for name in found if name not in named["train"] + named["test"]]
@@ -122,28 +92,7 @@ def read_contigs(
     repeats: str | Path | None = None,
     halves: bool = True,
 ) -> dict[str, Contigs]:
-    """Read the contigs of FASTA files, some to learn from and some to hold out.
-
-    Parameters
-    ----------
-    paths
-        FASTA files.
-    train, test
-        Names of contigs; ``19`` is ``chr19`` (see `choose_contigs`).
-    repeats
-        A BED or Parquet file of intervals.
-    halves
-        Of a single contig that nobody names, hold out the second half.
-
-    Returns
-    -------
-    The contigs of ``train`` and ``test``, in file order.
-
-    Raises
-    ------
-    InputError
-        As `read_chosen`, `choose_contigs` and `read_track` say.
-    """
+    """Read the contigs of FASTA files, some to learn from and some to hold out."""
     found = read_chosen(paths, train, test)
     masks = dict.fromkeys(found) if repeats is None else _mask(found, repeats)
     if halves and len(found) == 1 and not (train or test):

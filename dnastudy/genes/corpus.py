@@ -144,21 +144,6 @@ def write_corpus(
 
     All files are written before the first takes its name; ``corpus.json``, with the others' digests, is the last, so
     that a corpus replaced by half is noticed on loading.
-
-    Parameters
-    ----------
-    out
-        The folder; a corpus that stands there is replaced, other files are left alone.
-    codes
-        uint8 codes of each gene in its own orientation.
-    genes
-        One row a gene, in the same order (see `Corpus.genes`).
-    split
-        uint8, shape ``(genes,)``.
-    intervals
-        By kind, merged starts and ends in corpus coordinates; ``shared`` is added here.
-    info
-        What ``corpus.json`` says of the inputs; counts of the splits and the files' digests are added here.
     """
     import pandas as pd
 
@@ -221,27 +206,6 @@ def windows(corpus: Corpus, split: str, *, length: int = 1024, count: int = 1000
     one random offset. At each position, a random gene that covers it gives a window of ``length`` bases
     around it, moved to lie inside the gene; a shorter gene gives all of itself. A window that would hold a
     genomic base a second time is left out, so there may be fewer than ``count``.
-
-    Parameters
-    ----------
-    corpus, split
-        Where to choose.
-    length
-        Bases in a window.
-    count
-        Positions to try.
-    seed
-        Of the offset and of the choice among overlapping genes.
-
-    Returns
-    -------
-    DataFrame
-        gene, start, end (corpus coordinates), locus; in genomic order.
-
-    Raises
-    ------
-    InputError
-        When the split holds no genes, or ``length`` or ``count`` is below 1.
     """
     import pandas as pd
 

@@ -370,28 +370,6 @@ def load_sequences(
     file, and those of train with one in the validation file, are dropped and counted. By any other rule a test file
     keeps its relatives; ``corpus.json`` says, as ``test_relatives``, how many test sequences have one in train or
     validation.
-
-    Parameters
-    ----------
-    out
-        Folder of the corpus.
-    train, validation, test
-        The files.
-    split, validation_share, test_share, seed
-        How to draw what isn't given: sequence by sequence (``"random"``, and ``"chromosome"``, since ready
-        sequences name none), or in whole homology families (``"family"``; see `dnastudy.genes.split.hold_out`).
-    family_method, family_share
-        How families are found (see `dnastudy.genes.kmers.find_families`).
-    allow_duplicates
-        Keep test sequences that equal one of train or validation; ``corpus.json`` says how many.
-
-    Raises
-    ------
-    InputError
-        When a file cannot be read, has no such column or no sequences, names two of them alike, or holds a
-        character that is no nucleotide code; when too few sequences are there to draw from; or when one of a
-        test file equals one of train or validation (where the test set is drawn, it is dropped and counted; by
-        family, the one in train or validation is).
     """
     check_rule(split)
     given = dict(zip(SPLITS, (train, validation, test), strict=True))

@@ -87,19 +87,6 @@ def read_fasta(path: str | Path, wanted: Callable[[str], bool] = lambda name: Tr
 
     Takes plain, gzip and bgzip files, either case, CRLF line ends and a last line without one. The index and
     any decompressed copy go to a temporary folder, so the file's own folder may be read-only.
-
-    Parameters
-    ----------
-    path
-        The file.
-    wanted
-        Asked of the name of each record, in file order; the bases of one that isn't wanted aren't read.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, empty, truncated or no FASTA, a record is empty or named twice, its lines
-        are of unequal length, or a character is no IUPAC nucleotide code.
     """
     import pyfaidx
 
@@ -120,13 +107,7 @@ def read_fasta(path: str | Path, wanted: Callable[[str], bool] = lambda name: Tr
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Names of the records of a FASTA file, in file order.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, empty or no FASTA, or a record is nameless or named twice.
-    """
+    """Names of the records of a FASTA file, in file order."""
     with tempfile.TemporaryDirectory(prefix="dnastudy-") as scratch:
         return list(_find_headers(_plain_copy(Path(path), Path(scratch)), Path(path)))
 

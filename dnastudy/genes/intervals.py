@@ -37,15 +37,7 @@ def union_length(starts: np.ndarray, ends: np.ndarray) -> int:
 
 
 def runs(mask: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Half-open intervals of the true stretches of ``mask``, broken wherever a new gene begins.
-
-    Parameters
-    ----------
-    mask
-        bool, shape ``(bases,)``.
-    offsets
-        Where genes begin, and last the number of bases; shape ``(genes + 1,)``.
-    """
+    """Half-open intervals of the true stretches of ``mask``, broken wherever a new gene begins."""
     change = np.flatnonzero(mask[1:] != mask[:-1]) + 1
     cuts = np.unique(np.concatenate([[0], change, offsets]))
     starts, ends = cuts[:-1], cuts[1:]
@@ -56,22 +48,7 @@ def runs(mask: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def lift(
     genes: pd.DataFrame, offsets: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Carry merged intervals of a line into the genes that lie on it, each in its own orientation.
-
-    Parameters
-    ----------
-    genes
-        start, end, strand on the same line as the intervals, in corpus order.
-    offsets
-        Where each gene begins in the corpus, shape ``(genes + 1,)``.
-    starts, ends
-        Merged intervals, ascending.
-
-    Returns
-    -------
-    starts, ends
-        In corpus coordinates, ascending; an interval under several overlapping genes comes once in each.
-    """
+    """Carry merged intervals of a line into the genes that lie on it, each in its own orientation."""
     left, right = genes["start"].to_numpy(), genes["end"].to_numpy()
     first = np.searchsorted(ends, left, side="right")
     count = np.maximum(np.searchsorted(starts, right, side="left") - first, 0)
@@ -94,25 +71,7 @@ def orient(
 
 
 def read_track(path: str | Path, contigs: Collection[str] | Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Read the intervals of a BED (plain or gzip) or Parquet file that lie on ``contigs``.
-
-    Parameters
-    ----------
-    path
-        The file.
-    contigs
-        Their names, or base codes by name: then no interval may end past its contig.
-
-    Returns
-    -------
-    DataFrame
-        contig (canonical), start, end.
-
-    Raises
-    ------
-    InputError
-        As `read_intervals` and `check_inside` say, or when no interval lies on ``contigs``.
-    """
+    """Read the intervals of a BED (plain or gzip) or Parquet file that lie on ``contigs``."""
     track = on_contigs(read_intervals(path), contigs, path)
     if isinstance(contigs, Mapping):
         check_inside(track, contigs, path)
@@ -123,17 +82,6 @@ def read_intervals(path: str | Path) -> pd.DataFrame:
     """Read all intervals of a BED (plain or gzip) or Parquet file.
 
     A Parquet file's first three columns are contig, start and end (0-based, half-open), whatever their names.
-
-    Returns
-    -------
-    DataFrame
-        contig (canonical), start, end and, of a BED, name (its fourth column, or empty); by line of the BED or row of
-        the table, from 1.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, or a line is malformed.
     """
     path = Path(path)
     try:
@@ -159,20 +107,7 @@ def on_contigs(track: pd.DataFrame, contigs: Collection[str], path: str | Path) 
 
 
 def check_inside(track: pd.DataFrame, genome: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Refuse intervals that end past their contig.
-
-    Parameters
-    ----------
-    track
-        contig, start, end; by line or row of the file ``path``, from 1.
-    genome
-        Base codes by contig.
-
-    Raises
-    ------
-    InputError
-        With file, line and contig, for the first of them.
-    """
+    """Refuse intervals that end past their contig."""
     length = track["contig"].map({name: len(codes) for name, codes in genome.items()}).astype(np.int64)
     bad = (track["end"] > length) | (track["start"] > track["end"]) | (track["start"] < 0)
     if bad.any():

@@ -26,24 +26,7 @@ def either_strand(codes: np.ndarray) -> bytes:
 
 
 def shared_mask(codes: np.ndarray, offsets: np.ndarray, split: np.ndarray, *, k: int = 31) -> np.ndarray:
-    """Find held-out bases that lie in a stretch of ``k`` bases which training holds too, on either strand.
-
-    Parameters
-    ----------
-    codes
-        uint8, shape ``(bases,)``: genes end to end.
-    offsets
-        int64, shape ``(genes + 1,)``.
-    split
-        uint8, shape ``(genes,)``.
-    k
-        Length of an exact match, at most 31, so that a k-mer fits 64 bits.
-
-    Returns
-    -------
-    mask
-        bool, shape ``(bases,)``; false throughout training genes.
-    """
+    """Find held-out bases that lie in a stretch of ``k`` bases which training holds too, on either strand."""
     if not 1 <= k <= 31:
         raise ValueError(f"k must lie between 1 and 31, not {k}")
     train = np.flatnonzero(split == 0)
@@ -137,24 +120,6 @@ def find_families(genes: Sequence[np.ndarray], *, method: str = "kmers", share: 
 
     Long genes need a share: through their repeats, any shared 31-mer chains 1,412 of chr19's 1,467 genes together, a
     tenth 11 at most. Among genes of up to 1,000 bases 0 is possible: splits then have no 31-mer in common.
-
-    Parameters
-    ----------
-    genes
-        Base codes of each gene, uint8.
-    method
-        As above.
-    share
-        From 0 (whatever is shared links) to 1.
-
-    Returns
-    -------
-    int64, shape ``(genes,)``; families are numbered from 0 in the order of their first genes.
-
-    Raises
-    ------
-    InputError
-        For an unknown method, a share outside 0 to 1, or when ``mmseqs`` is not there or fails.
     """
     links = {"kmers": _link_by_kmers, "mmseqs2": _link_by_alignment}
     if method not in links:

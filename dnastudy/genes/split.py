@@ -54,27 +54,6 @@ def assign_splits(
     Test is ``test_contigs`` if named; else the last contig with genes if there are several; else the far
     ``test`` share of the single contig's gene-carrying length. Validation is the far end of the other
     contigs: the last ``validation`` share of their gene-carrying length (merged loci).
-
-    Parameters
-    ----------
-    genes
-        contig, start, end; ordered by contig and start.
-    contigs
-        Names of the contigs in the order of their files.
-    test_contigs, validation, test
-        As above.
-
-    Returns
-    -------
-    split
-        uint8, shape ``(genes,)``: 0 train, 1 validation, 2 test, `CROSSING` for a gene across a cut.
-    rule
-        What was held out, in words, by split.
-
-    Raises
-    ------
-    InputError
-        When a contig that is named has no genes, the share is not between 0 and 1, or a split is left empty.
     """
     _check_shares(validation=validation, test=test)
     split = np.full(len(genes), TRAIN, dtype=np.uint8)
@@ -103,25 +82,6 @@ def draw_splits(families: np.ndarray, shares: dict[str, float], *, seed: int = 0
 
     Where every gene is a family of its own this is a plain random split, such as the 60/20/20 of Ihtiyar and Ozgur
     (2024).
-
-    Parameters
-    ----------
-    families
-        int64, shape ``(genes,)``: the family of each gene.
-    shares
-        Of the genes, by split: test, validation or both, to be filled in this order.
-    seed
-        Of the order.
-
-    Returns
-    -------
-    split, rule
-        As `assign_splits` returns them.
-
-    Raises
-    ------
-    InputError
-        When a share is not between 0 and 1, or a split is left empty.
     """
     _check_shares(**shares)
     room = {SPLITS.index(name): max(1, round(share * len(families))) for name, share in shares.items()}
@@ -155,24 +115,6 @@ def hold_out(
     in the validation file leave train, before anything is drawn. Families are found where the split is by them or
     the test set is a file, so that a corpus can say how many of its test genes have relatives elsewhere; the words
     say so where that isn't counted, for want of ``mmseqs``.
-
-    Parameters
-    ----------
-    genes
-        Base codes of each gene, uint8.
-    split
-        uint8, shape ``(genes,)``: 0 train, 1 validation, 2 test, by file.
-    shares
-        What to draw (see `draw_splits`); every other split is a file.
-    by_family, seed
-        Whether whole families are drawn, or single genes; and by which seed.
-    method, share
-        How families are found (see `dnastudy.genes.kmers.find_families`).
-
-    Raises
-    ------
-    InputError
-        When a split is left empty, or as `draw_splits` and `find_families` say.
     """
     split = split.astype(np.uint8)
     words = {name: "a file of its own" for name in SPLITS[1:] if name not in shares}
@@ -252,15 +194,7 @@ def shared_bases(corpus: Corpus, k: int = 31) -> np.ndarray:
 
 
 def leakage(corpus: Corpus, k: int = 31) -> pd.DataFrame:
-    """Say how much of each held-out split stands verbatim in training, in exact ``k``-mers of either strand.
-
-    Returns
-    -------
-    DataFrame
-        For each held-out split a row of type "all" and one for each gene type: split, type, k, genes,
-        genes_shared (with any shared k-mer), genes_half_shared (on more than half of their bases),
-        share_genes, share_bases.
-    """
+    """Say how much of each held-out split stands verbatim in training, in exact ``k``-mers of either strand."""
     table = _held_out(corpus, k)
     table["any"], table["half"] = table["shared"] > 0, table["shared"] > table["bases"] / 2
     groups = pd.concat([table.assign(type="all"), table]).groupby(["split", "type", "k"], observed=True)
@@ -276,14 +210,7 @@ def leakage(corpus: Corpus, k: int = 31) -> pd.DataFrame:
 
 
 def coverage(corpus: Corpus, k: int = 31, *, bins: int = 10) -> pd.DataFrame:
-    """Histogram of held-out genes by the share of their bases in ``k``-mers that training holds too.
-
-    Returns
-    -------
-    DataFrame
-        For each held-out split first of type "all", then of each gene type: split, type, low, high (share of
-        bases; the last bin takes in its end), genes, share_genes (of those of the split and type).
-    """
+    """Histogram of held-out genes by the share of their bases in ``k``-mers that training holds too."""
     table = _held_out(corpus, k)
     edges = np.linspace(0, 1, bins + 1)
     parts = []

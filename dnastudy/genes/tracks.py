@@ -34,22 +34,7 @@ Chains = dict[str, pd.DataFrame]
 
 
 class Tracks(NamedTuple):
-    """Tracks of the contigs of a genome; coordinates are 0-based and half-open, contig names canonical.
-
-    Attributes
-    ----------
-    ctcf, cpg
-        Intervals bound by CTCF, and CpG islands: contig, start, end; ascending.
-    elements
-        Accessible elements, of all contigs: contig, start, end, cell, split ("train", "validation" or "test", the
-        file's own), sequence (str, of the forward strand).
-    motif
-        Of CTCF.
-    consensus
-        Codes (uint8) of repeat families, by name.
-    facts
-        By track, how many were read, kept and dropped, and why; "sources": by file, its sha256 and where it came from.
-    """
+    """Tracks of the contigs of a genome; coordinates are 0-based and half-open, contig names canonical."""
 
     ctcf: pd.DataFrame
     cpg: pd.DataFrame
@@ -60,22 +45,7 @@ class Tracks(NamedTuple):
 
 
 def read_tracks(dataset: str, genome: Mapping[str, np.ndarray]) -> Tracks:
-    """Fetch a dataset of tracks and read what lies on a genome.
-
-    Parameters
-    ----------
-    dataset
-        Name of a manifest with the members ctcf, cpg, elements, motif and consensus and, where ctcf is of another
-        assembly, chain (file names up to the first point).
-    genome
-        Base codes (uint8) by contig. Intervals of other contigs are dropped and counted.
-
-    Raises
-    ------
-    InputError
-        When a track ends past a contig, an element's sequence isn't what the genome has there, no interval lies on the
-        genome, or as the readers of each file say.
-    """
+    """Fetch a dataset of tracks and read what lies on a genome."""
     files = fetch(dataset)
     paths = {name.split(".")[0]: path for name, path in files.items()}
     ctcf, lifted = read_intervals(paths["ctcf"]), {}
@@ -100,20 +70,7 @@ def read_tracks(dataset: str, genome: Mapping[str, np.ndarray]) -> Tracks:
 
 
 def read_regions(path: str | Path, genome: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Read a BED file of named regions, such as chromatin states: contig, start, end, name.
-
-    Parameters
-    ----------
-    path
-        BED, plain or gzip, with the name in its fourth column.
-    genome
-        Base codes (uint8) by contig. Intervals of other contigs are left out.
-
-    Raises
-    ------
-    InputError
-        When a line has no name or ends past its contig, no interval lies on the genome, or as `read_intervals` says.
-    """
+    """Read a BED file of named regions, such as chromatin states: contig, start, end, name."""
     regions = read_intervals(path)
     nameless = regions.index if "name" not in regions else regions.index[regions["name"] == ""]
     if len(nameless):
@@ -173,20 +130,7 @@ def _check_elements(elements: pd.DataFrame, genome: Mapping[str, np.ndarray], pa
 
 
 def read_chain(path: str | Path) -> Chains:
-    """Read a chain file, plain or gzip (UCSC's format: a header, then lines of block, gap here, gap there).
-
-    Returns
-    -------
-    dict
-        By contig (canonical) of the first assembly, a DataFrame in ascending order: start, end, and in the second
-        assembly contig (canonical), begin (of the forward strand, int64), strand. All 0-based and half-open.
-
-    Raises
-    ------
-    InputError
-        With file and line, when the file can't be read, a line is malformed, or a chain's blocks don't add up to what
-        its header says; when there is no chain; or when two blocks share bases of the first assembly.
-    """
+    """Read a chain file, plain or gzip (UCSC's format: a header, then lines of block, gap here, gap there)."""
     path = Path(path)
     blocks: dict[str, list[tuple]] = {}
     try:
@@ -214,21 +158,7 @@ def read_chain(path: str | Path) -> Chains:
 
 
 def lift(intervals: pd.DataFrame, chains: Chains) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Carry each interval that lies inside one block of the chains into the second assembly.
-
-    Parameters
-    ----------
-    intervals
-        contig (canonical), start, end, and any other columns; a strand is turned where the chain turns.
-    chains
-        As `read_chain` returns them.
-
-    Returns
-    -------
-    DataFrame, dict
-        The lifted intervals with their rows' own index; and how many were lifted, lie across the border of a block
-        (across_blocks), and touch none (not_covered).
-    """
+    """Carry each interval that lies inside one block of the chains into the second assembly."""
     counts, pieces = Counter(lifted=0, across_blocks=0, not_covered=0), [intervals[:0]]
     for name, rows in intervals.groupby("contig", sort=False):
         if name not in chains:

@@ -30,27 +30,7 @@ LONGEST = 50  # bases of an allele; what is longer is called a structural varian
 def read_variants(
     path: str | Path, contigs: Collection[str] | None = None, *, every_allele: bool = False
 ) -> pd.DataFrame:
-    """Read the variants that replace one base by one other; all others are left out, unless they are asked for.
-
-    Parameters
-    ----------
-    path
-        VCF, plain or gzip; or Parquet with the columns _labels (contig), _starts (0-based), ID, ref, alt.
-    contigs
-        Canonical names of those that are wanted; None: all.
-    every_allele
-        Each alternative allele in a row of its own, whatever it is: see `check_variants`.
-
-    Returns
-    -------
-    DataFrame
-        contig (canonical), position (0-based, int64), id, ref, alt (of the forward strand, in capitals).
-
-    Raises
-    ------
-    InputError
-        When the file can't be read, or a line isn't a variant.
-    """
+    """Read the variants that replace one base by one other; all others are left out, unless they are asked for."""
     import pandas as pd
 
     path = Path(path)
@@ -74,24 +54,7 @@ def read_variants(
 def check_variants(
     variants: pd.DataFrame, genome: Mapping[str, np.ndarray], *, longest: int = LONGEST
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part the variants whose REF is what the sequence has there from all others.
-
-    Parameters
-    ----------
-    variants
-        As `read_variants` returns every allele.
-    genome
-        Base codes (uint8) of each contig, by canonical name.
-    longest
-        Bases that either allele may have.
-
-    Returns
-    -------
-    Two DataFrames: those that agree, as given; and those that are refused, with ``found`` (the bases of the sequence
-    where REF should be, "" where there are none) and ``reason``, one of: no such contig, symbolic allele (also * and
-    breakends), no alternative allele, letters other than A C G T, alleles alike, allele too long, outside the contig,
-    unknown base in the sequence, not the base in the sequence.
-    """
+    """Part the variants whose REF is what the sequence has there from all others."""
     found, reasons = [], []
     for row in variants.itertuples():
         codes = genome.get(row.contig)
@@ -104,22 +67,7 @@ def check_variants(
 
 
 def check_assembly(agreeing: pd.DataFrame, refused: pd.DataFrame, path: Path, listed: Path | None = None) -> None:
-    """Make sure that variants and sequence are of one assembly.
-
-    Parameters
-    ----------
-    agreeing, refused
-        As `check_variants` returns them.
-    path
-        The file that they are from.
-    listed
-        Where the refused ones are listed, if they are.
-
-    Raises
-    ------
-    InputError
-        When the sequence doesn't have REF at more than half of the variants that could be compared with it.
-    """
+    """Make sure that variants and sequence are of one assembly."""
     other = refused[refused["reason"] == OTHER_BASE]
     compared = len(agreeing) + len(other)
     if 2 * len(other) > compared:
@@ -132,23 +80,7 @@ def check_assembly(agreeing: pd.DataFrame, refused: pd.DataFrame, path: Path, li
 
 
 def place_variants(corpus: Corpus, variants: pd.DataFrame, split: str = "test") -> pd.DataFrame:
-    """Find variants in the genes of a split, each once, and compare the base there with the reference allele.
-
-    Parameters
-    ----------
-    corpus
-        A corpus of extracted genes.
-    variants
-        As `read_variants` returns them.
-    split
-        The split whose genes are looked at.
-
-    Returns
-    -------
-    DataFrame
-        id, gene (number; the first that covers the base), locus, place (corpus coordinate, int64), ref, alt (on
-        the gene's own strand), agrees (whether the gene has the reference allele there); in corpus order.
-    """
+    """Find variants in the genes of a split, each once, and compare the base there with the reference allele."""
     import pandas as pd
 
     rows, seen = [], set()

@@ -197,12 +197,7 @@ def _check(n: int, length: int, temperature: float, top_k: int | None, top_p: fl
 
 
 def check_value(what: str, value: object, default: object, *, least: int = 0) -> object:
-    """Refuse a value that isn't of its default's type, or below ``least``; a whole number passes as a float.
-
-    Returns
-    -------
-    The value; a NumPy number as Python's.
-    """
+    """Refuse a value that isn't of its default's type, or below ``least``; a whole number passes as a float."""
     expected = type(default)
     right = isinstance(value, {int: numbers.Integral, float: numbers.Real}.get(expected, expected))
     if expected in (int, float):

@@ -35,20 +35,7 @@ HELD_BACK = 0.05  # share of the known bases to validate on, where nothing else 
 
 
 class CorpusSource:
-    """A corpus's training genes in batches, each a function of the settings and the step alone.
-
-    Attributes
-    ----------
-    spans : int64 [genes, 2]
-        The training genes used (see :func:`training_spans`).
-    epoch_steps : int
-        Steps that see each gene once; with windows, steps that see as many bases as there are.
-
-    Raises
-    ------
-    InputError
-        When the training or the validation split holds no genes.
-    """
+    """A corpus's training genes in batches, each a function of the settings and the step alone."""
 
     def __init__(self, corpus: Corpus, config: TrainingConfig):
         corpus.indices("validation")
@@ -105,13 +92,6 @@ class GeneBatches:
     Sorted by length, genes fill a batch until it has ``batch`` rows or a longer row would leave too much
     padding. Where the batches are cut depends on the lengths alone, so that each epoch has as many; which of
     the genes of nearly equal length share one, and the order of the batches, differ by epoch.
-
-    Parameters
-    ----------
-    lengths
-        Positions that each gene takes, [genes].
-    batch
-        Rows in a batch, at most.
     """
 
     def __init__(self, lengths: np.ndarray, batch: int):
@@ -147,18 +127,6 @@ class TokenWindows:
     A subclass calls :meth:`take` with its tokens, and has ``cost``, ``cut(ids, spans, count, seed)`` and
     ``per_window(sizes)``: what a token's bits over its bases are called, windows drawn from spans of tokens, and the
     tokens that such a window has in the mean.
-
-    Attributes
-    ----------
-    bases_per_token : float
-        Mean length of the training tokens.
-    epoch_steps : int
-        Steps that see as many tokens as there are.
-
-    Raises
-    ------
-    InputError
-        When whole genes are asked for, tokens overlap, or no base to learn from is known.
     """
 
     unit = "token"
@@ -226,19 +194,7 @@ def digests(corpus: Corpus) -> dict[str, str]:
 
 
 def training_spans(corpus: Corpus, bases: int = 0, seed: int = 0) -> np.ndarray:
-    """Where the training genes used begin and end in ``all_codes``; int64 [genes, 2], in corpus order.
-
-    Parameters
-    ----------
-    bases
-        0: all of them. Else genes in a random order until there are so many bases, the last gene cut short;
-        a larger subset of the same seed holds the smaller one.
-
-    Raises
-    ------
-    InputError
-        When there are no training genes, or fewer bases than asked for.
-    """
+    """Where the training genes used begin and end in ``all_codes``; int64 [genes, 2], in corpus order."""
     spans = corpus.spans("train")
     if not bases:
         return spans
@@ -277,21 +233,6 @@ def cut_windows(
 
     Each window begins with the start symbol wherever it lies; one that reaches the gene's end has the end
     symbol for its last target; a shorter gene is taken whole.
-
-    Parameters
-    ----------
-    codes, spans
-        All base codes (uint8, [bases]), and where the genes to draw from begin and end (int64, [genes, 2]).
-    seed
-        Numbers that decide the windows, and they alone: for training, the run's seed and the step.
-    end
-        Whether the end symbol is a target.
-    reverse_complement
-        Whether half of the windows, at random, are cut from the opposite strand.
-
-    Returns
-    -------
-    Input ids and target ids, int64 [count, length], padded with PAD and ``IGNORED``.
     """
     random = np.random.default_rng(seed)
     sizes = spans[:, 1] - spans[:, 0]
@@ -339,11 +280,6 @@ class MaskedWindows(TokenWindows):
 
     Of the training settings ``batch``, ``window`` (in tokens, CLS and SEP included), ``masked``,
     ``reverse_complement``, ``validation_windows`` and ``seed`` are used.
-
-    Raises
-    ------
-    InputError
-        When no token fits into a window, or as `TokenWindows` says.
     """
 
     cost = "validation_masked_bits_per_base"
@@ -375,11 +311,6 @@ class MaskedSource(MaskedWindows):
     """A corpus's training genes as masked windows: genes are made into tokens whole, and cut between tokens.
 
     ``train_bases`` is used too.
-
-    Raises
-    ------
-    InputError
-        When a split holds no genes, or as `MaskedWindows` says.
     """
 
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, config: TrainingConfig):
@@ -420,21 +351,6 @@ def masked_windows(
     Half of the windows have as many tokens as fit between CLS and SEP, the others 20 or more; a shorter gene is
     taken whole. Each token but UNK is to be restored with probability ``masked``: it is the target, and in its place
     stands MASK, or one time in five a random token.
-
-    Parameters
-    ----------
-    ids, spans
-        Tokens of all genes, and where each gene's begin and end (see :func:`tokenised`).
-    length
-        Positions of a window, CLS and SEP included.
-    seed
-        Numbers that decide all of it.
-    vocabulary
-        How many tokens the tokenizer has.
-
-    Returns
-    -------
-    Input ids and target ids, int64 [count, length], padded with PAD and ``IGNORED``.
     """
     random = np.random.default_rng(seed)
     most = length - 2
@@ -465,22 +381,6 @@ class TokenSource(TokenWindows):
     Contigs are made into tokens whole. Windows lie in runs of known tokens, at places all equally likely. Of the
     training settings ``batch``, ``window`` (in tokens), ``reverse_complement``, ``validation_windows`` and ``seed``
     are used.
-
-    Parameters
-    ----------
-    codes
-        Base codes of contigs in a row, uint8, [n], with an unknown base between two.
-    tokenizer
-        Makes the tokens.
-    config
-        With ``reverse_complement`` half of the windows are of the opposite strand, made into tokens by itself.
-    validation
-        Base codes to validate on; None: the last twentieth of the known bases, which isn't learnt from.
-
-    Raises
-    ------
-    InputError
-        When no run of known tokens is as long as a window, or as `TokenWindows` says.
     """
 
     cost = "validation_bits_per_base"
@@ -548,11 +448,6 @@ def contig_tokens(
     """Tokens to learn from and to validate on, each with the runs of known ones; and SHA-256 of the bases.
 
     Tokens are in the smallest unsigned type that holds them, runs int64 [n, 2], and no run is shorter than ``least``.
-
-    Raises
-    ------
-    InputError
-        When no run is so long.
     """
     held_out = "sequence to validate on"
     if validation is None:
@@ -598,11 +493,6 @@ def bits_per_symbol(model: NeuralModel, inputs: Tensor, targets: Tensor, rows: i
     """Bits per target over ``inputs`` (both int64 [n, ..., positions]), ``rows`` at a time; of DNA, bits per base.
 
     Probabilities are normalised over ``model.scored``: of a tuned model of DNA, A C G T alone.
-
-    Raises
-    ------
-    InputError
-        When there is no target to score.
     """
     model.eval()
     scored = torch.tensor(model.scored, device=model.device)

@@ -22,27 +22,6 @@ class Bert(NeuralModel):
     after each part, a feed-forward net four times as wide as the hidden states, GELU. A window is one sequence, so
     that there are no types of token. GROVER (Sanabria et al. 2024) has 12 layers of 768, 12 heads and a context of
     512: with 600 merges 86,509,665 parameters.
-
-    Parameters
-    ----------
-    tokenizer
-        File of the tokenizer (``tokenizer.json``) whose tokens it is to know; empty: single bases.
-    layers, width, heads
-        Blocks, size of the hidden states, attention heads in each block.
-    context
-        The most tokens seen at once, CLS and SEP included.
-    dropout
-        Share of values dropped after the embedding and on each branch, and of attention weights, while training.
-    vocabulary
-        Tokens, where no file says how many.
-
-    Attributes
-    ----------
-    tokenizer : Tokenizer
-        Makes the tokens that it knows.
-    validation_masked_bits_per_base : float or None
-        What restoring the masked tokens of the validation windows costs, over the bases in them, when it has just
-        been trained. Both sides and the other tokens' ends are known then: no causal model's bits are its like.
     """
 
     kind = "bert"
@@ -108,13 +87,7 @@ class Bert(NeuralModel):
         return self.states(ids)[-1]
 
     def states(self, ids: Tensor) -> list[Tensor]:
-        """The embedding's output and hidden states after each block: layers + 1 of [rows, positions, width].
-
-        Raises
-        ------
-        InputError
-            When there are more positions than the context has.
-        """
+        """The embedding's output and hidden states after each block: layers + 1 of [rows, positions, width]."""
         if ids.shape[1] > self.context:
             raise InputError(f"bert: {ids.shape[1]} positions; its context is {self.context}: cut it into windows")
         hidden = self.dropout(self.norm(self.embedding(ids) + self.positions.weight[: ids.shape[1]]))

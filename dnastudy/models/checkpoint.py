@@ -28,15 +28,6 @@ class Run:
 
     Which rows a step sees, its learning rate and its random numbers are functions of the seed and the step
     alone, so that ``step`` is also the state of the data, the schedule and the random generators.
-
-    Attributes
-    ----------
-    step, bases
-        Steps done, and A C G T bases learnt from.
-    history
-        One row for each look at the validation genes.
-    best : dict of str to Tensor
-        The weights at the lowest validation bits per base; empty with ``keep="last"``.
     """
 
     def __init__(self, model: NeuralModel, optimizer: torch.optim.Optimizer, *, keep: str = "best"):
@@ -96,13 +87,7 @@ class Run:
             )
 
     def resume(self, folder: Path, identity: dict) -> None:
-        """Take up the checkpoint in ``folder``, if there is one.
-
-        Raises
-        ------
-        InputError
-            When it is unreadable, or of another configuration or corpus: the keys that differ are named.
-        """
+        """Take up the checkpoint in ``folder``, if there is one."""
         path = folder / FILE
         if not path.exists():
             return
@@ -149,13 +134,7 @@ def differences(old: dict, new: dict, within: str = "") -> list[str]:
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds a corpus, something else's configuration, or a finished model not to be overwritten.
-
-    Raises
-    ------
-    InputError
-        When it does. A run that is overwriting that model just then is told of first.
-    """
+    """Refuse a folder that holds a corpus, another configuration, or a finished model not to be overwritten."""
     if (out / "corpus.json").exists():
         raise InputError(f"{out}: a corpus stands there; give another folder for the model")
     if not (out / "config.json").exists():
@@ -176,13 +155,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """Make ``folder`` and hold it for this process alone.
-
-    Raises
-    ------
-    InputError
-        When another process holds it.
-    """
+    """Make ``folder`` and hold it for this process alone."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as handle:
         try:

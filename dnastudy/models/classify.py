@@ -47,24 +47,7 @@ BINS = 8  # parts of a sequence that an n-gram model's likelihood is averaged ov
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How a classifier is fine-tuned.
-
-    Attributes
-    ----------
-    epochs, batch
-        How often each example is seen; examples in a step.
-    learning_rate, warmup
-        Peak rate; share of the steps in which it rises to it. Then half a cosine falls to zero.
-    head_rate
-        How many times faster the weights of the heads learn, which begin with nothing, than all else, which is to
-        keep what it has.
-    weight_decay, clip
-        AdamW's decay of weight matrices; greatest norm of the gradient (0: any).
-    precision
-        ``fp32``, ``bf16``, or ``auto``: bf16 where the machine computes it faster.
-    seed
-        Of the order of the examples and of the dropout.
-    """
+    """How a classifier is fine-tuned."""
 
     epochs: int = 1
     batch: int = 64
@@ -108,17 +91,6 @@ class KmerClassifier(nn.Module):
 
     A causal model's state after the last token is taken, and that of a BERT at CLS, as in GROVER (Sanabria et al.
     2024).
-
-    Parameters
-    ----------
-    trunk
-        The model, pre-trained or not; it isn't changed itself.
-    sizes
-        The values of k.
-    dropout
-        Share of the state's values dropped while fine-tuning.
-    shares
-        For each k how common each k-mer is (float [4^k], each above zero), where the logits start; None: all alike.
     """
 
     def __init__(
@@ -142,15 +114,7 @@ class KmerClassifier(nn.Module):
         self.to(trunk.device)
 
     def forward(self, ids: Tensor, last: Tensor) -> dict[int, Tensor]:
-        """Logits, float32 [rows, 4^k] for each k.
-
-        Parameters
-        ----------
-        ids
-            int64 [rows, positions], see :func:`rows`, padded on the right with PAD.
-        last
-            Position of each row's last token, int64 [rows].
-        """
+        """Logits, float32 [rows, 4^k] for each k."""
         hidden = self.trunk.hidden(ids)
         state = hidden[torch.arange(len(ids), device=ids.device), last] if self.trunk.causal else hidden[:, 0]
         # Logarithms of small shares, of which bf16 keeps two digits.
@@ -160,13 +124,7 @@ class KmerClassifier(nn.Module):
 
 
 def rows(trunk: NeuralModel, tokens: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What a model is given of each example: CLS, its tokens (int [n]) and, in a BERT, SEP.
-
-    Raises
-    ------
-    InputError
-        When one is longer than the model's context.
-    """
+    """What a model is given of each example: CLS, its tokens (int [n]) and, in a BERT, SEP."""
     before, after = [CLS], [] if trunk.causal else [SEP]
     found = [np.concatenate([before, one, after]).astype(np.int64) for one in tokens]
     longest = max(map(len, found), default=0)
@@ -184,28 +142,7 @@ def fine_tune_kmers(
     device: str | torch.device | None = None,
     progress: TextIO | None = None,
 ) -> list[dict]:
-    """Fine-tune a classifier in place, for all k at once: the sum of their cross-entropies is what is lowered.
-
-    Parameters
-    ----------
-    tokens
-        Of each example, int [n], as the model's tokenizer makes them.
-    labels
-        For each k the number of the true k-mer of each example, int [examples] (A C G T = 0-3, the first base counts
-        most).
-    progress
-        A stream that is told, ten times in all, how it goes.
-
-    Returns
-    -------
-    Ten rows, or one for each step if there are fewer: step, examples (seen so far), learning_rate, and
-    ``train_bits_2`` for k = 2 and so on: mean bits of the true k-mer since the row before.
-
-    Raises
-    ------
-    InputError
-        When labels don't fit the examples or the classifier, or the loss is no longer a number.
-    """
+    """Fine-tune a classifier in place, for all k at once: the sum of their cross-entropies is what is lowered."""
     settings = settings or FineTuning()
     device = pick_device(device)
     examples = _Examples(classifier, tokens, labels)
@@ -266,20 +203,7 @@ def predict_kmers(
     *,
     batch: int = 256,
 ) -> dict[int, Predictions]:
-    """Predict the k-mers of examples, in fp32 whatever the training precision.
-
-    Parameters
-    ----------
-    tokens, labels
-        As :func:`fine_tune` takes them.
-    batch
-        Examples computed side by side.
-
-    Raises
-    ------
-    InputError
-        When labels don't fit the examples or the classifier.
-    """
+    """Predict the k-mers of examples, in fp32 whatever the training precision."""
     examples = _Examples(classifier, tokens, labels)
     right = np.zeros(examples.labels.shape, dtype=bool)
     bits = np.zeros(examples.labels.shape, dtype=np.float32)
@@ -348,23 +272,6 @@ class SequenceClassifier(NeuralModel):
     """A copy of a model without its head, and a linear layer on the mean of its states over a sequence's tokens.
 
     `dnastudy.models.training.train` takes it for a model that fills in one symbol, the class, at the first position.
-
-    Parameters
-    ----------
-    trunk
-        The model, pre-trained or not; it isn't changed itself.
-    classes
-        How many there are.
-    dropout
-        Share of the mean state's values dropped while training.
-    head_rate
-        How many times faster the weights of the linear layer learn, which begin with nothing, than all else, which
-        is to keep what it has.
-
-    Raises
-    ------
-    InputError
-        When the model has no states, or there are fewer than two classes.
     """
 
     kind = "classifier"
@@ -426,24 +333,6 @@ class LabelSource:
 
     The label is the target at the first CLS, and the only one. Sequences of like length in bases share a batch.
     Those to validate on are padded to the one of most pieces: one that is many times longer than others costs memory.
-
-    Parameters
-    ----------
-    trunk
-        The model that is fine-tuned: it says what the ids are.
-    codes, labels
-        Base codes of each sequence (uint8 [bases]), and the number of its class (int [n]).
-    config
-        ``batch``, ``reverse_complement`` and ``seed`` are used.
-    validation
-        Codes and labels to validate on, on the strand given.
-
-    Attributes
-    ----------
-    epoch_steps : int
-        Steps that see each sequence once.
-    longest : int
-        The most positions that a piece has.
     """
 
     unit = "sequence"
@@ -519,26 +408,6 @@ def fine_tune(
     An interrupted call goes on from its last checkpoint, kept in ``out/checkpoint``, when it is made again; the
     checkpoint is removed in the end. Sequences longer than the context are read in pieces (see
     `piece_ids`); a batch of them takes more memory, which ``accumulate`` mends.
-
-    Parameters
-    ----------
-    trunk
-        The model to start from; it isn't changed itself.
-    codes, labels
-        Base codes of each sequence to learn from (uint8 [bases]), and the number of its class (int [n]).
-    classes
-        How many there are.
-    settings
-        How to train; lengths of windows aren't used, since each sequence is a row.
-    validation
-        Codes and labels by which the best weights are kept, and which decide when ``patience`` runs out.
-    dropout, head_rate
-        See `SequenceClassifier`.
-
-    Raises
-    ------
-    InputError
-        When labels don't fit the sequences or the classes, a class has no sequence to learn from, or as `train` says.
     """
     settings = settings or TrainingConfig()
     labels, held_out = (
@@ -567,17 +436,7 @@ def predict(
     reverse_complement: bool = False,
     precision: str = "fp32",
 ) -> np.ndarray:
-    """Probability of each class, float32 [n, classes].
-
-    Parameters
-    ----------
-    codes
-        Base codes of each sequence, uint8 [bases].
-    reverse_complement
-        Whether the probabilities on both strands are averaged.
-    precision
-        That they are computed in, as in `TrainingConfig`.
-    """
+    """Probability of each class, float32 [n, classes]."""
     if reverse_complement:
         strands = codes, [codes.reverse_complement(one) for one in codes]
         return np.mean([predict(classifier, strand, precision=precision) for strand in strands], axis=0)
@@ -626,27 +485,6 @@ def embed(
     is read in the pieces of :func:`piece_ids`. An n-gram model has no states. Its vector is the mean log-likelihood
     (nats a base) in each of 8 equal parts of the sequence, read forwards and then read on the opposite strand; where a
     part has no known base it is that of a base drawn at random, -log 4.
-
-    Parameters
-    ----------
-    codes
-        Base codes of each sequence, uint8 [bases].
-    reverse_complement
-        Whether the vectors of both strands are averaged.
-    layer
-        Of a BERT, the layer whose states are taken: 0 is the embedding after its norm, then come the blocks. None: the
-        last.
-    precision
-        That the states are computed in, as in `TrainingConfig`.
-
-    Returns
-    -------
-    float32 [n, width]; of an n-gram model [n, 16].
-
-    Raises
-    ------
-    InputError
-        When a sequence has no base, a layer is asked for that the model doesn't have, or as :func:`piece_ids` says.
     """
     if reverse_complement:
         strands = codes, [codes.reverse_complement(one) for one in codes]
@@ -675,11 +513,6 @@ def piece_ids(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndarra
     A sequence that has more tokens than the model's context takes beside these is read in pieces, as few as fit and of
     equal length: where some are a token shorter, PAD stands at their end. Each piece has its own CLS and SEP, and the
     model knows nothing of the others.
-
-    Raises
-    ------
-    InputError
-        When a sequence has no base, or it is a causal model of tokens, which doesn't say of which.
     """
     room = _room(model)
     return [
@@ -689,13 +522,7 @@ def piece_ids(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndarra
 
 
 def count_in_pieces(model: NeuralModel, codes: Sequence[np.ndarray]) -> dict[str, int | None]:
-    """How many sequences :func:`piece_ids` gives in pieces, for the record.
-
-    Returns
-    -------
-    ``in_pieces`` (sequences), ``longest`` (tokens of the longest), and ``seen`` (the most tokens that the model sees at
-    once; None where there is no limit).
-    """
+    """How many sequences :func:`piece_ids` gives in pieces, for the record."""
     lengths = np.array([len(one) for one in _tokens(model, codes)], dtype=np.int64)
     seen = _room(model)
     in_pieces = 0 if seen is None else int((lengths > seen).sum())

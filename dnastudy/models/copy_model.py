@@ -33,11 +33,6 @@ class CopyModel:
     those hits, by the matching bases since the last mismatch, and by what an n-gram model of order 12 thinks
     of the guess. That model shares out the rest among the other three bases, and where there is no pointer it
     speaks alone. Both strands of training are searched, and counted.
-
-    Attributes
-    ----------
-    rates : float64 [17, 14, 8]
-        Probability that a guess is right: by hits, by run, by the n-gram model's probability.
     """
 
     kind = "copy"
@@ -50,13 +45,7 @@ class CopyModel:
         self._long = self._short = np.empty(0, dtype=np.uint32)
 
     def fit(self, sequences: Sequences, *, validation: Sequences) -> CopyModel:
-        """Index ``sequences``, and count on ``validation`` how often guesses come true.
-
-        Raises
-        ------
-        InputError
-            When either holds no A C G T.
-        """
+        """Index ``sequences``, and count on ``validation`` how often guesses come true."""
         self.ngram.fit(sequences, validation=validation)
         codes, spans = both_strands(*flat(sequences))
         # A base of its own after each sequence, that matches nothing.

@@ -66,17 +66,7 @@ def both_strands(codes: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def count(codes: np.ndarray, spans: np.ndarray, order: int, *, dense: int | None = None) -> Counts:
-    """Count the n-grams of all orders up to ``order``.
-
-    Parameters
-    ----------
-    codes
-        uint8 [bases], anything above 3 unknown.
-    spans
-        int64 [n, 2], start and end of each sequence in ``codes``.
-    dense
-        Highest order that has a table: ``order`` if that is at most 13, else 12.
-    """
+    """Count the n-grams of all orders up to ``order``."""
     dense = dense or (order if order <= DENSE_ORDER else _SORTED_UNDER)
     tables = np.zeros(first_place(dense + 1), dtype=np.uint32)
     short = np.empty(_count_short(codes, spans, dense), dtype=np.int64)
@@ -121,16 +111,6 @@ def fit_weights(counts: Counts, codes: np.ndarray, spans: np.ndarray) -> tuple[n
 
     Order by order from the lowest, each is found by a bounded search in log a, given those below; at most
     about a million bases, spread evenly, are looked at.
-
-    Returns
-    -------
-    weights, bits
-        float64 [order] each.
-
-    Raises
-    ------
-    InputError
-        When the sequences hold no A C G T.
     """
     from scipy.optimize import minimize_scalar
 

@@ -39,23 +39,7 @@ _PROBE = "ACGTTTTAGGGCATTACGATTTTACGGCGACCATGCATGCCAGTTTTTTTAC"  # what a tokeni
 
 
 class ForeignTokenizer(Tokenizer):
-    """A tokenizer of ``transformers`` whose tokens aren't those of this package; ids here have special tokens first.
-
-    Parameters
-    ----------
-    theirs
-        What ``AutoTokenizer`` loads.
-
-    Attributes
-    ----------
-    numbers : int64 [tokens]
-        Its own id of each token.
-
-    Raises
-    ------
-    InputError
-        When it lacks one of the five special tokens.
-    """
+    """A tokenizer of ``transformers`` whose tokens aren't those of this package; ids here have special tokens first."""
 
     def __init__(self, theirs):
         super().__init__()
@@ -73,13 +57,7 @@ class ForeignTokenizer(Tokenizer):
         self._unknown = np.array([UNK], dtype=np.int32)
 
     def encode(self, sequence: str | np.ndarray) -> np.ndarray:
-        """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added.
-
-        Raises
-        ------
-        InputError
-            When the tokens don't have as many bases as the sequence.
-        """
+        """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added."""
         codes = as_codes(sequence)
         ids = self._call([codes])[0]
         if self.lengths[ids].sum() != len(codes):
@@ -114,12 +92,6 @@ def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
     Tokens get the ids that they have everywhere here, and the weights' rows follow. A tokenizer of merges or
     k-mers becomes one of this package; any other is called as it is. The vectors of the first type of token are
     added to those of the positions.
-
-    Raises
-    ------
-    InputError
-        When ``transformers`` isn't installed, or there is no such model, or it is of another architecture, asks to run
-        its own code, or isn't kept as safetensors.
     """
     transformers = _library(f"hf:{name}")
     with _explained(name), _no_bar(transformers):
@@ -161,14 +133,7 @@ def check_transformers(name: str) -> None:
 
 
 def export_to_transformers(model: Bert, folder: str | Path) -> None:
-    """Write a folder that ``AutoModelForMaskedLM`` and ``AutoTokenizer`` of ``transformers`` load.
-
-    Raises
-    ------
-    InputError
-        When it isn't a BERT, its tokenizer can't be saved, ``transformers`` isn't installed, or a model of this
-        package stands in ``folder``.
-    """
+    """Write a folder that ``AutoModelForMaskedLM`` and ``AutoTokenizer`` of ``transformers`` load."""
     folder = Path(folder)
     if model.kind != "bert":
         raise InputError(f"{folder}: a {model.kind} model can't be written for transformers; expected a bert")

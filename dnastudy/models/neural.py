@@ -41,13 +41,7 @@ _LARGEST = 2**30, 2**25  # bytes; older glibc takes no more than the second
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for; without one, CUDA where there is a GPU, else the CPU.
-
-    Raises
-    ------
-    InputError
-        When the device isn't one that torch knows, or CUDA is asked for on a machine without it.
-    """
+    """The device asked for; without one, CUDA where there is a GPU, else the CPU."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -121,18 +115,7 @@ class NeuralModel(CausalModel, nn.Module):
         return self.embedding(ids - (ids > MASK).long()) + self.positions.weight[start : start + ids.shape[1]]
 
     def base_log_likelihoods(self, sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
-        """Log-probability of each base given all before it (given as far back as the context reaches).
-
-        Parameters
-        ----------
-        sequences
-            Strings or uint8 base codes.
-
-        Returns
-        -------
-        One float32 array for each sequence, [bases], in nats; NaN where the base isn't A C G T, and after the
-        first 1,023 bases as published. An empty sequence has an empty array.
-        """
+        """Log-probability of each base given all before it (given as far back as the context reaches)."""
         return score(self, sequences, include_end=False)
 
     def log_likelihood(self, sequences: Sequence[str | np.ndarray], *, include_end: bool = False) -> np.ndarray:
@@ -249,11 +232,6 @@ def score(model: NeuralModel, sequences: Sequence[str | np.ndarray], *, include_
     A recurrent model carries its state through a sequence of any length. A Transformer sees windows that
     begin every half context, and scores the new half of each. As published, either scores the first 1,023
     bases alone: it has no more positions. Computed in fp32 whatever the training precision.
-
-    Returns
-    -------
-    One float32 array for each sequence: [bases], or [bases + 1]; NaN where the base isn't A C G T, or isn't
-    scored.
     """
     codes = coded(sequences)
     scored = [np.full(len(one) + include_end, np.nan, dtype=np.float32) for one in codes]
@@ -269,11 +247,6 @@ def scored_stretches(
     """Score stretch by stretch: which sequence, the first base of the stretch, and float32 log-probabilities.
 
     Sequences of like length are scored side by side. To be used within ``model.evaluating()``.
-
-    Raises
-    ------
-    InputError
-        When it is a model of other text, or isn't causal.
     """
     _refuse_other_text(model, "score")
     lengths = np.array([len(one) + include_end for one in codes], dtype=np.int64)
@@ -355,10 +328,6 @@ def keep_freed_memory() -> bool:
 
     By default each large array is mapped anew, and the system fills its pages with zeros as they are touched:
     up to two fifths of the time of a training step on a CPU. The process then stays as large as it once was.
-
-    Returns
-    -------
-    Whether the C library took it: glibc does, older ones up to 32 MiB a piece, others have nothing to set.
     """
     if not sys.platform.startswith("linux"):
         return False

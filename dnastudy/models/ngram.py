@@ -324,13 +324,7 @@ class NgramModel(CausalModel):
 
 
 def stretches(spans: np.ndarray, context: int, size: int = _STRETCH) -> Iterator[np.ndarray]:
-    """Cut spans into pieces to be scored together, about ``size`` bases at a time, whatever their lengths.
-
-    Yields
-    ------
-    int64 [pieces, 4]: the span's number, where the piece begins and ends, and its first new base. Those before are
-    the ``context`` that the new ones need, and belong to the piece before.
-    """
+    """Cut spans into pieces to be scored together, about ``size`` bases at a time, whatever their lengths."""
     pieces, held = [], 0
     for number, (start, end) in enumerate(spans):
         for new in range(start, max(start + 1, end), size):  # an empty span is a piece as well

@@ -15,19 +15,6 @@ class RecurrentModel(NeuralModel):
 
     As published by Ihtiyar & Ozgur (2024): an LSTM with learned positions, one bias, eight symbols and Keras's
     initial weights. Theirs has 4 layers of 512 on an embedding of 256: 8,140,552 parameters.
-
-    Parameters
-    ----------
-    kind
-        ``lstm`` or ``gru``.
-    layers, width, embedding
-        Layers, units in each, and size of the base embedding.
-    dropout
-        Share of units dropped between layers and before the head while training.
-    form
-        ``tuned`` or ``as_published``.
-    vocabulary
-        Symbols, if it isn't DNA that is modelled.
     """
 
     def __init__(

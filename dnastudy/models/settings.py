@@ -22,46 +22,7 @@ INCIDENTAL = ("accumulate", "checkpoint_every", "compile", "deterministic")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train. Lengths in bases (of a BERT in tokens), the learning rate per step, no budget in seconds.
-
-    Attributes
-    ----------
-    steps, epochs
-        Optimiser steps; with ``epochs`` above 0, so many passes over the training genes instead.
-    batch, accumulate
-        Rows in a step, whatever the number of processes; pieces that a step's rows are computed in, one after
-        the other, to need less memory.
-    sampling, window
-        ``windows``: stretches of ``window`` bases at random, of shorter genes the whole, padded; ``genes``: whole
-        genes, each once an epoch, cut at ``window``, in batches of similar length, at most a tenth of them padding:
-        the choice where many genes are shorter than a window.
-    end
-        Whether the end symbol is learnt too; a BERT always sees CLS and SEP, within the window.
-    masked
-        Share of tokens that a BERT is to restore (0.15: Devlin et al. 2019; 0.022: GROVER).
-    reverse_complement
-        Whether each row is read on either strand, at random.
-    train_bases
-        Train on a random subset of the genes with about so many bases (a larger subset of the same seed holds
-        the smaller one); 0: on all.
-    learning_rate, warmup, schedule, final
-        Peak rate; steps of linear rise to it; ``cosine`` or ``constant`` after that; the cosine's end, as a
-        share of the peak.
-    weight_decay, clip
-        AdamW's decay of weight matrices (0: Adam); greatest norm of the gradient (0: any).
-    validate_every, validation_windows
-        Steps between looks at the validation genes (0: an epoch), and windows looked at.
-    patience, keep
-        Looks without a better one after which training stops (0: never); whether the ``best`` weights are kept
-        at the end or the ``last``.
-    checkpoint_every
-        Steps between checkpoints.
-    precision, compile, deterministic
-        ``fp32``, ``bf16``, or ``auto``: bf16 where the machine computes it faster. Whether torch compiles the
-        model, and whether it refuses operations that can't be repeated exactly.
-    seed
-        Of the weights, the rows and the dropout.
-    """
+    """How to train. Lengths in bases (of a BERT in tokens), the learning rate per step, no budget in seconds."""
 
     steps: int = 1000
     epochs: int = 0
@@ -114,13 +75,7 @@ class TrainingConfig:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in INCIDENTAL}
 
     def in_steps(self, source: object) -> TrainingConfig:
-        """The same with ``epochs`` and ``validate_every=0`` turned into steps by ``source.epoch_steps``.
-
-        Raises
-        ------
-        InputError
-            When the source has no epochs.
-        """
+        """The same with ``epochs`` and ``validate_every=0`` turned into steps by ``source.epoch_steps``."""
         if not self.epochs and self.validate_every:
             return self
         epoch = getattr(source, "epoch_steps", None)

@@ -20,11 +20,6 @@ def build(config: dict, *, device: str | None = None):
 
     A neural model's weights are drawn from torch's random state. ``device`` is for these alone: None is
     CUDA where there is a GPU, else the CPU.
-
-    Raises
-    ------
-    InputError
-        When the kind or a hyper-parameter is unknown, or a value is of the wrong type or below zero.
     """
     settings = dict(config)
     kind = settings.pop("kind", None)
@@ -74,11 +69,6 @@ def save(model, folder: str | Path) -> None:
     ``config.json`` holds kind and hyper-parameters, what the model was trained on (``trained_on``,
     ``precision``) where that is known, the other files' SHA-256 and its own. It comes last, so that an
     interrupted save is noticed on loading.
-
-    Raises
-    ------
-    DiskFull
-        When the disk has no room; a model that stood there is untouched.
     """
     from dnastudy.tokens.tokenizer import single_base
 
@@ -141,13 +131,7 @@ def load(folder: str | Path, *, device: str | None = None):
 
 
 def check(source: str | Path) -> None:
-    """Refuse, before its weights are loaded, what `load` can't: a model that isn't there, or of no known build.
-
-    Raises
-    ------
-    InputError
-        As `load` does.
-    """
+    """Refuse, before its weights are loaded, what `load` can't: a model that isn't there, or of no known build."""
     if str(source).startswith("hf:"):
         from dnastudy.models.hub import check_transformers
 
@@ -196,11 +180,6 @@ def digest_of(source: str | Path) -> str:
     It is that of a model's ``config.json``, which holds those of the other files; of a folder of ``transformers``,
     whose doesn't, that of the digests of its files. The commit is the one that loading the name from the hub gives
     now; where ``transformers`` finds none, offline for example and nothing downloaded, there is the name alone.
-
-    Raises
-    ------
-    InputError
-        When it is no model folder.
     """
     theirs = str(source).startswith("hf:")
     folder = Path(str(source).removeprefix("hf:"))

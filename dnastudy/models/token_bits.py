@@ -38,11 +38,6 @@ def successors(tokenizer: Tokenizer) -> np.ndarray:
 
     CLS and UNK may be followed by UNK and by each word that some sequence has as its token, a word by UNK too;
     nothing else follows anything.
-
-    Raises
-    ------
-    InputError
-        When tokens overlap.
     """
     if isinstance(tokenizer, OverlappingKmerTokenizer):
         raise InputError("overlapping k-mers don't stand side by side; give single bases, k-mers or merges")
@@ -75,28 +70,6 @@ def token_log_likelihoods(
     """Log-probability of each token given CLS and those before it in its row.
 
     It is normalised over words (tokens that have bases), whatever the vocabulary, and never over special tokens.
-
-    Parameters
-    ----------
-    model
-        A causal one of any kind.
-    rows
-        Token ids, int [n] each.
-    may_follow
-        Which words it is normalised over after each token, bool [tokens, tokens]; None: all. With those of
-        :func:`dnastudy.models.token_bits.successors` bits per base are exact, but for the row's two ends, where a
-        token may reach out of it. With all they are an upper bound: the
-        model gives probability to rows that are no sequence's encoding too.
-
-    Returns
-    -------
-    One float32 array for each row, [n], in nats; NaN where the token is no word, and minus infinity where it may not
-    follow.
-
-    Raises
-    ------
-    InputError
-        When the model isn't causal, a row is longer than its context, or ``may_follow`` is of other tokens.
     """
     follow = _words_after(model, may_follow)
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
@@ -145,28 +118,6 @@ def next_kmers(
 
     Known bases are taken to go on after the k-mer: words after which none may come aren't counted, nor are the
     single bases that end a run of k-mers.
-
-    Parameters
-    ----------
-    model
-        An LSTM or GRU, whose state is cheap to branch.
-    tokenizer
-        Of the model's tokens.
-    contexts
-        Ids of words, int [n] each: what is known, cut after the last base before the k-mer.
-    k
-        1 to 8. What it says of fewer bases :func:`marginal` adds up.
-    may_follow
-        What :func:`dnastudy.models.token_bits.successors` says of the tokenizer, if it is at hand.
-
-    Returns
-    -------
-    float32 [n, 4^k], in nats, by the k-mer's number (A C G T = 0 1 2 3, the first base the highest digit).
-
-    Raises
-    ------
-    InputError
-        When the model is of another kind or other tokens, a context has special tokens, or ``k`` is out of range.
     """
     if not isinstance(model, RecurrentModel) or model.published:
         raise InputError(f"k-mers read off a {model.kind} model; expected an lstm or gru of form 'tuned'")
@@ -216,13 +167,7 @@ def marginal(log_probabilities: np.ndarray, k: int) -> np.ndarray:
 
 
 class _Reader:
-    """Follow all rows of words that spell what is wanted, from the states of many examples at once.
-
-    Parameters
-    ----------
-    follow
-        Which words may stand after each token, bool [tokens, tokens].
-    """
+    """Follow all rows of words that spell what is wanted, from the states of many examples at once."""
 
     def __init__(self, model: RecurrentModel, tokenizer: Tokenizer, follow: Tensor, k: int):
         self.model, self.k = model, k
@@ -304,11 +249,6 @@ class _Branches:
     """States of a recurrent model, each of which any number of tokens is read in.
 
     What a state adds to the gates of the next step is worked out once, not for each token: half of the whole.
-
-    Parameters
-    ----------
-    room
-        How many states are kept.
     """
 
     def __init__(self, model: RecurrentModel, room: int):

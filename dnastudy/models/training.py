@@ -86,19 +86,6 @@ def train_from_config(
     Of the training settings an n-gram model uses ``train_bases`` with ``seed``, and ``validation_windows``
     with ``window``: with settings it is scored on the very windows, each from a cold start, that the neural
     models are validated on. Under torchrun every process returns the neural model, and the first one writes it.
-
-    Returns
-    -------
-    The trained model, with the weights that `train` kept. ``trained_on`` holds the SHA-256 of the corpus'
-    arrays, ``precision`` that of a neural model's training, and ``validation_bits_per_base`` (of a BERT
-    ``validation_masked_bits_per_base``) that of the weights kept; an n-gram model's is that of the windows, or
-    without settings that of the bases which its weights were fitted on.
-
-    Raises
-    ------
-    InputError
-        When a setting, the corpus or an old checkpoint is not as expected, another run writes to ``out``, or a
-        corpus or a finished model stands there.
     """
     for name in config:
         if name not in ("model", "training"):
@@ -152,18 +139,6 @@ def train(
     ``out/checkpoint`` is written as it goes, and gone on from if it is there. Ctrl-C ends the step under way,
     writes a checkpoint and raises KeyboardInterrupt. Under torchrun each process computes a share of every
     step's rows, and the first one writes, prints and validates.
-
-    Returns
-    -------
-    One row for each look at the validation genes: step, bases (seen so far), train_bits_per_base (mean
-    since the row before, end symbols included), validation_bits_per_base (see :func:`bits_per_symbol`),
-    learning_rate and bases_per_second.
-
-    Raises
-    ------
-    InputError
-        When the checkpoint there is of another configuration or other data, another run writes to ``out``, the
-        loss is no longer a number (the last checkpoint is kept), memory runs out, or torch can't compile.
     """
     config = (config or TrainingConfig()).in_steps(source)
     device = own_device(device)

@@ -32,19 +32,6 @@ class Transformer(NeuralModel):
     alike. As published by Ihtiyar & Ozgur (2024): learned
     positions, sums normalised after each part, a feed-forward net no wider than the rest, eight symbols and
     Keras's initial weights. Theirs has 4 layers of 256 and 3 heads: 1,844,988 parameters.
-
-    Parameters
-    ----------
-    layers, width, heads
-        Blocks, size of the hidden states, attention heads in each block.
-    context
-        The most positions seen at once, start symbol included; as published at most 1,023.
-    dropout
-        Share of values dropped on each residual branch while training.
-    form
-        ``tuned`` or ``as_published``.
-    vocabulary
-        Symbols, if it isn't DNA that is modelled.
     """
 
     kind = "gpt"

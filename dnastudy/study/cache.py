@@ -20,13 +20,7 @@ _given: list = []  # the work of this process, and what all tasks share
 
 
 def begin(folder: Path, identity: dict) -> None:
-    """Make room for a piece: what an unfinished one of other settings, data or code has left can't be gone on from.
-
-    Parameters
-    ----------
-    identity
-        What the outcome depends on, JSON-able.
-    """
+    """Make room for a piece: what an unfinished one of other settings, data or code has left can't be gone on from."""
     path = folder / "begun.json"
     if not path.exists() or read_json(path) != identity:
         shutil.rmtree(folder, ignore_errors=True)
@@ -62,22 +56,6 @@ def side_by_side(
 
     On a CPU as many at a time as torch has threads here, each with one, so that the outcome doesn't depend on how many
     there are.
-
-    Parameters
-    ----------
-    work
-        A function of a module, which other processes can import.
-    given
-        What all tasks share; it is sent to a process once.
-    device
-        Where the work is done, as `dnastudy.models.neural.pick_device` takes it.
-    what
-        What a process does, for the message of one that was killed.
-
-    Raises
-    ------
-    InputError
-        When a process is killed; or whatever ``work`` raises.
     """
     import torch
 

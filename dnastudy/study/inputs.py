@@ -30,11 +30,6 @@ def build_corpus(parameters: dict, out: Path):
     """Build the corpus that the parameters of 01_extract_genes describe, in ``out``, and return it.
 
     Ready sequences come first, then a FASTA with its annotation, then the named dataset, which may hold either.
-
-    Raises
-    ------
-    InputError
-        When only half of a pair was given, or as `extract_genes` and `load_sequences` say.
     """
     from dnastudy.genes import SPLITS, canonical_contig, extract_genes, load_sequences
 
@@ -88,15 +83,6 @@ def chromosomes(run, *, halves: bool = True):
 
     They come from the user's FASTA files, else from the named dataset, of which no more than the contigs asked for
     is fetched. Of a single one the second half is held out, if ``halves``.
-
-    Returns
-    -------
-    dict of `dnastudy.genes.contigs.Contigs`: ``train`` and ``test``.
-
-    Raises
-    ------
-    InputError
-        As `dnastudy.genes.read_contigs` says.
     """
     from dnastudy.genes import read_contigs
 
@@ -268,12 +254,7 @@ class Annotated(NamedTuple):
 
 
 def locate_tracks(run) -> tuple[list[Path], Path | None]:
-    """Where the annotation and the repeats stand that go with the contigs of `dnastudy.study.inputs.chromosomes`.
-
-    Returns
-    -------
-    Annotation files, none where a FASTA of the user's has none beside it; and the repeats, None where there are none.
-    """
+    """Where the annotation and the repeats stand that go with the contigs of `dnastudy.study.inputs.chromosomes`."""
     if run.fasta:
         return paths_of(run.annotation), member_of(run.repeats, "intervals") if run.repeats else None
     kinds = {member: its.kind for member, its in load_manifest(run.dataset).members.items()}
@@ -283,13 +264,7 @@ def locate_tracks(run) -> tuple[list[Path], Path | None]:
 
 
 def read_annotated(run, paths: Iterable[Path], genome: Mapping[str, np.ndarray]) -> Annotated:
-    """Read the annotations of a genome (base codes, uint8, by contig); the record keeps files and counts, a note too.
-
-    Raises
-    ------
-    InputError
-        When one ends past a contig, or as `dnastudy.genes.annotation.read_annotation` says.
-    """
+    """Read the annotations of a genome (base codes, uint8, by contig); the record keeps files and counts."""
     parts, incomplete = [], 0
     for path in paths:
         its = read_annotation(path)
@@ -313,13 +288,7 @@ def read_annotated(run, paths: Iterable[Path], genome: Mapping[str, np.ndarray])
 
 
 def read_run_tracks(run, genome: Mapping[str, np.ndarray]) -> Tracks | None:
-    """Tracks of the dataset that a run names, None where it names none; the record keeps the facts, a note the counts.
-
-    Raises
-    ------
-    InputError
-        As `dnastudy.genes.tracks.read_tracks` says; and that what doesn't fit is the default, where it is.
-    """
+    """Tracks of the dataset that a run names, None where it names none; the record keeps facts and counts."""
     if not run.tracks:
         return None
     try:
@@ -368,18 +337,6 @@ def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[st
     """Tell of contigs whether a model has learnt from them.
 
     It has, where its corpus had the very sequence (by M5) and didn't hold it out whole, for test or validation.
-
-    Parameters
-    ----------
-    model
-        A model folder, or ``hf:NAME``.
-    contigs
-        M5 by canonical name; None where that isn't known.
-
-    Returns
-    -------
-    By name: "yes"; "a sequence of this name", which may be the contig, a part of it, or another assembly's; "no, by M5
-    and name"; "no, by name alone", of one whose M5 isn't known; or "unknown", a colon and why.
     """
     info, why = _corpus_of(model)
     if info is None:
@@ -396,21 +353,7 @@ def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[st
 
 
 def note_learnt(run, models: Mapping[str, str | Path], held_out: Mapping[str, str | None]) -> pd.DataFrame:
-    """Book and note whether a run's models have learnt from what it holds out, under ``learnt_from`` in the record.
-
-    Parameters
-    ----------
-    run
-        A `Run`.
-    models
-        Folders, or ``hf:`` names, by name.
-    held_out
-        M5 by canonical name, as in `learnt_from`; empty where sequences have no place.
-
-    Returns
-    -------
-    DataFrame, a row a model and contig: model, contig, learnt_from (as `learnt_from` has it).
-    """
+    """Book and note whether a run's models have learnt from what it holds out, under ``learnt_from`` in the record."""
     import pandas as pd
 
     found = {name: learnt_from(model, held_out) for name, model in models.items()}
@@ -425,12 +368,7 @@ def note_learnt(run, models: Mapping[str, str | Path], held_out: Mapping[str, st
 
 
 def warnings(model: str, states: Mapping[str, str]) -> dict[str, list[str]]:
-    """What is to be said of a model that has learnt from contigs (see `learnt_from`), or may have.
-
-    Returns
-    -------
-    The contigs that each line speaks of, by line.
-    """
+    """What is to be said of a model that has learnt from contigs (see `learnt_from`), or may have."""
     lines = {}
     for state in dict.fromkeys(states.values()):
         contigs = [name for name, its in states.items() if its == state]

@@ -32,43 +32,6 @@ def judge(
 
     Each is computed for each run by itself and then averaged over runs; a bootstrap sample draws whole groups, the
     same ones for all runs and metrics. A sample in which a class is missing doesn't count.
-
-    Parameters
-    ----------
-    labels
-        The true classes, int [n], from 0.
-    probabilities
-        Of each class, float [runs, n, classes], or [n, classes] of a single run. Of scores that are no probabilities
-        AUROC and AUPRC alone have a meaning.
-    groups
-        What is drawn together (a block of a contig, a locus), [n]; None: each row is its own.
-    metrics
-        Names of those that are wanted; None: all.
-    resamples, seed
-        How many bootstrap samples, and the seed that draws them.
-
-    Returns
-    -------
-    By name, each with the number of groups as its ``n``; with a single group ends are NaN.
-
-    ``mcc``
-        Matthews' correlation coefficient, of several classes R_K (Gorodkin 2004), of the likeliest class.
-    ``auroc``, ``auprc``
-        Area under the ROC curve, ties one half, and average precision: of class 1 of two; of more classes the mean
-        of each against the rest.
-    ``f1``
-        Of class 1 of two; of more the mean over classes.
-    ``ece``
-        Expected calibration error: how far the likeliest class's probability is from the share that is right, in ten
-        bins of equal width (Guo et al. 2017).
-    ``accuracy``
-        Share of rows whose likeliest class is the true one.
-
-    Raises
-    ------
-    InputError
-        When shapes differ, a label is out of range, a class has no row, a probability isn't finite, or there is no such
-        metric.
     """
     values, n = _values(METRICS if metrics is None else metrics, labels, probabilities, groups, resamples, seed)
     return {name: _interval(found, n) for name, found in values.items()}
@@ -87,11 +50,6 @@ def paired(
     """One metric of ``first`` minus that of ``second`` on the same rows, with a paired 95% interval.
 
     Both are probabilities as in `judge`, and need not be of as many runs.
-
-    Raises
-    ------
-    InputError
-        As `judge`.
     """
     (ours, n), (others, _) = (_values([metric], labels, one, groups, resamples, seed) for one in (first, second))
     return _interval(ours[metric] - others[metric], n)
@@ -101,11 +59,6 @@ def calibration(labels: ArrayLike, probabilities: ArrayLike) -> pd.DataFrame:
     """What the likeliest class's probability is worth, in the ten bins of ``ece``, the rows of all runs together.
 
     Labels and probabilities, and errors, as in `judge`.
-
-    Returns
-    -------
-    DataFrame, a row a bin that isn't empty: confidence (mean probability), accuracy (share that is right), share (of
-    all rows).
     """
     labels, runs, _ = _checked(labels, probabilities, None)
     rows = np.concatenate([np.stack(_confidence(labels, run), axis=1) for run in runs])

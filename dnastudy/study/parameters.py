@@ -52,11 +52,6 @@ def declared_parameters(notebook: str | Path) -> dict[str, Parameter]:
 
     ``notebook`` is a path or a name in notebooks/ without its ending. Every line of the cell tagged
     ``parameters`` reads ``name: type = default  # help``; types are int, float, str and bool.
-
-    Raises
-    ------
-    InputError
-        When there is no such notebook, no ``parameters`` cell, or a line that isn't of that form.
     """
     path = Path(notebook)
     if path.suffix != ".ipynb":
@@ -96,11 +91,6 @@ def check_parameters(values: dict, declared: dict[str, Parameter], where: str) -
     """Return the defaults with ``values`` on top; refuse an unknown name or a value of another type.
 
     An int is taken where a float or a str is declared; nothing else is converted.
-
-    Raises
-    ------
-    InputError
-        Naming the parameter, what was expected and found, and the nearest right name.
     """
     checked = {name: parameter.default for name, parameter in declared.items()}
     for name, value in values.items():
@@ -132,16 +122,6 @@ def load_profile(name: str | Path) -> dict[str, dict]:
     A profile is a YAML file, by name in workflow/profiles/ or by path, that maps a job to the parameters in
     which it differs from its notebook's defaults. A job is a notebook's name, or ``notebook/run`` where one
     notebook runs several times (``04_train_language_model/lstm``).
-
-    Returns
-    -------
-    dict
-        Job to complete parameters, in the order of the file.
-
-    Raises
-    ------
-    InputError
-        For an unknown profile, notebook or parameter (with the nearest right name) or a value of a wrong type.
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
@@ -163,13 +143,7 @@ def load_profile(name: str | Path) -> dict[str, dict]:
 
 
 def language_model(parameters: dict) -> dict:
-    """Turn the parameters of 04_train_language_model into the configuration that ``models.train_from_config`` takes.
-
-    Raises
-    ------
-    InputError
-        For an unknown kind of model, with the nearest right name.
-    """
+    """Turn the parameters of 04_train_language_model into the configuration that ``models.train_from_config`` takes."""
     kind = parameters["model"]
     if kind not in MODEL_FIELDS:
         raise InputError(f"model={kind!r}: no such kind of model; {nearest(kind, MODEL_FIELDS)}")
@@ -186,18 +160,6 @@ def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
     ``corpus``, ``models`` and whatever else is text may name jobs of the profile, or JSON files that they write
     (``02_train_tokenizers/BPE-600.tokenizer.json``), between commas. Left empty, ``corpus`` is the first run of
     01_extract_genes, and ``models`` are all causal runs of 04_train_language_model on the same corpus.
-
-    Parameters
-    ----------
-    jobs
-        As `load_profile` returns them.
-    job
-        One of them.
-
-    Raises
-    ------
-    InputError
-        When a parameter names a run of a notebook that the profile doesn't have.
     """
     notebooks = {name.split("/")[0] for name in jobs}
     found = {}

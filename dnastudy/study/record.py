@@ -27,11 +27,6 @@ def start(notebook: str, namespace: dict) -> Run:
 
     A variable that the notebook doesn't declare can only have come from a mistyped parameter, so it is refused
     here even where papermill let it pass. (A list or dict with a name in capitals is an imported constant.)
-
-    Raises
-    ------
-    InputError
-        For an unknown parameter (with the nearest right name) or a value of a wrong type.
     """
     declared = declared_parameters(notebook)
     given = {
@@ -45,15 +40,7 @@ def start(notebook: str, namespace: dict) -> Run:
 
 
 class Run:
-    """One run of one notebook: where its inputs and outputs are, and the record it leaves.
-
-    Attributes
-    ----------
-    parameters : dict
-        The checked parameters.
-    out : Path
-        The folder that takes the record, tables (TSV) and figures (SVG); ``results/smoke/<notebook>`` unless given.
-    """
+    """One run of one notebook: where its inputs and outputs are, and the record it leaves."""
 
     def __init__(self, notebook: str, parameters: dict):
         self.notebook = notebook
@@ -111,11 +98,6 @@ class Run:
         """The causal models of the comma-separated folders in ``models``, by name; small ones where it is empty.
 
         With ``"none"`` there are none: the floors are looked at alone.
-
-        Raises
-        ------
-        InputError
-            When one of them isn't causal.
         """
         loaded = self._load(self._folders_of_models(CAUSAL))
         digests = self.corpus.info["files"] if loaded else {}
@@ -151,13 +133,7 @@ class Run:
         return found or {"this corpus": self.corpus}
 
     def folders(self, name: str) -> dict[str, Path]:
-        """The comma-separated folders of a parameter, or ``hf:`` names, by their last part.
-
-        Raises
-        ------
-        InputError
-            When two of them have the same name.
-        """
+        """The comma-separated folders of a parameter, or ``hf:`` names, by their last part."""
         folders = {folder.resolve().name: folder for folder in self.listed(name, Path)}
         if len(folders) < len(self.listed(name)):
             raise InputError(f"{name}={self.parameters[name]!r}: two folders have the same name; rename one")
@@ -205,13 +181,7 @@ class Run:
         return {"resamples": self.parameters["resamples"], "seed": self.parameters["seed"]}
 
     def listed(self, name: str, kind: type = str) -> list:
-        """The comma-separated values of a parameter.
-
-        Raises
-        ------
-        InputError
-            When one of them isn't of the kind asked for.
-        """
+        """The comma-separated values of a parameter."""
         try:
             return [kind(part) for part in listed(self.parameters[name])]
         except ValueError:
@@ -279,13 +249,7 @@ class Run:
 
 
 def load_record(folder: str | Path) -> dict:
-    """Read the ``record.json`` of a finished run.
-
-    Raises
-    ------
-    InputError
-        When it is missing, isn't JSON, or isn't a record.
-    """
+    """Read the ``record.json`` of a finished run."""
     path = Path(folder) / "record.json"
     record = read_json(path)
     missing = {"notebook", "parameters", "metrics", "data", "code", "machine"} - record.keys()

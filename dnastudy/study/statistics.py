@@ -36,27 +36,6 @@ def ratio_bootstrap(
 
     Whole groups are drawn with replacement, since genes of one locus overlap and aren't independent
     (Davison & Hinkley 1997, ch. 2.4 and 3.8).
-
-    Parameters
-    ----------
-    numerator, denominator
-        One value a row, float, [n].
-    groups
-        The group (merged locus) of each row, [n]; None: each row is its own.
-    resamples, seed
-        How many bootstrap samples, and the seed that draws them.
-    level
-        The share of the bootstrap distribution that the interval covers.
-
-    Returns
-    -------
-    Interval, its ``n`` the number of groups. With a single group the interval can't be known: its ends are
-    NaN.
-
-    Raises
-    ------
-    InputError
-        When lengths differ, there is no row, a value isn't finite, or the denominators sum to nothing.
     """
     numerator, denominator, groups = _checked(numerator, denominator, groups)
     _, inverse = np.unique(groups, return_inverse=True)
@@ -102,15 +81,6 @@ def paired_difference(
 
     Both models are judged on the same windows or genes; drawing both values of a row together keeps what
     they have in common out of the interval.
-
-    Parameters
-    ----------
-    first, second
-        The two models' values (bits, or right answers) row by row, [n].
-    denominator
-        What the sums are divided by (bases), [n]; None: the number of rows.
-    groups, resamples, seed, level
-        As in `ratio_bootstrap`.
     """
     first, second, _ = _checked(first, second, groups)
     difference = first - second
@@ -122,24 +92,7 @@ def paired_difference(
 def rank_correlations(
     first: ArrayLike, second: ArrayLike, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> np.ndarray:
-    """Spearman's rho of each column of ``first`` with each of ``second``, with a percentile interval over rows.
-
-    Parameters
-    ----------
-    first, second
-        float, [n, a] and [n, b].
-    resamples, seed, level
-        As in `ratio_bootstrap`.
-
-    Returns
-    -------
-    float64, [a, b, 3]: value, low, high; NaN where a column has one value alone.
-
-    Raises
-    ------
-    InputError
-        When there is no row, or a value isn't finite.
-    """
+    """Spearman's rho of each column of ``first`` with each of ``second``, with a percentile interval over rows."""
     columns = [np.asarray(part, dtype=np.float64) for part in (first, second)]
     n = len(columns[0])
     if not n or len(columns[1]) != n or not all(np.isfinite(part).all() for part in columns):
@@ -200,15 +153,6 @@ def weighted_sums(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Totals over bootstrap samples of the groups.
 
     Drawing n groups with replacement is drawing how often each is taken from a multinomial distribution.
-
-    Parameters
-    ----------
-    sums
-        Sums by group, float, [m, n groups].
-
-    Returns
-    -------
-    float array, [m, resamples].
     """
     n = sums.shape[1]
     parts = [sums @ times.T for times in multiplicities(n, resamples, seed, together=max(1, 10_000_000 // n))]

@@ -27,38 +27,7 @@ def score_vcf(
     overwrite: bool = False,
     progress: bool = False,
 ) -> dict:
-    """Score each alternative allele of a VCF with a model, after comparing REF with the sequence.
-
-    Parameters
-    ----------
-    model
-        A model folder, or ``hf:NAME``.
-    vcf
-        VCF, plain, gzip or bgzip; or Parquet, as `dnastudy.genes.read_variants` takes it.
-    out
-        TSV of `dnastudy.tasks.score_variants`. With ``.refused.tsv`` for its suffix it is the list of the alleles not
-        scored, with ``.json`` after it the record.
-    fasta, dataset
-        Files with the contigs; or a dataset that holds them, of which no more than these are fetched.
-    context, progress
-        As in `dnastudy.tasks.score_variants`.
-    device
-        None: CUDA where there is a GPU, else the CPU.
-    overwrite
-        Replace what stands at ``out``.
-
-    Returns
-    -------
-    The record: model, vcf, contigs, learnt_from (of those with scored alleles; see `dnastudy.study.inputs`), warnings
-    (how many alleles lie on contigs that the model has learnt from, or may have), context, counts (alleles, scored,
-    refused by reason), code, machine.
-
-    Raises
-    ------
-    InputError
-        When ``out`` stands there or the VCF has no variant lines; after the list is written, when nothing in it can be
-        scored or most of it is of another assembly; or as model, VCF and FASTA readers say.
-    """
+    """Score each alternative allele of a VCF with a model, after comparing REF with the sequence."""
     from dnastudy.genes import check_assembly, check_variants, read_genome, read_variants
     from dnastudy.genes.contigs import names_in
     from dnastudy.models import load

@@ -25,10 +25,6 @@ def spectrum_divergence(
     """Jensen-Shannon divergence of each set's k-mer spectrum from that of the reference.
 
     It grows as a sample shrinks, the more the larger ``k``: compare sets of the same size only.
-
-    Returns
-    -------
-    DataFrame, a row a set and k: set, k, divergence (bits, 0 to 1).
     """
     import pandas as pd
 
@@ -59,10 +55,6 @@ def dinucleotide_odds(sequences: Sequence[str]) -> np.ndarray:
     """Frequency of each dinucleotide over the product of its bases' frequencies, on the strand as given.
 
     The rho of Burge, Campbell & Karlin 1992, who call one under 0.78 or over 1.23 clearly low or high.
-
-    Returns
-    -------
-    float64, [4, 4]: first base, second base; NaN where a base doesn't occur.
     """
     bases, pairs = kmer_counts(sequences, 1), kmer_counts(sequences, 2).reshape(4, 4)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -91,13 +83,7 @@ def run_counts(sequences: Sequence[str]) -> np.ndarray:
 
 
 def tabulate_runs(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """How often each set has a base at least so many times in a row.
-
-    Returns
-    -------
-    DataFrame, a row a set, base and length: set, base, length (1 to 20), per_kb (runs of that length or longer in
-    a thousand known bases).
-    """
+    """How often each set has a base at least so many times in a row."""
     import pandas as pd
 
     tables = []
@@ -126,17 +112,6 @@ def longest_orfs(sequences: Sequence[str], *, both_strands: bool = False) -> np.
     """Length of the longest open reading frame of each sequence, from ATG to the stop codon, both included.
 
     One that the end of the sequence or an unknown base cuts off isn't counted, nor one that begins before it.
-
-    Parameters
-    ----------
-    sequences
-        Strings or base codes (uint8, [length]).
-    both_strands
-        Look on the reverse complement too.
-
-    Returns
-    -------
-    Bases, int64, [n]; 0 where there is none.
     """
     text, begins = join(sequences)
     codons = kmer_numbers(text, 3)

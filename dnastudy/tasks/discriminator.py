@@ -36,34 +36,6 @@ def tell_apart(
     A logistic regression on k-mer shares knows what sequence is made of, but no order beyond ``k`` bases; a small
     convolutional network knows motifs and what stands near them, but needs more examples. So 0.5 (no better than
     chance) doesn't say that the two are alike.
-
-    Parameters
-    ----------
-    real, other
-        The two sets.
-    groups
-        The group (merged locus) of each sequence in ``real`` and in ``other``; None: each is its own. A group is
-        never in two folds, and the bootstrap draws whole groups.
-    folds
-        Parts of the cross-validation.
-    k
-        Length of the k-mers.
-    epochs
-        How often the CNN sees each sequence; 0: no CNN.
-    resamples, seed
-        Bootstrap samples; the seed of folds, CNN and bootstrap.
-    device
-        Where the CNN is trained; None: CUDA if there is one, else the CPU.
-
-    Returns
-    -------
-    DataFrame, a row a classifier: classifier ("k-mers", "CNN"), auroc, low, high (95% percentile interval over
-    groups, with the classifiers as they are), n (groups).
-
-    Raises
-    ------
-    InputError
-        When a set has fewer groups than there are folds.
     """
     import pandas as pd
 

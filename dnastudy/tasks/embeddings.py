@@ -36,18 +36,7 @@ _SENTENCE = 10_000  # tokens that gensim takes at once, at most
 
 
 class Contexts(NamedTuple):
-    """What a model makes of tokens in their surroundings, each counted once a window.
-
-    Attributes
-    ----------
-    windows
-        How many windows each token was seen in, int64, [tokens].
-    states
-        Sum of the token's states over those windows, float64, [layers + 1, tokens, width]; the first layer is the
-        normalised embedding with its position.
-    directions
-        The same of the states at unit length.
-    """
+    """What a model makes of tokens in their surroundings, each counted once a window."""
 
     windows: np.ndarray
     states: np.ndarray
@@ -60,20 +49,7 @@ class Contexts(NamedTuple):
 
 
 def token_properties(tokenizer: Tokenizer, ids: np.ndarray, repeats: np.ndarray | None = None) -> pd.DataFrame:
-    """What tokens are made of and how often they come in a sequence, those that come at all.
-
-    Parameters
-    ----------
-    ids
-        Tokens of the sequence, int, [n].
-    repeats
-        Which of its bases lie in repeats, bool, [bases].
-
-    Returns
-    -------
-    DataFrame by id: as `token_statistics` says, and "per Mb" (of known bases), "log frequency" (natural, of the share
-    of all tokens), "GC", "AG", "AC" (share of the token's bases).
-    """
+    """What tokens are made of and how often they come in a sequence, those that come at all."""
     table = token_statistics(tokenizer, ids, repeats)
     bases = (table["count"] * table["length"]).sum()
     table = table[table["count"] > 0]
@@ -86,16 +62,6 @@ def principal_components(vectors: np.ndarray, most: int = 10) -> tuple[np.ndarra
     """Project vectors onto their principal components.
 
     A component's sign is free; here its largest score is positive.
-
-    Parameters
-    ----------
-    vectors
-        float, [n, width].
-
-    Returns
-    -------
-    Scores, float64, [n, components], and each component's share of the variance, [components]; at most ``most``, and
-    no more than n - 1.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     left, sizes, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
@@ -106,22 +72,7 @@ def principal_components(vectors: np.ndarray, most: int = 10) -> tuple[np.ndarra
 
 
 def word2vec(ids: np.ndarray, tokenizer: Tokenizer, width: int, *, epochs: int = 5, seed: int = 0) -> np.ndarray:
-    """Embeddings of Word2Vec (continuous bag of words; Mikolov et al. 2013), learnt from a row of tokens.
-
-    Parameters
-    ----------
-    ids
-        int, [n]; a special token, as an unknown base is one, ends a sentence.
-
-    Returns
-    -------
-    float32, [tokens, width]; NaN of tokens that don't occur.
-
-    Raises
-    ------
-    InputError
-        When there are no two tokens side by side.
-    """
+    """Embeddings of Word2Vec (continuous bag of words; Mikolov et al. 2013), learnt from a row of tokens."""
     from gensim.models import Word2Vec
 
     words = np.array([str(number) for number in range(len(tokenizer))], dtype=object)
@@ -141,19 +92,7 @@ def word2vec(ids: np.ndarray, tokenizer: Tokenizer, width: int, *, epochs: int =
 
 
 def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
-    """Add up each token's states over windows, one of each token in a window, at random.
-
-    Parameters
-    ----------
-    windows
-        Base codes, uint8, [bases] each; of one that is longer than the context one piece: that in the middle, or of
-        an even number that behind it.
-
-    Raises
-    ------
-    InputError
-        As `dnastudy.models.classify.piece_ids` says.
-    """
+    """Add up each token's states over windows, one of each token in a window, at random."""
     import torch
     from torch.nn.functional import normalize
 
@@ -185,18 +124,7 @@ def _one_each(ids: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def self_similarity(contexts: Contexts, least: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """How alike a token's states are in different windows, layer by layer (Ethayarajh 2019).
-
-    Parameters
-    ----------
-    least
-        Windows that a token must have been seen in, at least 2.
-
-    Returns
-    -------
-    Mean cosine between two of a token's states, float64, [layers + 1, tokens], NaN of tokens seen less often; and the
-    mean cosine between states of two different tokens, [layers + 1]: the anisotropy, to be taken off.
-    """
+    """How alike a token's states are in different windows, layer by layer (Ethayarajh 2019)."""
     n = contexts.windows
     enough = n >= max(least, 2)
     with np.errstate(invalid="ignore", divide="ignore"):

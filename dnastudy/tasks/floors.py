@@ -93,28 +93,6 @@ def score_floors(
     their names. "TF-IDF + linear": a ridge regression of the classes on the overlapping words of 1 to 4 bases in the
     context, and "TF-IDF + forest": a random forest on the same for k of at most 4, from the first 10,000 examples at
     most; these two give no probabilities.
-
-    Parameters
-    ----------
-    train_codes, test_codes
-        Base codes of contigs, uint8.
-    learn, test
-        Places in them that `dnastudy.tasks.next_kmer.draw_examples` gave, int64; those to learn from in random order.
-    sizes
-        The k.
-    context
-        Bases before a place that the prediction is made from.
-    ngrams
-        As `fit_ngrams` makes them.
-    trees
-        Of the forest; 0: no forest.
-    seed
-        Of the forest.
-
-    Returns
-    -------
-    DataFrame, a row a floor, k and test place: floor, k, example (number of the place), right (1 or 0; of "uniform"
-    the chance to be), bits (of the right k-mer, NaN where the floor gives no probabilities).
     """
     import pandas as pd
 
@@ -243,35 +221,6 @@ def label_floors(
     a random forest on the same, grown on 10,000 examples at most. "CNN": that of `dnastudy.tasks.discriminator`.
     "positional": on the base at each of the 60 places about ``centre``, a weight matrix, if all sequences have one
     length. And on each of ``scores``.
-
-    Parameters
-    ----------
-    train_codes, test_codes
-        Base codes, uint8 [bases] each, on the strand that counts.
-    train_labels
-        Classes of the former, int [n], from 0.
-    classes
-        How many there are.
-    centre
-        Bases left of the place in each sequence where a site is looked for; None: there is no such place, and no
-        positional floor.
-    seeds
-        Of the forest and of the CNN.
-    trees, epochs
-        Of the forest, and how often the CNN sees each example; 0: none.
-    scores
-        One number for each training and each test sequence (float [n] each), by name: the best match of a motif.
-    device
-        Where the CNN is trained; None: CUDA if there is one, else the CPU.
-
-    Returns
-    -------
-    Probabilities by name, float64 [runs, n, classes]: a run a seed, or a single one where nothing is drawn.
-
-    Raises
-    ------
-    InputError
-        When a class has no training sequence, or a score isn't finite.
     """
     labels = np.asarray(train_labels)
     shares = np.bincount(labels, minlength=classes) / len(labels)
@@ -297,13 +246,7 @@ def label_floors(
 
 
 def by_score(labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Class probabilities from one number a sequence, by a logistic fit: float64 [n test, classes].
-
-    Raises
-    ------
-    InputError
-        When a score isn't finite.
-    """
+    """Class probabilities from one number a sequence, by a logistic fit: float64 [n test, classes]."""
     columns = [np.asarray(values, dtype=np.float64)[:, None] for values in (train, test)]
     for name, column in zip(("training", "test"), columns, strict=True):
         if not (known := np.isfinite(column[:, 0])).all():
@@ -322,22 +265,7 @@ def class_ngrams(
     reverse_complement: bool = False,
     validation: tuple[Sequence[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Class probabilities by an n-gram model of each class and Bayes' rule: what fine-tuning is for n-grams.
-
-    Parameters
-    ----------
-    train_codes, train_labels, test_codes, classes
-        As in `label_floors`.
-    order, reverse_complement
-        Of the interpolated models, and whether they count both strands.
-    validation
-        Sequences and labels by which each class's weights are fitted; None: they are as they come.
-
-    Returns
-    -------
-    float64 [n test, classes]. What the bases say is added up as if they were independent given those before, so that
-    the probabilities are too sure of themselves.
-    """
+    """Class probabilities by an n-gram model of each class and Bayes' rule: what fine-tuning is for n-grams."""
     labels = np.asarray(train_labels)
     logits = np.empty((len(test_codes), classes))
     for one in range(classes):
@@ -426,26 +354,6 @@ def probe(
 
     Mean and standard deviation are those of the vectors to learn from; classes weigh as their sequences do. Nothing is
     drawn at random.
-
-    Parameters
-    ----------
-    train, test
-        Vectors to learn from and to judge, float [n, width].
-    labels
-        Class of each vector to learn from, int [n].
-    classes
-        How many there are; one that isn't in ``labels`` has probability 0.
-    validation
-        Vectors and labels by whose log-likelihood the penalty is chosen; None: a middling one is taken.
-
-    Returns
-    -------
-    float64 [n, classes].
-
-    Raises
-    ------
-    InputError
-        When there are fewer than two classes among the labels, or a vector isn't finite.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss

@@ -47,25 +47,7 @@ VALIDATION = 10  # one in so many training sequences, where there is no file of 
 
 
 class LabelSet(NamedTuple):
-    """Sequences and what each of them is.
-
-    Attributes
-    ----------
-    name
-        Of the set.
-    table
-        contig, start, end (0-based, half-open), strand, label (int64, from 0), split ("train", "validation" or
-        "test"), group (int64: what a bootstrap draws together), shared (bool: whether a held-out sequence stands in
-        what is learnt from, whole or with 31 of its bases, on either strand); of some sets core_start and core_end,
-        the bases of the sequence that its label hangs on, like, the class that its core looks like, and repeats, the
-        share of it that lies in one. Others are the track's own.
-    codes
-        Base codes of each row, uint8, in its own orientation.
-    classes
-        Name of each label.
-    facts
-        What the set was made of, plain values by name.
-    """
+    """Sequences and what each of them is."""
 
     name: str
     table: pd.DataFrame
@@ -93,37 +75,6 @@ def promoters(
 
     With one seed the promoters are the same whatever the kind of negatives: each has a real window nearby that matches
     it, in the same split. With ``drop_shared`` they may differ, since a pair goes if its negative shares bases too.
-
-    Parameters
-    ----------
-    genome
-        Base codes (uint8) by contig.
-    starts
-        contig, position, strand. One that follows another on its strand within the window's length is left out, so
-        that windows of one strand don't overlap.
-    splits
-        Contigs, each "train" or "test" (see `dnastudy.tasks.label_windows.divide`).
-    negatives
-        "tokens": each promoter with its tokens shuffled, as in Sanabria et al. 2024; "dinucleotides": with its
-        dinucleotides shuffled; "genomic": the real window that matches it, on its strand. A pair is drawn, or
-        dropped, together.
-    known
-        contig, position of all annotated starts, of whatever transcript; a match keeps away from them as from
-        ``starts`` (see `dnastudy.tasks.label_windows.matched_windows`).
-    tokenizer
-        Whose tokens are shuffled.
-    repeats
-        Intervals (contig, start, end), in whose share a match is like its promoter; None: it isn't compared.
-    before, after
-        Bases before the start, and from it on.
-    most, drop_shared, seed
-        See `dnastudy.tasks.label_windows.hold_out`.
-
-    Raises
-    ------
-    InputError
-        When there is no such kind of negatives, no tokenizer to make them with, no start on these contigs, or a split
-        is left without a class.
     """
     import pandas as pd
 
@@ -179,17 +130,6 @@ def promoter_scan(
     start stands anywhere in its window. A window comes once, on the strand of the start next to its middle, and is
     positive with a start on either strand, since most promoters are read both ways. All windows next to a start are
     drawn together, positive and negative as they come.
-
-    Parameters
-    ----------
-    genome, starts, splits, most, drop_shared, seed
-        See `promoters`; no start is left out, and since the windows next to one are drawn together, ``most`` may be
-        passed by those of the last.
-    known
-        contig, position of all annotated starts, of whatever transcript; a window that would be negative and holds one
-        is left out.
-    width, stride
-        Bases of a window, and between the begins of two.
     """
     import pandas as pd
 
@@ -226,19 +166,6 @@ def ctcf_sites(
     Of places that overlap, the one that scores highest is taken; its window has the motif in its middle, on the
     strand on which it scores. A motif that lies partly in a bound interval is left out, and so are contigs that have
     none. As many of either class are drawn.
-
-    Parameters
-    ----------
-    genome, splits, most, drop_shared, seed
-        See `promoters`.
-    motif
-        What is looked for, on either strand.
-    bound
-        Bound intervals: contig, start, end.
-    threshold
-        The least score, in bits against equal shares of the bases.
-    width
-        Bases of a window.
     """
     import pandas as pd
 
@@ -283,15 +210,6 @@ def splice_labels(
     between the outermost borders of its gene that has GT after it, or AG before it, as a donor or an acceptor has, and
     is no border on either strand; so that half of those that are neither look like either. As many of each class are
     drawn.
-
-    Parameters
-    ----------
-    genome, splits, most, drop_shared, seed
-        See `promoters`.
-    sites
-        contig, border (bases left of it on the forward strand), strand, kind ("donor" or "acceptor"), gene.
-    width
-        Bases of a window.
     """
     import pandas as pd
 
@@ -319,15 +237,7 @@ def accessible(
     drop_shared: bool = False,
     seed: int = 0,
 ) -> LabelSet:
-    """DNase: in which cell type an element is accessible. The split is the elements' own.
-
-    Parameters
-    ----------
-    elements
-        contig, start, end, cell, split, sequence (of the forward strand).
-    most, drop_shared, seed
-        See `promoters`.
-    """
+    """DNase: in which cell type an element is accessible. The split is the elements' own."""
     classes = tuple(sorted(elements["cell"].unique()))
     table = elements.reset_index(drop=True)
     codes = [encode(sequence) for sequence in table.pop("sequence")]
@@ -379,31 +289,6 @@ def read_labels(
     left alone. Labels are whole numbers or words, and numbered in their order. Without a file for it, the validation
     part is a tenth of the training sequences of each label, drawn at random; one file alone has a column ``split``
     (train, validation or dev, test).
-
-    Parameters
-    ----------
-    train, validation, test
-        The files.
-    name
-        Of the label set; empty: that of the folder or, of a single file, the file's own.
-    drop_shared
-        Leave out held-out sequences that stand in training, whole or with 31 of their bases, on either strand; else
-        they are only counted.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    LabelSet. Each sequence is a group of its own; ``contig`` is empty. ``facts`` has the files and, of validation and
-    test, how many sequences stand in training, on either strand, whole or with 31 of their bases (sharing), and how
-    many of them whole (copies).
-
-    Raises
-    ------
-    InputError
-        When a file can't be read or has no sequences, a column is missing, a line has no nucleotide sequence or no
-        label, one number is written in two ways, a label is held out that training lacks, or a split lacks a class or
-        is left without one.
     """
     import pandas as pd
 

@@ -40,24 +40,7 @@ class Region(NamedTuple):
 
 
 def divide(genome: Mapping[str, np.ndarray], splits: Mapping[str, str]) -> list[Region]:
-    """Cut a validation part from the far end of each contig to learn from: a tenth of its blocks.
-
-    Parameters
-    ----------
-    genome
-        Base codes (uint8) by contig.
-    splits
-        Contigs, each "train" or "test".
-
-    Returns
-    -------
-    Regions, contig by contig in the order of ``splits``.
-
-    Raises
-    ------
-    InputError
-        When a contig isn't in the genome, is neither to be learnt from nor to be tested on, or one kind is missing.
-    """
+    """Cut a validation part from the far end of each contig to learn from: a tenth of its blocks."""
     found = []
     for contig, split in splits.items():
         if contig not in genome:
@@ -80,12 +63,7 @@ def divide(genome: Mapping[str, np.ndarray], splits: Mapping[str, str]) -> list[
 
 
 def assign(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
-    """Add the split of each window (contig, start, end) and its group, the block that its middle lies in.
-
-    Returns
-    -------
-    The windows that lie in a region, with split (str) and group (int64).
-    """
+    """Add the split of each window (contig, start, end) and its group, the block that its middle lies in."""
     import pandas as pd
 
     middle = (table["start"] + table["end"]) // 2
@@ -108,43 +86,7 @@ def hold_out(
     drop_shared: bool = False,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, list[np.ndarray], dict]:
-    """Draw what is learnt from, take what it knows already out of what is held out, and draw from the rest.
-
-    Parameters
-    ----------
-    name
-        Of the label set, for messages.
-    table
-        contig, start, end, label, split and, unless drawn by class, unit (int64), [n].
-    codes
-        Sequence of each row, uint8.
-    classes
-        Name of each label.
-    by
-        Draw rows, as many of each class; or whole units: pairs, which are also dropped together, or loci.
-    most
-        Examples of a split at most; None or 0: all. Loci are drawn until there are so many, and the last one drawn may
-        go past it: they come whole, and a large one would else leave little or nothing beside it.
-    drop_shared
-        Leave out held-out rows with 31 bases that stand in what is learnt from, on either strand; else they are
-        only counted.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    table
-        What was drawn, by split, without unit; with shared (bool, whether a held-out row has such 31 bases).
-    codes
-    facts
-        By split: candidates and, of those held out, overlapping (dropped, since they overlap a row that is learnt from)
-        and sharing (rows with such 31 bases).
-
-    Raises
-    ------
-    InputError
-        When a split is left without a class.
-    """
+    """Draw what is learnt from, take what it knows already out of what is held out, and draw from the rest."""
     import pandas as pd
 
     table = table.reset_index(drop=True).assign(shared=False)
@@ -289,13 +231,7 @@ def repeat_share(table: pd.DataFrame, repeats: pd.DataFrame) -> pd.Series:
 
 
 def windows_about(starts: pd.DataFrame, known: pd.DataFrame, reach: int, width: int, stride: int) -> pd.DataFrame:
-    """Windows within ``reach`` bases of the transcription starts of one contig (ascending), each window once.
-
-    Returns
-    -------
-    DataFrame: contig, start, end, strand (of the start next to the window's middle), unit (that start's index), label
-    (1 where a start of either strand lies in the window, -1 where none does but a ``known`` position, else 0).
-    """
+    """Windows within ``reach`` bases of the transcription starts of one contig (ascending), each window once."""
     places = starts["position"].to_numpy()
     begins = [grid(place - reach, place + reach, width, stride) for place in places]
     begins = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *begins]))
@@ -354,17 +290,6 @@ def dinucleotide_shuffle(codes: np.ndarray, rng: np.random.Generator) -> np.ndar
 
     The Eulerian shuffle of Altschul & Erickson (1985, Mol. Biol. Evol. 2:526): the first and the last base stay. Each
     run of known bases is shuffled by itself, and unknown bases stay where they are.
-
-    Parameters
-    ----------
-    codes
-        Base codes, uint8, [n].
-    rng
-        What draws.
-
-    Returns
-    -------
-    uint8, [n].
     """
     shuffled = np.array(as_codes(codes))
     known = np.flatnonzero(np.diff(shuffled < UNKNOWN, prepend=False, append=False))
@@ -387,25 +312,6 @@ def matched_windows(
 
     GC shares differ by 2 points at most, repeat shares by 10, and starts by 10 kb to 1 Mb. No match overlaps another,
     or comes near a place to be avoided, and all its bases are known. Of those that there are, one is drawn.
-
-    Parameters
-    ----------
-    codes
-        What both lie in, uint8, [n].
-    starts, width
-        First bases of the windows, int64, [m], and their length.
-    avoid
-        Places that no match comes within 1 kb of, int64.
-    within
-        Start and end of the part that matches lie in.
-    repeats
-        Intervals (start, end); None: the repeat share isn't compared.
-    seed
-        Of the order in which windows choose, and of the draws.
-
-    Returns
-    -------
-    First bases of the matches, int64, [m]; -1 where there is none.
     """
     rng = np.random.default_rng(seed)
     grid = np.arange(within[0], within[1] - width + 1, STRIDE)

@@ -56,24 +56,6 @@ def score_windows(
 
     Strata are of bases, not of genes: a gene that shares one stretch with training counts as shared on that
     stretch alone.
-
-    Parameters
-    ----------
-    model
-        A causal model (with ``base_log_likelihoods``).
-    corpus
-        The corpus that the windows were taken from.
-    windows
-        ``start`` and ``end`` in corpus coordinates and ``locus``, a row a window.
-    strata
-        Kinds of interval; one that the corpus hasn't is left out.
-    strand
-        "-" scores each window's reverse complement: the gene read from its other end.
-
-    Returns
-    -------
-    DataFrame, a row a window and stratum that has any scored base: window (row number in ``windows``), locus,
-    stratum ("all", then each kind and "not " + kind), bits, bases.
     """
     import pandas as pd
 

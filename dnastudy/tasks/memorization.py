@@ -27,15 +27,6 @@ def longest_copies(sequences: Sequence[str | np.ndarray], train: Sequence[str | 
     The sequences are put into a suffix array; each position of ``train`` is looked up in it, and the length
     of the match is handed on to the neighbouring suffixes that share it. So the time goes with the training
     bases and the memory with the sequences.
-
-    Parameters
-    ----------
-    sequences, train
-        Strings or base codes (uint8, [length]); an unknown base matches nothing.
-
-    Returns
-    -------
-    Bases, int64, [n]; 0 where no copy is as long as 11 bases, which chance alone finds in a chromosome.
     """
     if not len(sequences):
         return np.zeros(0, dtype=np.int64)
@@ -59,21 +50,6 @@ def repeat_shares(
 
     So repeats can be told in sequence that nobody has annotated. With 20 bases, held-out genes of chromosome 22 have
     about half of their repeats found and a few per cent of the rest taken for one: compare with real sequence.
-
-    Parameters
-    ----------
-    sequences
-        Strings or base codes (uint8, [length]).
-    corpus
-        A corpus with intervals of kind "repeat".
-    codes
-        What to read in place of the corpus's own codes (see `hide`), uint8, [bases].
-    k
-        Bases of an exact match, at most 31.
-
-    Returns
-    -------
-    float64, [n]; of all bases, unknown ones included.
     """
     codes = corpus.all_codes if codes is None else codes
     repeats = corpus.intervals[corpus.intervals["kind"] == "repeat"]

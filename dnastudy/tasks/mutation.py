@@ -82,21 +82,7 @@ def judge(
     ties: float = 0.5,
     both_strands: bool = False,
 ) -> np.ndarray:
-    """Say of scored pairs whether the real one won: 1, 0, or ``ties`` where both scored alike; float64 [n].
-
-    Parameters
-    ----------
-    scored
-        ll_real, ll_mutated (nats), bases_real, bases_mutated, as `discriminate` returns them; for
-        ``both_strands`` those of the opposite strand too.
-    score, ties, both_strands
-        As there.
-
-    Raises
-    ------
-    InputError
-        When the score is unknown.
-    """
+    """Say of scored pairs whether the real one won: 1, 0, or ``ties`` where both scored alike; float64 [n]."""
     if score not in ("perplexity", "probability"):
         raise InputError(f"score {score!r}; expected 'perplexity' or 'probability'")
     real, mutated = scored[GIVEN].to_numpy().T
@@ -116,25 +102,7 @@ def score_pairs(
     both_strands: bool = False,
     include_end: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Score the same pairs with several models.
-
-    Parameters
-    ----------
-    models
-        By name.
-    pairs
-        real, mutated, and what else is to be said of them.
-    both_strands
-        Score the reverse complements too.
-    include_end
-        Names of models that score one end symbol a sequence too, as the n-grams of Ihtiyar & Ozgur 2024 do, and
-        count it among the bases.
-
-    Returns
-    -------
-    DataFrame [models x n], in the order of ``pairs`` for each model: its columns without the sequences, model,
-    and those of `discriminate` without ``correct``.
-    """
+    """Score the same pairs with several models."""
     import pandas as pd
 
     pairs = pairs.reset_index(drop=True)
@@ -150,13 +118,7 @@ def score_pairs(
 
 
 def judge_pairs(scored: pd.DataFrame, *, ties: float = 0.5) -> pd.DataFrame:
-    """Judge the pairs of `score_pairs` in each way there is.
-
-    Returns
-    -------
-    The rows of ``scored`` once for each ``score`` (where it was scored the perplexity of "both strands", then
-    "perplexity", "probability"), with ``correct``.
-    """
+    """Judge the pairs of `score_pairs` in each way there is."""
     import pandas as pd
 
     ways = [("perplexity", scored), ("probability", scored)]
@@ -182,20 +144,7 @@ def judge_pairs(scored: pd.DataFrame, *, ties: float = 0.5) -> pd.DataFrame:
 def strata_of_places(
     corpus: Corpus, places: Sequence[str], kinds: Sequence[str] = ("shared", "repeat", "cds")
 ) -> pd.DataFrame:
-    """Say in which strata the changed bases of pairs lie.
-
-    Parameters
-    ----------
-    corpus
-        A corpus; kinds of interval that it hasn't are left out.
-    places
-        Corpus coordinates of the changed bases of each pair, between commas, [n].
-
-    Returns
-    -------
-    DataFrame, [n] rows for "all" and [n] for each kind: places, stratum ("all"; kind where all the bases are inside,
-    "not " + kind where none is, "partly " + kind for the rest).
-    """
+    """Say in which strata the changed bases of pairs lie."""
     import pandas as pd
 
     bases = [np.array(pair.split(","), dtype=np.int64) for pair in places]
@@ -299,28 +248,6 @@ def make_pairs(
     """Pair each sequence with a mutated copy of itself.
 
     A sequence's edits depend on the seed and its own place in the list alone.
-
-    Parameters
-    ----------
-    sequences
-        Real sequences, [n].
-    edits
-        As in `mutate`: one number for all, or one for each, [n].
-    kinds, in_turn
-        As in `mutate`.
-    seed
-        One seed for all the pairs.
-    ids
-        Names, [n]; None: their numbers.
-
-    Returns
-    -------
-    DataFrame [n]: id, edits, kind (the one kind, or "mixed"), real, mutated.
-
-    Raises
-    ------
-    InputError
-        As `mutate`, naming the sequence; or when there isn't one id a sequence.
     """
     import pandas as pd
 
@@ -348,28 +275,7 @@ def make_pairs(
 def make_published_pairs(
     sequences: Sequence[str], *, most: int, draws: int = 1000, seed: int = 0, ids: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Draw pairs as Ihtiyar & Ozgur 2024 did: genes with replacement, edits of mixed kinds one after another.
-
-    Parameters
-    ----------
-    sequences, ids
-        As in `make_pairs`; an id may come back several times.
-    most
-        The most edits in a pair: how many there are is drawn from 1 to ``most``, each as likely.
-    draws
-        Pairs.
-    seed
-        Of the genes, the numbers of edits and the edits.
-
-    Returns
-    -------
-    DataFrame [draws] as `make_pairs` returns it, its kind "mixed".
-
-    Raises
-    ------
-    InputError
-        When there is no sequence, ``most`` is below 1, or as `make_pairs`.
-    """
+    """Draw pairs as Ihtiyar & Ozgur 2024 did: genes with replacement, edits of mixed kinds one after another."""
     if not len(sequences) or most < 1:
         raise InputError(f"{len(sequences)} sequences, at most {most} edits; expected at least one of both")
     rng = np.random.default_rng(seed)
@@ -397,25 +303,7 @@ def substituted_places(pairs: pd.DataFrame, starts: Sequence[int]) -> list[str |
 
 
 def make_variant_pairs(corpus: Corpus, placed: pd.DataFrame, *, length: int, seed: int = 0) -> pd.DataFrame:
-    """Pair the sequence round each known variant with its alternative allele, and with two controls.
-
-    Parameters
-    ----------
-    corpus
-        A corpus.
-    placed
-        Variants that agree with it, as `dnastudy.genes.place_variants` returns them.
-    length
-        Bases in the stretch, the variant in its middle where the gene allows; a shorter gene gives all of itself.
-    seed
-        Of the controls.
-
-    Returns
-    -------
-    DataFrame [3 n at most]: id, edits (1), kind, real, mutated, locus. Kinds: "alternative allele"; "neither
-    allele", one of the two other bases at the same place; "same change elsewhere", the reference base replaced by
-    the alternative one at a random other place of the stretch, left out where there is none.
-    """
+    """Pair the sequence round each known variant with its alternative allele, and with two controls."""
     import pandas as pd
 
     rows = []
@@ -442,16 +330,6 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     Takes columns ``id``, ``real``, ``mutated`` and, where there, ``edits`` and ``kind``; or the columns of
     the human-genes paper (NCBIGeneID, RealNucleotideSequence, MutatedNucleotideSequence), whose sequences
     stand in angle brackets.
-
-    Returns
-    -------
-    DataFrame [n] as `make_pairs` gives it; where the file doesn't tell, ``edits`` is missing and ``kind`` is
-    "given".
-
-    Raises
-    ------
-    InputError
-        When the file can't be read or lacks a column, or a line has too few fields or no nucleotide sequence.
     """
     table = read_table(Path(path), "pairs").rename(columns=PAPER_COLUMNS)
     missing = [name for name in ("id", "real", "mutated") if name not in table]

@@ -18,30 +18,7 @@ from dnastudy.tokens.tokenizer import Tokenizer
 def draw_examples(
     codes: np.ndarray, count: int, *, context: int = 50, most: int = 6, overlapping: bool = False, seed: int = 0
 ) -> np.ndarray:
-    """Draw places at which the next bases are to be predicted from those before.
-
-    Parameters
-    ----------
-    codes
-        Base codes of contigs, uint8, [n].
-    count
-        How many to draw; fewer are returned when no more windows fit side by side.
-    context, most
-        Bases that are given before a place, and bases from it on that may be asked for: its window. All are known.
-    overlapping
-        Draw random windows, which may overlap, as Sanabria et al. 2024 did; else windows that have no base in common.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    The first base to be predicted of each example, int64, ascending.
-
-    Raises
-    ------
-    InputError
-        When there is no window of known bases.
-    """
+    """Draw places at which the next bases are to be predicted from those before."""
     width = context + most
     if overlapping:
         return np.sort(known_stretches(codes, width, count, seed)) + context
@@ -89,20 +66,6 @@ def context_tokens(
     A bare cut makes tokens on the left that the whole sequence doesn't have, so that up to ``margin`` bases further
     left are encoded too, and their tokens dropped. Nothing to the right of the place is read: it holds the answer.
     Fixed k-mers are then counted from the place backwards, so that no tail of single bases stands before it.
-
-    Parameters
-    ----------
-    codes, places
-        Base codes (uint8, [n]) and places of `draw_examples`.
-    context
-        Bases that are given.
-    margin
-        Bases to the left of those, as far as there are; 0: the context is cut out and encoded by itself.
-
-    Returns
-    -------
-    For each place the ids (int32) of all tokens with a base in the context; of k-mers fewer where it can't be
-    reached from the place.
     """
     reach = context + margin
     stretches = windows(codes, places, reach)
@@ -134,21 +97,7 @@ def seen_before(
     most: int = 6,
     k: int = 31,
 ) -> np.ndarray:
-    """Share of each test window that lies in ``k`` bases which the training contigs hold too, on either strand.
-
-    Parameters
-    ----------
-    train_codes, test_codes
-        Base codes, uint8.
-    places, context, most
-        Windows in ``test_codes``, as of `draw_examples`.
-    k
-        Bases of an exact match, at most 31.
-
-    Returns
-    -------
-    float64, [n].
-    """
+    """Share of each test window that lies in ``k`` bases which the training contigs hold too, on either strand."""
     held_out = windows(test_codes, places, context, most)
     codes = np.concatenate([train_codes, held_out.ravel()])
     offsets = np.append(0, len(train_codes) + held_out.shape[1] * np.arange(len(places) + 1))

@@ -39,30 +39,7 @@ class Claim(NamedTuple):
 def draw_regions(
     codes: np.ndarray, *, count: int, length: int, places: Mapping[str, np.ndarray], most: int, seed: int = 0
 ) -> pd.DataFrame:
-    """Draw windows of known bases that don't overlap: some from anywhere, and some about places of a kind.
-
-    Parameters
-    ----------
-    codes
-        Base codes of contigs in a row, uint8, [n].
-    count, length
-        Windows from anywhere, and bases of every window.
-    places
-        By kind, int64, [n]; a place lies anywhere in the window drawn about it.
-    most
-        Windows about places of each kind, at most.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    DataFrame, ascending: start, end, drawn ("anywhere" or the kind).
-
-    Raises
-    ------
-    InputError
-        When there is no window of known bases.
-    """
+    """Draw windows of known bases that don't overlap: some from anywhere, and some about places of a kind."""
     import pandas as pd
 
     random = np.random.default_rng(seed)
@@ -90,28 +67,7 @@ def describe(
     tracks: Mapping[str, pd.DataFrame],
     silent: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """What lies in windows, from intervals in the same coordinates.
-
-    Parameters
-    ----------
-    regions
-        As `draw_regions` returns them.
-    codes
-        Base codes that the windows count from, uint8, [n].
-    tracks
-        start and end of intervals by name: "repeats" (with klass and strand), "genes" that code for proteins (with
-        strand) and "any gene", "TSS" of these and "any start", "CpG islands". One that is missing says nothing: its
-        columns are left out.
-    silent
-        start and end of what a track doesn't speak of, by the names in ``TOLD_BY``: what it would tell of a window
-        there is missing.
-
-    Returns
-    -------
-    The same rows, with gc; in_repeats and repeat (SINE, LINE, LTR, none, or missing where it is neither mostly one of
-    them nor hardly any repeat); alu, gene (net share of the window in those of the forward strand, -1 to 1), in_gene
-    and in_any_gene (shares); tss and any_start (how many bases of starts lie in it), island (share).
-    """
+    """What lies in windows, from intervals in the same coordinates."""
     import pandas as pd
 
     def share(table: pd.DataFrame) -> np.ndarray:

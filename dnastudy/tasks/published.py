@@ -104,21 +104,6 @@ def score_protocol(
     The paper's n-grams are counted on training and validation genes and score one end symbol a gene (Scientific
     Reports 14:22204, Methods). Its neural models score no end symbol, and so do the n-grams added here, which
     are counted on the training genes alone.
-
-    Parameters
-    ----------
-    corpus
-        Short genes, split as the paper did or otherwise.
-    models
-        Trained models; those of the published form that were trained on this corpus stand for the paper's. The
-        log-likelihoods of several runs of one are averaged.
-    orders
-        Of the interpolated n-grams that are added.
-
-    Returns
-    -------
-    DataFrame, a row a model and test gene: model, gene, locus, nats (negative log-likelihood, infinite where an
-    n-gram was never seen), symbols (scored). A neural model that isn't there has no rows.
     """
     import pandas as pd
 

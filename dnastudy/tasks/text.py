@@ -30,27 +30,7 @@ _WEIGHT_RANGE = (-7.0, 14.0)  # natural logarithms
 
 @dataclass(frozen=True)
 class Text:
-    """A text as numbers, chapters end to end.
-
-    Attributes
-    ----------
-    unit
-        ``characters`` or ``words``; a mark of punctuation is a word, and every word has a space behind it.
-    symbols
-        int64, [n]: places in ``alphabet``.
-    alphabet
-        The characters, or the words of the vocabulary and last the unknown word.
-    ends
-        int64, [n + 1]: characters before each symbol, and in all. Sizes are counted in characters in either
-        unit, since it is the same text.
-    spelling
-        float64, [n]: bits that a symbol costs besides: an unknown word is spelt out, each of its characters,
-        with the space, at the logarithm of the number of different characters.
-    spans
-        By split, int64 [m, 2]: chapters of train; passages of validation and test.
-    chapters
-        int64: the chapter of each test passage.
-    """
+    """A text as numbers, chapters end to end."""
 
     unit: str
     symbols: np.ndarray
@@ -83,13 +63,7 @@ class Text:
 
 
 def fetch_text(name: str) -> Path:
-    """Fetch the text of a dataset and verify it.
-
-    Raises
-    ------
-    InputError
-        When there is no such dataset, it holds no text, or it can't be had.
-    """
+    """Fetch the text of a dataset and verify it."""
     from dnastudy.genes.manifest import fetch, load_manifest
 
     texts = [member for member, described in load_manifest(name).members.items() if described.kind == "text"]
@@ -99,13 +73,7 @@ def fetch_text(name: str) -> Path:
 
 
 def read_chapters(path: str | Path) -> dict[str, list[str]]:
-    """Words of each chapter in lower case, punctuation apart, from lines like ``"01:001:001 In the beginning"``.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read as text or fewer than three chapters are found.
-    """
+    """Words of each chapter in lower case, punctuation apart, from lines like ``"01:001:001 In the beginning"``."""
     import gzip
 
     path = Path(path)
@@ -126,24 +94,7 @@ def read_chapters(path: str | Path) -> dict[str, list[str]]:
 
 
 def read_text(path: str | Path, unit: str, *, words: int = 8000, passage: int = 512) -> Text:
-    """Code a text by ``unit``, and split it by chapters: a tenth of them validation, a tenth test, always the same.
-
-    Parameters
-    ----------
-    path
-        See `read_chapters`.
-    unit
-        ``characters`` or ``words``.
-    words
-        The vocabulary: the most frequent words of all training chapters, whatever subset of them is trained on.
-    passage
-        Characters at most in a passage of validation and test; the same passages for both units.
-
-    Raises
-    ------
-    InputError
-        When the unit is unknown, or as `read_chapters`.
-    """
+    """Code a text by ``unit``, and split it by chapters: a tenth of them validation, a tenth test, always the same."""
     if unit not in UNITS:
         raise InputError(f"unit {unit!r}; expected {' or '.join(UNITS)}")
     chapters = list(read_chapters(path).values())
@@ -198,13 +149,6 @@ class SymbolNgram:
 
     The smoothing is that of `dnastudy.models.NgramModel`, whose tables of all 4^n bases would not fit here:
     each order keeps the sorted n-grams that occur.
-
-    Parameters
-    ----------
-    order
-        Length of the n-grams.
-    alphabet
-        How many symbols there are.
     """
 
     def __init__(self, order: int, alphabet: int):
@@ -274,17 +218,7 @@ def _joined(symbols: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 class TextSource:
-    """Windows of a text for `dnastudy.models.train`: a random subset of the chapters, and passages to validate on.
-
-    Parameters
-    ----------
-    text
-        A text in characters or words.
-    size
-        Characters trained on (see `Text.subset`); 0: all.
-    config
-        ``batch``, ``window`` (in symbols), ``validation_windows`` and ``seed`` are used.
-    """
+    """Windows of a text for `dnastudy.models.train`: a random subset of the chapters, and passages to validate on."""
 
     def __init__(self, text: Text, size: int, config: TrainingConfig):
         self.text, self.size, self.config = text, size, config

@@ -39,29 +39,6 @@ def occlusion(
     A BERT has no likelihood. Its tokens within 30 bases of the core are masked, all at once, and the log-probabilities
     of what stood there are added up. Core and flanks are made into tokens by themselves, so that the flanks' are the
     same whatever the core; of more tokens than its context takes, those next to the core are seen.
-
-    Parameters
-    ----------
-    model
-        Any model of DNA.
-    codes
-        Base codes, uint8 [bases] each.
-    cores
-        Start and end of the core in each sequence (a motif, the border of an exon), int [n, 2].
-    replacements
-        How many other cores are drawn for each sequence.
-    seed
-        Of the draw; a sequence's own depends on it and on the sequence's number alone.
-
-    Returns
-    -------
-    Nats, float64 [n]; positive where the flanks go with the core. Unknown bases aren't scored.
-
-    Raises
-    ------
-    InputError
-        When a core isn't inside its sequence or has more tokens than a BERT's context takes, no replacement is asked
-        for, or the model is of other text.
     """
     if replacements < 1:
         raise InputError(f"occlusion: {replacements} replacements; expected at least one")
@@ -84,10 +61,6 @@ def site_likelihood(model: CausalModel | Bert, codes: Sequence[np.ndarray], core
     Of a BERT that of the core's tokens, masked all at once, given both flanks. The flank is seen as far as the context
     reaches; a core farther than 1,023 bases into a strand isn't scored there as published. Parameters and errors as in
     `occlusion`.
-
-    Returns
-    -------
-    Nats a base, float64 [n]; 0 where the core has no known base.
     """
     cores = _checked(codes, cores)
     known = [np.count_nonzero(one[start:end] < UNKNOWN) for one, (start, end) in zip(codes, cores, strict=True)]
@@ -183,22 +156,6 @@ def base_probabilities(model: Bert, sequences: Sequence[np.ndarray], cores: np.n
     The token's neighbours stay, so that its length is known: probabilities are those of the bases that tokens of that
     length have there, each token weighted by its own. With single bases that is the masked model's answer itself; with
     byte pairs the cuts on both sides, which come of the masked bases too, help a little.
-
-    Parameters
-    ----------
-    sequences
-        Base codes with both flanks, uint8, [bases] each.
-    cores
-        Where each one's core begins and ends, int64, [n, 2]; all of one length.
-
-    Returns
-    -------
-    float64, [n, core, 4]; NaN where a base isn't A C G T.
-
-    Raises
-    ------
-    InputError
-        When a sequence has more tokens than the model's context takes.
     """
     tokenizer = model.tokenizer
     found = np.full((len(sequences), int(np.ptp(cores[0])), 4), np.nan)
@@ -220,10 +177,6 @@ def token_log_likelihoods(
     """Log-probability of each known token that has a base in a core, masked by itself.
 
     Parameters and errors are those of `base_probabilities`, but that cores may differ in length.
-
-    Returns
-    -------
-    Which sequence it is of and its id (int64), and its log-probability among all tokens (float64, nats): [tokens].
     """
     found = []
     for hole, logits in _restored(model, sequences, cores):
@@ -238,17 +191,6 @@ def substitution_effects(model: Bert, codes: np.ndarray, start: int, end: int, *
 
     Surroundings are the tokens within ``reach`` bases, those that cover the base included. Another base may be cut into
     other tokens, so that the two sums are over different numbers of tokens.
-
-    Parameters
-    ----------
-    codes
-        Base codes with both flanks, uint8, [n].
-    start, end
-        The bases to be replaced, one at a time.
-
-    Returns
-    -------
-    Log-likelihood of the sequence as it is minus that with each base in its place; zero for its own.
     """
     places = np.repeat(np.arange(start, end), 4)
     bases = np.tile(np.arange(4, dtype=np.uint8), end - start)
@@ -271,17 +213,7 @@ def information(probabilities: np.ndarray) -> np.ndarray:
 
 
 def bits_gained(probabilities: np.ndarray, sites: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Bits by which a base is likelier than by composition alone: float64, [n, core].
-
-    Parameters
-    ----------
-    probabilities
-        As `base_probabilities` returns them, [n, core, 4].
-    sites
-        The bases that stand there, uint8, [n, core].
-    background
-        Share of each base, [4].
-    """
+    """Bits by which a base is likelier than by composition alone: float64, [n, core]."""
     known = sites.astype(np.int64).clip(max=3)
     own = np.take_along_axis(probabilities, known[..., None], axis=-1)[..., 0]
     return np.log2(own / background[known])
@@ -346,33 +278,6 @@ def score_variants(
     windows, masked, all others being seen. Where that is one token it is the masked marginal (Meier et al. 2021);
     several are restored from left to right (Kauf & Ivanova 2023), their number being known. Either way the longer
     allele of an insertion or deletion pays for its bases: compare it with others of the same length.
-
-    Parameters
-    ----------
-    model
-        Any model of DNA.
-    genome
-        Base codes (uint8) of each contig, by canonical name.
-    variants
-        contig, position (0-based), id, ref, alt, as `dnastudy.genes.check_variants` lets pass.
-    context
-        Bases before the variant and after it. There are fewer where the contig ends, and where all of them don't fit
-        into the model's own context, in whose middle the variant lies then. A BERT sees whole tokens, an n-gram
-        ``order - 1`` bases, farther than which an allele changes no likelihood.
-    progress
-        Show a bar on a terminal.
-
-    Returns
-    -------
-    DataFrame, a row a variant: contig, position (1-based, as in VCF), id, ref, alt, llr (mean of both strands),
-    llr_forward, llr_reverse (nats; NaN where the model holds both alleles impossible), context_before, context_after
-    (bases that the model saw, on the strand where there are fewer).
-
-    Raises
-    ------
-    InputError
-        When REF isn't what the sequence has, an allele is longer than the model's own context, or the model has no
-        likelihood.
     """
     import pandas as pd
     from tqdm import tqdm
@@ -406,20 +311,6 @@ def matched_controls(
     """A random single-base variant near each one, with the same alleles between the same two bases.
 
     It lies 50 to 500 bases away, and where no known variant lies.
-
-    Parameters
-    ----------
-    genome, variants
-        As in `score_variants`.
-    known
-        contig, position (0-based) of all that is known, of which ``variants`` may be a few.
-    seed
-        Beside the variant's number in the table, what its place is drawn by.
-
-    Returns
-    -------
-    DataFrame as ``variants``, indexed by the rows of ``variants`` that have a control. Those that are no single-base
-    variants, lie at a contig's end, or have no such place near them have none.
     """
     import pandas as pd
 

@@ -115,15 +115,7 @@ def train_bpe(
 
 
 class Part:
-    """A part of the sequence with the places of its tokens, for one thread.
-
-    Parameters
-    ----------
-    codes, boundaries
-        Base codes (uint8, [n]) and where among them chunks start (int64, ascending).
-    vocabulary
-        Ids that there will be.
-    """
+    """A part of the sequence with the places of its tokens, for one thread."""
 
     def __init__(self, codes: np.ndarray, boundaries: np.ndarray, vocabulary: int):
         self.ids = np.empty(len(codes) + len(boundaries) + 2, dtype=np.uint8)
@@ -160,15 +152,7 @@ class Part:
 
 
 class Pairs:
-    """How often each pair of tokens stands, [vocabulary, vocabulary], and which one is the commonest.
-
-    Parameters
-    ----------
-    of_bases
-        How often each pair of bases stands, int64 [9, 9].
-    vocabulary
-        Ids that there will be.
-    """
+    """How often each pair of tokens stands, [vocabulary, vocabulary], and which one is the commonest."""
 
     def __init__(self, of_bases: np.ndarray, vocabulary: int):
         kind = np.int32 if of_bases.sum() < 2**31 else np.int64

@@ -30,23 +30,7 @@ GROVER = {
 
 
 def token_statistics(tokenizer: Tokenizer, ids: np.ndarray, repeats: np.ndarray | None = None) -> pd.DataFrame:
-    """How often each token stands in ``ids``, and what it is made of.
-
-    Parameters
-    ----------
-    tokenizer
-        The tokenizer that made the ids.
-    ids
-        Token ids, int, [n].
-    repeats
-        Which bases of the encoded sequence lie in repeats, bool, [bases].
-
-    Returns
-    -------
-    DataFrame [tokens that spell bases], by id, with: token; length (bases); count; share (of all such tokens
-    in ``ids``); gc (share of G and C in the token); first (its first letter); and where ``repeats`` are given,
-    in_repeats (share of the token's bases that lie in one, NaN where it never stands).
-    """
+    """How often each token stands in ``ids``, and what it is made of."""
     import pandas as pd
 
     counts = np.bincount(ids, minlength=len(tokenizer))[len(SPECIALS) :]
@@ -65,19 +49,7 @@ def token_statistics(tokenizer: Tokenizer, ids: np.ndarray, repeats: np.ndarray 
 def encode_nested(
     tokenizer: Tokenizer, codes: np.ndarray, sizes: Iterable[int]
 ) -> Iterator[tuple[int, Tokenizer, np.ndarray]]:
-    """Encode a sequence with beginnings of a vocabulary, in about the time that the longest of them takes.
-
-    Parameters
-    ----------
-    codes
-        Base codes, uint8, [n].
-    sizes
-        Numbers of merges, each at most the tokenizer's.
-
-    Yields
-    ------
-    For each number, ascending: the number, the tokenizer with so many merges, and its token ids (int32, [tokens]).
-    """
+    """Encode a sequence with beginnings of a vocabulary, in about the time that the longest of them takes."""
     from dnastudy.tokens.merging import merge_all
 
     if max(sizes, default=0) > len(tokenizer.merges):
@@ -105,16 +77,7 @@ def bases_per_token(tokenizer: Tokenizer, ids: np.ndarray) -> float:
 
 
 def summarise(statistics: pd.DataFrame) -> dict[str, float]:
-    """A vocabulary in a few numbers, from its `token_statistics`; NaN where no token stands in the sequence.
-
-    Returns
-    -------
-    tokens (special ones aside) and used (those that stand in the sequence), and of those used: shortest, longest,
-    mean_length (each once), five_mers, six_mers, with_CG (how many hold a CG), A_or_T_first (share that begins with A
-    or T). Of all tokens of the sequence: bases_per_token, A_or_T_first_share, with_CG_share, entropy (bits a token),
-    evenness (entropy over that of equally frequent tokens), bits_per_base (entropy over bases a token: the cost of
-    tokens that are coded by their frequencies alone).
-    """
+    """A vocabulary in a few numbers, from its `token_statistics`; NaN where no token stands in the sequence."""
     used = statistics[statistics["count"] > 0]
     length, share = used["length"], used["share"]
     weak, cg = used["first"].isin(["A", "T"]), used["token"].str.contains("CG")

@@ -225,18 +225,7 @@ class Tokenizer:
 
 
 def load_foreign(path: str | Path) -> tuple[Tokenizer, np.ndarray]:
-    """Read a ``tokenizer.json`` with the tokens of this package, in whatever order it numbers them.
-
-    Returns
-    -------
-    The tokenizer, with ids as everywhere here, and the file's id of each (int64, [tokens]): the row of each token
-    in the embeddings of a model that was trained with the file.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, isn't a tokenizer, or has a token that isn't one here, or lacks one.
-    """
+    """Read a ``tokenizer.json`` with the tokens of this package, in whatever order it numbers them."""
     content = read_json(path)
     model = content.get("model") if isinstance(content, dict) else None
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
@@ -327,11 +316,6 @@ class KmerTokenizer(Tokenizer):
 
     Ids 0-8 are those of every tokenizer here; the 4^k k-mers follow in alphabetical order (for k = 1 the
     bases themselves serve).
-
-    Raises
-    ------
-    InputError
-        When ``k`` isn't between 1 and 6.
     """
 
     def __init__(self, k: int):
