@@ -29,7 +29,8 @@ def imports(path: Path, names: dict[str, Path]) -> set[str]:
 
 def home_of(module: str, name: str, names: dict[str, Path]) -> str:
     """The module that defines a name which a room's face passes on."""
-    for node in ast.walk(ast.parse(names[module].read_text())):
+    face = ast.parse(names[module].read_text()) if names[module].name == "__init__.py" else ast.Module([], [])
+    for node in ast.walk(face):
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(value, ast.Constant) and key.value == name:
