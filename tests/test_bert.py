@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from dnastudy.files import InputError, read_json
-from dnastudy.models import Bert, build, load
+from dnastudy.models import Bert, build, load, save
 from dnastudy.models.transformer import attend
 from dnastudy.tokens import KmerTokenizer, Tokenizer
 
@@ -125,7 +125,7 @@ def test_the_folder_holds_its_own_tokenizer(tokenizer, tmp_path):
     model = build(config, device="cpu")
     tokens = len(tokenizer) if tokenizer else 9
     assert model.config == {"kind": "bert"} | SMALL | {"dropout": 0.0, "vocabulary": tokens}
-    model.save(tmp_path / "model")
+    save(model, tmp_path / "model")
     assert sorted(read_json(tmp_path / "model" / "config.json")["files"]) == ["model.safetensors", "tokenizer.json"]
     again = load(tmp_path / "model", device="cpu")
     text = "AAGTTNACAAAG"
@@ -136,7 +136,7 @@ def test_the_folder_holds_its_own_tokenizer(tokenizer, tmp_path):
 
 
 def test_a_tokenizer_of_another_model_is_noticed(tmp_path):
-    build({"kind": "bert"} | SMALL, device="cpu").save(tmp_path / "one")
+    save(build({"kind": "bert"} | SMALL, device="cpu"), tmp_path / "one")
     Tokenizer(MERGES).save(tmp_path / "one" / "tokenizer.json")
     with pytest.raises(InputError, match=r"tokenizer\.json: not the file saved"):
         load(tmp_path / "one")

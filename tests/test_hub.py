@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from dnastudy.files import InputError
-from dnastudy.models import Bert, build, export_to_transformers, load
+from dnastudy.models import Bert, build, export_to_transformers, load, save
 from dnastudy.models.hub import ForeignTokenizer
 from dnastudy.models.store import check
 from dnastudy.tokens import KmerTokenizer, Tokenizer
@@ -82,7 +82,7 @@ def test_exported_and_imported_is_the_same(model, tmp_path):
     assert again.config == model.config and not again.training
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
     assert again.tokenizer.merges == MERGES
-    again.save(tmp_path / "saved")
+    save(again, tmp_path / "saved")
     assert torch.equal(logits(load(tmp_path / "saved"), some_ids(12)), logits(model, some_ids(12)))
 
 
@@ -131,7 +131,7 @@ def test_a_tokenizer_that_is_none_of_ours(tmp_path):
     expected = logits(made, given)[..., model.tokenizer.numbers]
     torch.testing.assert_close(logits(model, mine), expected, atol=1e-5, rtol=0)
     with pytest.raises(InputError, match="tokenizer is of another library and can't be saved"):
-        model.save(tmp_path / "saved")
+        save(model, tmp_path / "saved")
 
 
 def test_kmers_between_spaces_are_not_taken_for_ours_and_long_words_not_for_one(tmp_path):
@@ -196,7 +196,7 @@ def test_no_code_of_its_own_is_run(tmp_path):
 
 
 def test_a_folder_of_the_other_package_is_told_by_its_configuration(model, tmp_path):
-    model.save(tmp_path / "ours")
+    save(model, tmp_path / "ours")
     theirs(tmp_path / "theirs", tokens=9)
     check(f"hf:{tmp_path / 'theirs'}")
     for read in (load, check):
@@ -240,6 +240,6 @@ def test_only_a_bert_is_exported_and_over_no_model_of_ours(model, tmp_path):
     lstm = build({"kind": "lstm", "layers": 1, "width": 4, "embedding": 4}, device="cpu")
     with pytest.raises(InputError, match="a lstm model can't be written for transformers"):
         export_to_transformers(lstm, tmp_path)
-    model.save(tmp_path / "model")
+    save(model, tmp_path / "model")
     with pytest.raises(InputError, match="a model of this package stands there"):
         export_to_transformers(model, tmp_path / "model")

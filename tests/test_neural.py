@@ -8,7 +8,7 @@ import torch
 
 from dnastudy.files import InputError
 from dnastudy.genes import encode
-from dnastudy.models import build, load, neural
+from dnastudy.models import build, load, neural, save
 from dnastudy.models.neural import IGNORED, Linear, _pieces, inputs_and_targets, pick_device
 from dnastudy.models.recurrent import RecurrentModel
 
@@ -69,7 +69,7 @@ def test_device():
 
 
 def test_every_form_survives_saving(model, tmp_path):
-    model.save(tmp_path)
+    save(model, tmp_path)
     again = load(tmp_path, device="cpu")
     assert (again.config, again.size) == (model.config, model.size)
     texts = ["ACGTNACGGT", "", "T"]
