@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnastudy.files import InputError
 from dnastudy.models.token_bits import successors
 from dnastudy.tokens.bpe import train_bpe
 from dnastudy.tokens.ids import CLS, FIRST_BASE, UNK
-from dnastudy.tokens.tokenizer import KmerTokenizer, OverlappingKmerTokenizer, Tokenizer, single_base
+from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer, single_base
 
 ALIKE = [("A", "C"), ("C", "G"), ("A", "CG"), ("ACG", "T"), ("AC", "G")]  # two merges spell ACG
 
@@ -98,8 +97,3 @@ def test_rows_of_kmers(k, data):
     row = data.draw(st.lists(st.integers(FIRST_BASE, len(tokenizer) - 1), min_size=1, max_size=6))
     singles = sum(token < FIRST_BASE + 4 for token in row)
     assert (may_stand(may, row) and (k == 1 or singles < k)) == is_encoding(tokenizer, row)
-
-
-def test_overlapping_tokens_are_refused():
-    with pytest.raises(InputError, match="overlapping k-mers don't stand side by side; give single bases"):
-        successors(OverlappingKmerTokenizer(3))

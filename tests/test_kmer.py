@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Library
 
 from dnastudy.files import InputError
-from dnastudy.tokens.tokenizer import KmerTokenizer, OverlappingKmerTokenizer, Tokenizer
+from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer
 
 
 def spell(tokenizer, sequence):
@@ -52,50 +52,15 @@ def test_the_library_reads_the_file_and_encodes_alike(tmp_path, k):
         assert library.encode(sequence).ids == KmerTokenizer(k).encode(sequence).tolist()
 
 
-def test_overlapping_kmers_are_one_token_a_base():
-    tokenizer = OverlappingKmerTokenizer(3)
-    assert spell(tokenizer, "acgTA") == ["ACG", "CGT", "GTA", "T", "A"]
-    assert spell(tokenizer, "ACGTNACGNNT") == ["ACG", "CGT", "G", "T", "[UNK]", "ACG", "C", "G", "[UNK]", "[UNK]", "T"]
-    assert spell(tokenizer, "AC") == ["A", "C"]
-    assert spell(tokenizer, "") == []
-    assert tokenizer.tokens == KmerTokenizer(3).tokens
-
-
-@settings(deadline=None)
-@given(st.text("ACGTN", max_size=60), st.integers(1, 6))
-def test_overlapping_encoding_is_what_the_pattern_says(sequence, k):
-    tokenizer = OverlappingKmerTokenizer(k)
-    pieces = re.findall(f"(?=([ACGT]{{{k}}}|.))", sequence)
-    assert spell(tokenizer, sequence) == [piece if piece != "N" else "[UNK]" for piece in pieces]
-    ids = tokenizer.encode(sequence)
-    assert ids.dtype == np.int32
-    assert tokenizer.decode(ids) == sequence
-    assert tokenizer.offsets(ids).tolist() == list(range(len(sequence) + 1))
-
-
-def test_a_stretch_of_overlapping_kmers_is_that_of_the_whole():
-    tokenizer = OverlappingKmerTokenizer(3)
-    ids, start = tokenizer.encode_within("ACGTACGT", 2, 5, margin=2)
-    assert [tokenizer.tokens[number] for number in ids] == ["GTA", "TAC", "ACG"]
-    assert start == 2
-
-
-@pytest.mark.parametrize("kind", [KmerTokenizer, OverlappingKmerTokenizer])
 @pytest.mark.parametrize("k", [1, 3])
-def test_loading_undoes_saving(tmp_path, kind, k):
-    kind(k).save(tmp_path / "tokenizer.json")
+def test_loading_undoes_saving(tmp_path, k):
+    KmerTokenizer(k).save(tmp_path / "tokenizer.json")
     loaded = Tokenizer.load(tmp_path / "tokenizer.json")
-    assert type(loaded) is kind
+    assert type(loaded) is KmerTokenizer
     assert loaded.k == k
 
 
-def test_overlapping_kmers_are_no_file_of_transformers(tmp_path):
-    with pytest.raises(InputError, match="overlapping 3-mers can't be said in a file of transf"):
-        OverlappingKmerTokenizer(3).save_for_transformers(tmp_path)
-
-
-@pytest.mark.parametrize("kind", [KmerTokenizer, OverlappingKmerTokenizer])
 @pytest.mark.parametrize("k", [0, 7])
-def test_other_lengths_are_refused(kind, k):
+def test_other_lengths_are_refused(k):
     with pytest.raises(InputError, match=f"k = {k}; expected 1 to 6"):
-        kind(k)
+        KmerTokenizer(k)

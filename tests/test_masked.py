@@ -11,7 +11,6 @@ from dnastudy.models.batches import MaskedSource, bits_per_symbol, masked_window
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
 from dnastudy.tokens import KmerTokenizer, Tokenizer, single_base
-from dnastudy.tokens.tokenizer import OverlappingKmerTokenizer
 
 IDS = np.arange(10, 1010)  # each token its own, so that a window says where it was cut
 GENES = np.array([[0, 900], [900, 1000]])
@@ -148,8 +147,3 @@ def test_validation_sees_what_comes_after_the_last_target():
 def test_bad_settings(settings, message, small):
     with pytest.raises(InputError, match=message):
         MaskedSource(small, single_base(), TrainingConfig(**settings))
-
-
-def test_overlapping_tokens_are_refused(small):
-    with pytest.raises(InputError, match="overlapping k-mers; each can be read off its neighbours"):
-        MaskedSource(small, OverlappingKmerTokenizer(3), TrainingConfig())

@@ -13,7 +13,7 @@ from dnastudy.models import build, train
 from dnastudy.models.batches import MaskedTokenSource, TokenSource, masked_bits
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.tokens import KmerTokenizer, OverlappingKmerTokenizer, Tokenizer, single_base
+from dnastudy.tokens import KmerTokenizer, Tokenizer, single_base
 
 BPE = Tokenizer([("A", "A"), ("C", "G"), ("AA", "T")])
 
@@ -177,8 +177,6 @@ def test_bad_input(codes, settings, message):
 
 
 @pytest.mark.parametrize("kind", [TokenSource, MaskedTokenSource])
-def test_overlapping_tokens_and_unknown_validation_are_refused(kind):
-    with pytest.raises(InputError, match="overlapping k-mers; each can be read off its neighbours"):
-        source(random_codes(500), OverlappingKmerTokenizer(3), kind)
+def test_unknown_validation_is_refused(kind):
     with pytest.raises(InputError, match=r"side by side in the sequence to validate on, 0 at most"):
         source(random_codes(500), single_base(), kind, validation=np.full(30, 4, np.uint8))

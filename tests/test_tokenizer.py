@@ -230,7 +230,7 @@ def test_merges_kept_as_one_string_are_read(tmp_path):
     [
         ({"model": None}, "no model with a vocabulary"),
         ({"model": {"type": "WordLevel", "vocab": {"ACGTACG": 0}}}, "k = 7; expected 1 to 6"),
-        ({"model": {"type": "Unigram", "vocab": {}}}, "model type 'Unigram'; expected one of BPE, WordLevel, Over"),
+        ({"model": {"type": "Unigram", "vocab": {}}}, "model type 'Unigram'; expected one of BPE, WordLevel"),
         ({"model": {"type": "BPE", "vocab": {"A": 0}, "merges": []}}, "C isn't in its vocabulary; expected .PAD., .U"),
         ({"model": {"type": "BPE", "vocab": VOCABULARY | {"N": 9}, "merges": []}}, "N is made by no merge"),
         ({"model": {"type": "WordLevel", "vocab": VOCABULARY | {"AA": 9}}}, "AC isn't in its vocabulary"),

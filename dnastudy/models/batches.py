@@ -17,7 +17,7 @@ from dnastudy.genes.intervals import runs
 from dnastudy.models.neural import IGNORED, NeuralModel
 from dnastudy.models.settings import TrainingConfig
 from dnastudy.tokens.ids import BASE_TO_ID, CLS, FIRST_BASE, MASK, PAD, SEP, UNK
-from dnastudy.tokens.tokenizer import OverlappingKmerTokenizer, Tokenizer
+from dnastudy.tokens.tokenizer import Tokenizer
 
 VALIDATION_SEED = 1  # the same windows whatever the run's seed, so that runs can be compared
 _OUTSIDE = 5  # the code of a position that no base fills
@@ -134,8 +134,6 @@ class TokenWindows:
     def __init__(self, tokenizer: Tokenizer, config: TrainingConfig):
         if config.sampling == "genes":
             raise InputError("training: sampling 'genes'; tokens are learnt in windows, leave sampling out")
-        if isinstance(tokenizer, OverlappingKmerTokenizer):
-            raise InputError("training: overlapping k-mers; each can be read off its neighbours, take other tokens")
         self.tokenizer, self.config = tokenizer, config
 
     def take(

@@ -15,7 +15,7 @@ from dnastudy.genes.codes import encode
 from dnastudy.models.neural import NeuralModel, linear
 from dnastudy.models.recurrent import RecurrentModel
 from dnastudy.tokens.ids import CLS, FIRST_BASE, PAD, UNK
-from dnastudy.tokens.tokenizer import KmerTokenizer, OverlappingKmerTokenizer, Tokenizer
+from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     from dnastudy.models.ngram import NgramModel
@@ -39,8 +39,6 @@ def successors(tokenizer: Tokenizer) -> np.ndarray:
     CLS and UNK may be followed by UNK and by each word that some sequence has as its token, a word by UNK too;
     nothing else follows anything.
     """
-    if isinstance(tokenizer, OverlappingKmerTokenizer):
-        raise InputError("overlapping k-mers don't stand side by side; give single bases, k-mers or merges")
     may = np.zeros((len(tokenizer), len(tokenizer)), dtype=bool)
     may[UNK, UNK] = may[CLS, UNK] = may[FIRST_BASE:, UNK] = True
     words = [encode(letters + "N") for letters in tokenizer.tokens[FIRST_BASE:]]

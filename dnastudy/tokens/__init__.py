@@ -6,7 +6,6 @@ __getattr__ = lazy(
     __name__,
     {
         "KmerTokenizer": "tokenizer",
-        "OverlappingKmerTokenizer": "tokenizer",
         "Tokenizer": "tokenizer",
         "bases_per_token": "statistics",
         "single_base": "tokenizer",

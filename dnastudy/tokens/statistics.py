@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,10 +10,6 @@ from dnastudy.files import InputError
 from dnastudy.genes.codes import UNKNOWN
 from dnastudy.tokens.ids import SPECIALS, UNK, single_base_ids
 from dnastudy.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 # Of GROVER's 600 merges on the human genome: Sanabria et al. 2024, Nature Machine Intelligence 6:911-923.
 GROVER = {
@@ -29,8 +24,8 @@ GROVER = {
 }
 
 
-def token_statistics(tokenizer: Tokenizer, ids: np.ndarray, repeats: np.ndarray | None = None) -> pd.DataFrame:
-    """How often each token stands in ``ids``, and what it is made of."""
+def token_statistics(tokenizer: Tokenizer, ids: np.ndarray, repeats: np.ndarray | None = None):
+    """How often each token stands in ``ids``, and what it is made of, as a data frame by id."""
     import pandas as pd
 
     counts = np.bincount(ids, minlength=len(tokenizer))[len(SPECIALS) :]
@@ -54,9 +49,7 @@ def encode_nested(
 
     if max(sizes, default=0) > len(tokenizer.merges):
         raise InputError(f"{max(sizes):,} merges of a tokenizer that has {len(tokenizer.merges):,}; give no more")
-    numbers = {token: number for number, token in enumerate(tokenizer.tokens)}
-    merges = [(numbers[left], numbers[right], numbers[left + right]) for left, right in tokenizer.merges]
-    merges = np.array(merges, dtype=np.int64).reshape(-1, 3)
+    merges = tokenizer.numbered_merges
     alike = len(set(merges[:, 2])) < len(merges)
     ids, done = single_base_ids(codes), 0
     for size in sorted(sizes):
@@ -76,7 +69,7 @@ def bases_per_token(tokenizer: Tokenizer, ids: np.ndarray) -> float:
     return summarise(token_statistics(tokenizer, ids))["bases_per_token"]
 
 
-def summarise(statistics: pd.DataFrame) -> dict[str, float]:
+def summarise(statistics) -> dict[str, float]:
     """A vocabulary in a few numbers, from its `token_statistics`; NaN where no token stands in the sequence."""
     used = statistics[statistics["count"] > 0]
     length, share = used["length"], used["share"]

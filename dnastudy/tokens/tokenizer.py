@@ -65,17 +65,7 @@ class Tokenizer:
         return f"{type(self).__name__}({len(self)} tokens)"
 
     def encode(self, sequence: str | np.ndarray) -> np.ndarray:
-        """Token ids of a sequence, with no special tokens added.
-
-        Parameters
-        ----------
-        sequence
-            A string (either case) or base codes (uint8, [n], A C G T = 0 1 2 3, anything else unknown).
-
-        Returns
-        -------
-        int32 array, [n tokens].
-        """
+        """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added."""
         codes = as_codes(sequence)
         return self._merge(codes) if self.merges else single_base_ids(codes)
 
@@ -97,8 +87,6 @@ class Tokenizer:
 
         Parameters
         ----------
-        sequence
-            What the stretch lies in.
         start, end
             The stretch, in bases, end not included.
         margin
@@ -106,8 +94,7 @@ class Tokenizer:
 
         Returns
         -------
-        Ids (int32, [n tokens]) of all tokens that have a base in the stretch, and where the first of them begins,
-        in bases: at ``start`` or a little before.
+        Ids (int32, [n tokens]) of all tokens with a base in the stretch, and where the first of them begins, in bases.
         """
         codes = as_codes(sequence)
         if not 0 <= start < end <= len(codes) or margin < 0:
@@ -133,33 +120,24 @@ class Tokenizer:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": {token: number for number, token in enumerate(self.tokens)},
-            "merges": [list(pair) for pair in self.merges],
+            "vocab": self._numbers,
+            "merges": self.merges,
         }
-        write_json(path, tokenizer_json(model))
+        write_json(path, _file_content(model))
 
     def save_for_transformers(self, folder: str | Path) -> None:
-        """Write what ``AutoTokenizer`` of ``transformers`` looks for in the folder of a masked model.
-
-        That is ``tokenizer.json``, which puts CLS before and SEP after each sequence, and
-        ``tokenizer_config.json``, which names the special tokens; without it a BERT's folder gets a tokenizer of words.
-        """
+        """Write what ``AutoTokenizer`` of ``transformers`` reads: CLS before and SEP after each sequence."""
         path = Path(folder) / "tokenizer.json"
         self.save(path)
         ends = {name: [SPECIALS[number], number] for name, number in (("cls", CLS), ("sep", SEP))}
         write_json(path, read_json(path) | {"post_processor": {"type": "BertProcessing"} | ends})
+        # Without this file a BERT's folder gets a tokenizer of words.
         roles = {f"{token.strip('[]').lower()}_token": token for token in SPECIALS}
         write_json(path.with_name("tokenizer_config.json"), {"tokenizer_class": "PreTrainedTokenizerFast"} | roles)
 
     @staticmethod
     def load(path: str | Path) -> Tokenizer:
-        """Read a ``tokenizer.json`` that this package wrote: single bases, merges or k-mers.
-
-        Raises
-        ------
-        InputError
-            When the file is missing, isn't a tokenizer, or numbers its tokens otherwise than here.
-        """
+        """Read a ``tokenizer.json`` that this package wrote: single bases, merges or k-mers."""
         tokenizer, numbers = load_foreign(path)
         if (numbers != np.arange(len(tokenizer))).any():
             raise InputError(
@@ -207,21 +185,24 @@ class Tokenizer:
 
         ids = np.full(len(codes) + 2, UNK, dtype=np.uint16)
         ids[1:-1] = BASE_TO_ID[codes]
-        return merge_all(ids, self._numbered, len(self))
+        return merge_all(ids, self.numbered_merges, len(self))
 
     @cached_property
-    def _numbered(self) -> np.ndarray:
+    def _numbers(self) -> dict[str, int]:
+        return {token: number for number, token in enumerate(self.tokens)}
+
+    @cached_property
+    def numbered_merges(self) -> np.ndarray:
         """Ids of each merge's parts and of what it makes, int64 [merges, 3]."""
-        ids = {token: number for number, token in enumerate(self.tokens)}
-        return np.array([[ids[left], ids[right], ids[left + right]] for left, right in self.merges], dtype=np.int64)
+        rows = [[self._numbers[part] for part in (left, right, left + right)] for left, right in self.merges]
+        return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
     @cached_property
     def _library(self):
         from tokenizers import Tokenizer as Library
         from tokenizers import models
 
-        vocabulary = {token: number for number, token in enumerate(self.tokens)}
-        return Library(models.BPE(vocabulary, self.merges, unk_token=SPECIALS[UNK]))
+        return Library(models.BPE(self._numbers, self.merges, unk_token=SPECIALS[UNK]))
 
 
 def load_foreign(path: str | Path) -> tuple[Tokenizer, np.ndarray]:
@@ -259,31 +240,18 @@ def single_base() -> Tokenizer:
     return Tokenizer()
 
 
-def tokenizer_json(model: dict, pre_tokenizer: dict | None = None) -> dict:
+def _file_content(model: dict, pre_tokenizer: dict | None = None) -> dict:
     """The whole content of a ``tokenizer.json`` round its ``model`` part: special tokens and upper-casing."""
+    plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    specials = [{"id": number, "content": token} | plain | {"special": True} for number, token in enumerate(SPECIALS)]
+    # The library has no upper-casing of its own; soft-masked sequence comes in lower case.
+    capitals = [{"type": "Replace", "pattern": {"String": base.lower()}, "content": base} for base in BASES]
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {
-                "id": number,
-                "content": token,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-            for number, token in enumerate(SPECIALS)
-        ],
-        # The library has no upper-casing of its own; soft-masked sequence comes in lower case.
-        "normalizer": {
-            "type": "Sequence",
-            "normalizers": [
-                {"type": "Replace", "pattern": {"String": base.lower()}, "content": base} for base in BASES
-            ],
-        },
+        "added_tokens": specials,
+        "normalizer": {"type": "Sequence", "normalizers": capitals},
         "pre_tokenizer": pre_tokenizer,
         "post_processor": None,
         "decoder": {"type": "Fuse"},
@@ -293,14 +261,11 @@ def tokenizer_json(model: dict, pre_tokenizer: dict | None = None) -> dict:
 
 def _from_model(model: dict) -> Tokenizer:
     """The tokenizer that the ``model`` part of a ``tokenizer.json`` describes."""
-
     if model.get("type") == "BPE":
         return Tokenizer(model.get("merges"))
-    kinds = {"WordLevel": KmerTokenizer, OverlappingKmerTokenizer.file_type: OverlappingKmerTokenizer}
-    if model.get("type") in kinds:
-        k = max((len(token) for token in model["vocab"] if token not in SPECIALS), default=1)
-        return kinds[model["type"]](k)
-    raise InputError(f"model type {model.get('type')!r}; expected one of BPE, {', '.join(kinds)}")
+    if model.get("type") == "WordLevel":
+        return KmerTokenizer(max((len(token) for token in model["vocab"] if token not in SPECIALS), default=1))
+    raise InputError(f"model type {model.get('type')!r}; expected one of BPE, WordLevel")
 
 
 def _pair(merge: tuple[str, str] | list[str] | str) -> tuple[str, str]:
@@ -351,51 +316,9 @@ class KmerTokenizer(Tokenizer):
         """Write ``tokenizer.json`` (a word list behind a regular expression) for ``tokenizers``."""
         model = {
             "type": "WordLevel",
-            "vocab": {token: number for number, token in enumerate(self.tokens)},
+            "vocab": self._numbers,
             "unk_token": SPECIALS[UNK],
         }
-        split = {
-            "type": "Split",
-            "pattern": {"Regex": f"[ACGT]{{{self.k}}}|[\\s\\S]"},
-            "behavior": "Isolated",
-            "invert": False,
-        }
-        write_json(path, tokenizer_json(model, pre_tokenizer=split))
-
-
-class OverlappingKmerTokenizer(KmerTokenizer):
-    """One token a base: the k-mer that begins there (DNABERT; Ji et al. 2021, Bioinformatics 37:2112).
-
-    The last ``k`` - 1 known bases before an unknown one or the end stand for themselves, as in shorter runs all do.
-    """
-
-    file_type = "OverlappingKmers"
-
-    def encode(self, sequence: str | np.ndarray) -> np.ndarray:
-        """Token ids (int32, [n]) of a string or base codes (uint8, [n]), no special tokens added."""
-        codes = as_codes(sequence)
-        ids = single_base_ids(codes)
-        room = len(codes) - self.k + 1
-        if self.k == 1 or room < 1:
-            return ids
-        number = np.zeros(room, dtype=np.int32)
-        whole = np.ones(room, dtype=bool)
-        for place in range(self.k):
-            here = codes[place : place + room]
-            number = 4 * number + here
-            whole &= here < 4
-        ids[:room][whole] = FIRST_BASE + len(BASES) + number[whole]
-        return ids
-
-    def save(self, path: str | Path) -> None:
-        """Write JSON that `Tokenizer.load` reads; the ``tokenizers`` library has no such model."""
-        vocabulary = {token: number for number, token in enumerate(self.tokens)}
-        write_json(path, {"model": {"type": self.file_type, "vocab": vocabulary}})
-
-    def save_for_transformers(self, folder: str | Path) -> None:
-        """Refuse, since no file of the ``tokenizers`` library can say it."""
-        raise InputError(f"overlapping {self.k}-mers can't be said in a file of transformers; expected other tokens")
-
-    @cached_property
-    def _spelling(self) -> np.ndarray:
-        return np.array([letters[:1] for letters in super()._spelling], dtype=object)
+        pattern = {"Regex": f"[ACGT]{{{self.k}}}|[\\s\\S]"}
+        split = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+        write_json(path, _file_content(model, pre_tokenizer=split))
