@@ -20,7 +20,7 @@ def learnt(draw):
     """Merges learnt on runs of one base, repeats of a few, and text without either."""
     repeated = st.builds(lambda unit, times: unit * times, st.text("ACGT", min_size=1, max_size=3), st.integers(1, 9))
     letters = draw(st.lists(repeated | st.text("ACGT", min_size=1, max_size=30), min_size=1, max_size=5))
-    return train_bpe("".join(letters), draw(st.integers(1, 30)), threads=1)
+    return train_bpe("".join(letters), draw(st.integers(1, 30)))
 
 
 def is_encoding(tokenizer, row):

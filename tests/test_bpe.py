@@ -1,6 +1,7 @@
-"""Learning merges: those of the `tokenizers` library, in its order, whatever the threads or the interruptions."""
+"""Learning merges: those of the `tokenizers` library, in its order, whatever the threads."""
 
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tokenizers import models, trainers
 from dnastudy.files import InputError
 from dnastudy.genes.codes import decode, encode
 from dnastudy.genes.fasta import read_fasta
-from dnastudy.tokens.bpe import Pairs, train_bpe
+from dnastudy.tokens.bpe import train_bpe
 from dnastudy.tokens.ids import BASES, SPECIALS
 from dnastudy.tokens.tokenizer import Tokenizer
 
@@ -66,7 +67,8 @@ def test_merges_are_those_of_the_library(letters, rarity, merges, chunk, threads
     codes = encode("".join(letter if number * rarity % 1 < rarity else "A" for number, letter in enumerate(letters)))
     codes[0] = 0
     boundaries = np.arange(0, len(codes), chunk)
-    learnt = train_bpe(codes, merges, boundaries, threads=threads).merges
+    with mock.patch("dnastudy.tokens.bpe.cores", return_value=threads):
+        learnt = train_bpe(codes, merges, boundaries).merges
     assert learnt == by_library(codes, boundaries, merges)
     assert len({left + right for left, right in learnt}) == len(learnt)
 
@@ -84,47 +86,6 @@ def test_600_merges_on_ten_megabases_are_those_of_the_library(chromosomes):
 def test_a_chromosome_as_one_stream(corpus):
     codes = np.asarray(corpus.all_codes[:300_000])
     assert train_bpe(codes, 50).merges == by_library(codes, np.array([0]), 50)
-
-
-@pytest.mark.parametrize("merges", [10, 32, 33, 60])
-def test_going_on_is_as_good_as_never_having_stopped(merges):
-    codes = np.random.default_rng(0).integers(0, 4, 20_000).astype(np.uint8)
-    whole = train_bpe(codes, 100)
-    begun = train_bpe(codes, merges)
-    assert whole.merges[:merges] == begun.merges
-    assert train_bpe(codes, 100, start=begun).merges == whole.merges
-
-
-def test_what_an_interrupted_call_has_learnt_is_kept(tmp_path, monkeypatch):
-    codes = np.random.default_rng(0).integers(0, 4, 20_000).astype(np.uint8)
-    update, calls = Pairs.update, []
-
-    def interrupted(self, *arguments):
-        calls.append(arguments)
-        if len(calls) == 41:
-            raise KeyboardInterrupt
-        update(self, *arguments)
-
-    monkeypatch.setattr(Pairs, "update", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_bpe(codes, 100, save=tmp_path / "begun.json")
-    monkeypatch.undo()
-    begun = Tokenizer.load(tmp_path / "begun.json")
-    assert len(begun.merges) == 40
-    assert train_bpe(codes, 60, start=begun).merges == train_bpe(codes, 60).merges
-    # Interrupted again before it has come as far: what was given is kept.
-    calls[:] = range(30)
-    monkeypatch.setattr(Pairs, "update", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_bpe(codes, 100, start=begun, save=tmp_path / "begun.json")
-    assert Tokenizer.load(tmp_path / "begun.json").merges == begun.merges
-
-
-def test_rare_merges_are_made_when_given_and_absent_ones_refused():
-    start = Tokenizer([("G", "A"), ("A", "C")])
-    assert train_bpe(encode("CGANCGANCGANCGTAC"), 3, start=start, min_count=4).merges == start.merges
-    with pytest.raises(InputError, match="start: no G A is left for its merge 0; give the sequence"):
-        train_bpe(encode("ACGTACGT"), 3, start=start)
 
 
 def test_letters_will_do():

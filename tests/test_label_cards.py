@@ -73,7 +73,7 @@ def test_shuffled_merges_are_given_away_by_their_number(chromosomes):
     }
     annotations = [read_annotation(chromosomes[name]) for name in ("chr19.gff3", "chr22.gtf")]
     starts = pd.concat([transcription_starts(each) for each in annotations], ignore_index=True)
-    tokenizer, splits = train_bpe(genome["chr19"], 600, threads=1), {"chr19": "train", "chr22": "test"}
+    tokenizer, splits = train_bpe(genome["chr19"], 600), {"chr19": "train", "chr22": "test"}
 
     def aurocs(negatives, shuffled=tokenizer):
         labels = promoters(genome, starts, splits, negatives=negatives, tokenizer=shuffled)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import pairwise, repeat
-from pathlib import Path
 
 import numpy as np
 
@@ -19,15 +17,7 @@ _SCANS = 24  # merges made by scanning: after them less than half as many tokens
 
 
 def train_bpe(
-    codes: np.ndarray,
-    merges: int = 600,
-    boundaries: np.ndarray | None = None,
-    *,
-    min_count: int = 1,
-    start: Tokenizer | None = None,
-    save: str | Path | None = None,
-    threads: int | None = None,
-    progress: bool = False,
+    codes: np.ndarray, merges: int = 600, boundaries: np.ndarray | None = None, *, min_count: int = 1
 ) -> Tokenizer:
     """Learn ``merges`` merges of the commonest pair of adjacent tokens (Gage 1994; Sennrich et al. 2016).
 
@@ -50,21 +40,11 @@ def train_bpe(
         across a boundary, nor across an unknown base. Without any, the whole is one stream.
     min_count
         The least count at which a pair is merged.
-    start
-        A tokenizer learnt on the same sequence, to go on from: its merges are made first, without a choice.
-    save
-        Where to write the tokenizer, if anywhere: of an interrupted call with the merges made until then, to be
-        given as ``start``.
-    threads
-        How many work at once; None: one for each core.
-    progress
-        Whether to show a bar.
 
     Raises
     ------
     InputError
-        When there is no known base, a boundary lies outside the sequence, a number is out of range, or ``start``
-        wasn't learnt on this sequence.
+        When there is no known base, a boundary lies outside the sequence, or a number is out of range.
     """
     most = LARGEST + 1 - FIRST_BASE - len(BASES)
     if not 0 <= merges <= most or min_count < 1:
@@ -72,49 +52,31 @@ def train_bpe(
             f"{merges:,} merges at a least count of {min_count}; expected 0 to {most:,}, since ids have 16 bits, and a "
             "count of at least 1"
         )
-    from tqdm import tqdm
-
     codes = as_codes(codes)
     merges = min(merges, max(len(codes) - 1, 0))  # each takes a token away
-    given = [] if start is None else start.merges[:merges]
-    threads = threads or cores()
     tokens = [*SPECIALS, *BASES]
+    vocabulary = len(tokens) + merges
     learnt: list[tuple[str, str]] = []
-    with ThreadPoolExecutor(threads) as pool, tqdm(total=merges, unit=" merges", disable=not progress) as bar:
-        new_part = partial(Part, vocabulary=len(tokens) + merges)
-        parts = list(pool.map(new_part, *zip(*_parts(codes, boundaries, threads), strict=True)))
+    with ThreadPoolExecutor(cores()) as pool:
+        parts = list(pool.map(lambda part: _Part(*part, vocabulary), _cut(codes, boundaries, cores())))
         if all(part.count == 2 for part in parts):
             raise InputError("no A, C, G or T to learn merges from; give at least one known base")
-        pairs = Pairs(sum(pool.map(Part.pairs, parts)), len(tokens) + merges)
-        try:
-            while len(learnt) < merges:
-                if len(learnt) < len(given):
-                    left, right = (tokens.index(token) for token in given[len(learnt)])
-                    if not pairs.counts[left, right]:
-                        raise InputError(
-                            f"start: no {tokens[left]} {tokens[right]} is left for its merge {len(learnt)}; "
-                            "give the sequence and the boundaries that it was learnt on"
-                        )
-                else:
-                    left, right = pairs.commonest()
-                    if pairs.counts[left, right] < min_count:
-                        break
-                if len(learnt) == _SCANS:
-                    list(pool.map(Part.list_places, parts))
-                # It spells what no token does: the same bases between two edges have always been merged alike.
-                new = len(tokens)
-                changes = sum(pool.map(Part.merge, parts, repeat(left), repeat(right), repeat(new)))
-                pairs.update(changes, left, right, new)
-                learnt.append((tokens[left], tokens[right]))
-                tokens.append(tokens[left] + tokens[right])
-                bar.update()
-        finally:
-            if save is not None:
-                Tokenizer(max(learnt, given, key=len)).save(save)
+        pairs = _Pairs(sum(pool.map(_Part.pairs, parts)), vocabulary)
+        for new in range(len(tokens), vocabulary):
+            left, right = pairs.commonest()
+            if pairs.counts[left, right] < min_count:
+                break
+            if len(learnt) == _SCANS:
+                list(pool.map(_Part.list_places, parts))
+            # It spells what no token does: the same bases between two edges have always been merged alike.
+            changes = sum(pool.map(_Part.merge, parts, repeat(left), repeat(right), repeat(new)))
+            pairs.update(changes, left, right, new)
+            learnt.append((tokens[left], tokens[right]))
+            tokens.append(tokens[left] + tokens[right])
     return Tokenizer(learnt)
 
 
-class Part:
+class _Part:
     """A part of the sequence with the places of its tokens, for one thread."""
 
     def __init__(self, codes: np.ndarray, boundaries: np.ndarray, vocabulary: int):
@@ -151,7 +113,7 @@ class Part:
         return self.changes
 
 
-class Pairs:
+class _Pairs:
     """How often each pair of tokens stands, [vocabulary, vocabulary], and which one is the commonest."""
 
     def __init__(self, of_bases: np.ndarray, vocabulary: int):
@@ -172,8 +134,8 @@ class Pairs:
         merging.recount(self.counts, self.best, self.highest, changes, left, right, new)
 
 
-def _parts(codes: np.ndarray, boundaries: np.ndarray | None, threads: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Codes and boundaries of about equal parts, as many as there are threads, if nothing merges between them."""
+def _cut(codes: np.ndarray, boundaries: np.ndarray | None, threads: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Codes and boundaries of about equal parts, one a thread where there are edges to cut at."""
     boundaries = np.unique(np.asarray([] if boundaries is None else boundaries, dtype=np.int64))
     if len(boundaries) and (boundaries[0] < 0 or boundaries[-1] > len(codes)):
         outside = boundaries[0] if boundaries[0] < 0 else boundaries[-1]
