@@ -86,6 +86,14 @@ def test_exported_and_imported_is_the_same(model, tmp_path):
     assert torch.equal(logits(load(tmp_path / "saved"), some_ids(12)), logits(model, some_ids(12)))
 
 
+def test_a_model_folder_goes_to_transformers_and_back_as_the_readme_says(model, tmp_path):
+    save(model, tmp_path / "my_bert")
+    export_to_transformers(load(tmp_path / "my_bert"), tmp_path / "for_transformers")
+    again = load(f"hf:{tmp_path / 'for_transformers'}", device="cpu")
+    assert torch.equal(logits(again, some_ids(12)), logits(model, some_ids(12)))
+    assert again.tokenizer.encode(TEXT).tolist() == model.tokenizer.encode(TEXT).tolist()
+
+
 def test_a_model_that_numbers_tokens_otherwise(tmp_path):
     made = theirs(tmp_path, tokens=14)  # two rows more than there are tokens
     Tokenizer(MERGES).save(tmp_path / "tokenizer.json")
