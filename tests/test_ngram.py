@@ -257,7 +257,7 @@ def test_generation_follows_the_counts():
     ("settings", "message"),
     [
         ({"order": 25}, "order 25; expected 1 to 24"),
-        ({"order": 14, "smoothing": "mle"}, "order 14; expected 1 to 13 with smoothing 'mle'"),
+        ({"order": 9, "smoothing": "mle"}, "order 9; expected 1 to 8 with smoothing 'mle'"),
         ({"order": 0}, "ngram: order = 0; expected a whole number, 1 or more"),
         ({"order": "6"}, "ngram: order = '6'; expected a whole number, 1 or more"),
         ({"order": 6.0}, "ngram: order = 6.0; expected a whole number, 1 or more"),

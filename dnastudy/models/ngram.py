@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numba
 import numpy as np
+import torch
 
 from dnastudy.files import InputError, atomic_path
 from dnastudy.genes.codes import Sequences
@@ -34,6 +34,7 @@ from dnastudy.models.counts import (
 SMOOTHINGS = ("interpolated", "mle", "laplace")
 _TOGETHER = 64  # bases that are scored at once
 _STRETCH = 1 << 22  # bases whose scores are held at once where only their sum is wanted
+HIGHEST_PADDED = 8  # 8^8 counts of 4 bytes are 67 MB
 START, END = 5, 6  # the symbols <s> and </s> after the bases 0-3 and 4, <UNK>
 
 
@@ -53,19 +54,11 @@ class NgramModel(CausalModel):
     Parameters
     ----------
     order
-        Length of the n-grams, 1 to 24; without interpolation 1 to 13.
+        Length of the n-grams, 1 to 24; without interpolation 1 to 8.
     smoothing
         ``interpolated``, ``mle`` or ``laplace``.
     reverse_complement
         Count both strands: each sequence as it is, and its reverse complement.
-
-    Attributes
-    ----------
-    weights : float64 [order]
-        ``a_1`` ... ``a_order``.
-    history : list of dict
-        For each order up to the highest, once fitted with validation data: order, weight, and the
-        validation_bits_per_base of the model that stops there. Without interpolation there is the one order.
     """
 
     kind = "ngram"
@@ -75,44 +68,33 @@ class NgramModel(CausalModel):
         check_value("ngram: reverse_complement", reverse_complement, False)
         if smoothing not in SMOOTHINGS:
             raise InputError(f"ngram: smoothing {smoothing!r}; expected one of {', '.join(SMOOTHINGS)}")
-        highest = HIGHEST_ORDER if smoothing == "interpolated" else DENSE_ORDER
+        highest = HIGHEST_ORDER if smoothing == "interpolated" else HIGHEST_PADDED
         if order > highest:
             raise InputError(f"ngram: order {order}; expected 1 to {highest} with smoothing {smoothing!r}")
         self.order = order
         self.smoothing = smoothing
         self.reverse_complement = reverse_complement
-        self.config = {
-            "kind": "ngram",
-            "order": order,
-            "smoothing": smoothing,
-            "reverse_complement": reverse_complement,
-        }
+        self.config = {"kind": "ngram", "order": order, "smoothing": smoothing}
+        self.config["reverse_complement"] = reverse_complement
         # Without validation data: about one alphabet's worth of pseudo-counts at every order.
         self.weights = np.full(order, 4.0)
         self.end_probability = 0.0
+        # Once fitted with validation data: order, weight and validation_bits_per_base of the model that stops there.
         self.history: list[dict] = []
-        self._counts: Counts | PaddedCounts | None = None
+        self._counts: Counts | np.ndarray | None = None
         self._text: tuple[np.ndarray, np.ndarray] | None = None
 
     def fit(self, sequences: Sequences, *, validation: Sequences | None = None) -> NgramModel:
         """Count n-grams, and fit the weights of all orders by the likelihood of ``validation``.
 
-        Parameters
-        ----------
-        sequences, validation
-            Strings or uint8 base codes; or a pair of all codes (uint8, [bases]) and spans (int64, [n, 2],
-            start and end), so that a corpus need not be copied. Without ``validation`` every weight is 4.
-
-        Raises
-        ------
-        InputError
-            When there is no A C G T to count.
+        Both are strings or uint8 base codes; or a pair of all codes (uint8, [bases]) and spans (int64, [n, 2],
+        start and end), so that a corpus need not be copied. Without ``validation`` every weight is 4.
         """
         codes, spans = flat(sequences)
         if self._keeps_text:
             codes, spans = self._text = gathered(codes, spans)
         self._count(codes, spans)
-        if validation is not None and self.smoothing == "interpolated":
+        if validation is not None and self.interpolated:
             self.weights, bits = fit_weights(self._counts, *flat(validation))
             self.history = [
                 {"order": order, "weight": float(weight), "validation_bits_per_base": float(cost)}
@@ -124,11 +106,15 @@ class NgramModel(CausalModel):
         return self
 
     @property
+    def interpolated(self) -> bool:
+        return self.smoothing == "interpolated"
+
+    @property
     def size(self) -> int:
         """How many numbers were learnt: n-grams that occur and weights; above order 13, 12-grams count every time."""
         counts = self._counted()
-        if isinstance(counts, PaddedCounts):
-            return int(np.count_nonzero(counts.table)) + len(counts.keys)
+        if not self.interpolated:
+            return int(np.count_nonzero(counts))
         return int(np.count_nonzero(counts.tables)) + len(counts.older) + self.order
 
     def base_log_likelihoods(self, sequences: Sequences) -> list[np.ndarray]:
@@ -137,7 +123,7 @@ class NgramModel(CausalModel):
         It is -inf where ``mle`` hasn't seen the n-gram.
         """
         codes, spans = flat(sequences)
-        if self.smoothing == "interpolated":
+        if self.interpolated:
             lengths = spans[:, 1] - spans[:, 0]
             values = np.empty(lengths.sum(), dtype=np.float32)
             _score(self._counted(), self.weights, codes, spans, values)
@@ -152,7 +138,7 @@ class NgramModel(CausalModel):
         """Log-probability of whole sequences, float64 [n], nats; ``include_end`` adds the end symbol."""
         codes, spans = flat(sequences)
         totals = np.zeros(len(spans))
-        if self.smoothing == "interpolated":
+        if self.interpolated:
             known = np.zeros(len(spans), dtype=np.int64)
             for pieces in stretches(spans, self.order - 1):
                 per_base = self.base_log_likelihoods((codes, pieces[:, 1:3]))
@@ -175,20 +161,13 @@ class NgramModel(CausalModel):
         ----------
         convention
             ``per_base``: over all A C G T, with ``include_end`` the ends too. ``nltk``: over all symbols, as NLTK
-            has it and the human-genes paper reports it: bases, unknown ones too, and always one end symbol a
-            sequence; for ``mle`` and ``laplace`` alone. Infinite if one was never seen. At their order 1 there
-            is no end symbol.
-
-        Raises
-        ------
-        InputError
-            When there is nothing to score, or no such convention for this model.
+            has it and the human-genes paper reports it: bases, unknown ones too, and one end symbol a sequence
+            (none at order 1); for ``mle`` and ``laplace`` alone. Infinite if one was never seen.
         """
-        interpolated = self.smoothing == "interpolated"
         if convention == "per_base":
-            return super().perplexity(sequences, include_end=include_end and (interpolated or self.order > 1))
-        if convention != "nltk" or interpolated:
-            known = "'per_base'" if interpolated else "'per_base' or 'nltk'"
+            return super().perplexity(sequences, include_end=include_end and (self.interpolated or self.order > 1))
+        if convention != "nltk" or self.interpolated:
+            known = "'per_base'" if self.interpolated else "'per_base' or 'nltk'"
             raise InputError(
                 f"perplexity: convention {convention!r} with smoothing {self.smoothing!r}; expected {known}"
             )
@@ -218,17 +197,12 @@ class NgramModel(CausalModel):
 
         Up to order 13, interpolated: the highest order's counts, and what the lower ones have besides. Most
         n-grams of a high order are unseen: a bit says which are there, a byte how often, and what doesn't fit
-        a byte stands apart. Else the training sequences at two bits a base, since all that is counted would
-        take far more room: they are counted again on reading.
+        a byte stands apart. Else the training sequences at two bits a base, to be counted again on reading.
         """
         counts = self._counted()
         if self._text is not None:
             codes, spans = self._text
-            arrays = {
-                "bases": pack(codes),
-                "unknown": np.flatnonzero(codes > 3),
-                "lengths": spans[:, 1] - spans[:, 0],
-            }
+            arrays = {"bases": pack(codes), "unknown": np.flatnonzero(codes > 3), "lengths": np.diff(spans)[:, 0]}
         else:
             top = counts.tables[first_place(self.order) :]
             seen = top > 0
@@ -240,18 +214,11 @@ class NgramModel(CausalModel):
                 "short": counts.short,
             }
         with atomic_path(path) as partial, open(partial, "wb") as handle:
-            np.savez_compressed(
-                handle, weights=self.weights, end_probability=np.float64(self.end_probability), **arrays
-            )
+            end = np.float64(self.end_probability)
+            np.savez_compressed(handle, weights=self.weights, end_probability=end, **arrays)
 
     def read_counts(self, path: Path) -> None:
-        """Read what :meth:`write_counts` wrote for a model of the same configuration.
-
-        Raises
-        ------
-        InputError
-            When the file isn't such a table.
-        """
+        """Read what :meth:`write_counts` wrote for a model of the same configuration."""
         try:
             with np.load(path, allow_pickle=False) as stored:
                 self.weights = stored["weights"]
@@ -275,7 +242,7 @@ class NgramModel(CausalModel):
 
     @property
     def _keeps_text(self) -> bool:
-        return self.smoothing != "interpolated" or self.order > DENSE_ORDER
+        return not self.interpolated or self.order > DENSE_ORDER
 
     def _count(self, codes: np.ndarray, spans: np.ndarray) -> None:
         bases = int(sum(np.count_nonzero(codes[start:end] < 4) for start, end in spans))
@@ -284,10 +251,13 @@ class NgramModel(CausalModel):
         self.end_probability = len(spans) / (bases + len(spans))
         if self.reverse_complement:
             codes, spans = both_strands(codes, spans)
-        counter = count if self.smoothing == "interpolated" else count_padded
-        self._counts = counter(codes, spans, self.order)
+        if self.interpolated:
+            self._counts = count(codes, spans, self.order)
+        else:
+            self._counts = np.zeros(8**self.order, dtype=np.uint32)
+            _count_padded(codes, spans, self.order, self._counts)
 
-    def _counted(self) -> Counts | PaddedCounts:
+    def _counted(self) -> Counts | np.ndarray:
         if self._counts is None:
             raise InputError("ngram: nothing counted yet; call fit first, or load a fitted model")
         return self._counts
@@ -307,19 +277,16 @@ class NgramModel(CausalModel):
         """Log-probabilities of each sequence's bases and of its end: float64 [bases + 1] each."""
         lengths = spans[:, 1] - spans[:, 0] + 1
         values = np.empty(lengths.sum())
-        score_padded(self._counted(), codes, spans, int(self.smoothing == "laplace"), values)
+        _score_padded(self._counted(), self.order, codes, spans, int(self.smoothing == "laplace"), values)
         return split_at(values, lengths)
 
     def _next(self, recent: np.ndarray):
-        import torch
-
         probabilities = np.empty((len(recent), 4))
-        if self.smoothing == "interpolated":
+        if self.interpolated:
             contexts, known = contexts_of(recent, self.order)
             next_bases(self._counted(), self.weights, contexts, known, probabilities)
         else:
-            for codes, row in zip(recent, probabilities, strict=True):
-                next_padded(self._counted(), int(self.smoothing == "laplace"), codes, row)
+            _next_padded(self._counted(), self.order, int(self.smoothing == "laplace"), recent, probabilities)
         return torch.from_numpy(probabilities).log(), recent
 
 
@@ -362,129 +329,65 @@ def _score(counts, weights, codes, spans, values):
             out += rows
 
 
-class PaddedCounts(NamedTuple):
-    """N-grams of sequences that ``order - 1`` start symbols precede and one end symbol follows.
-
-    NLTK's ``pad_both_ends(order)`` puts as many end symbols as start symbols, but nothing that is scored has
-    one in its context. At order 1 it pads nothing, so that there is no end symbol either. N-grams of bases
-    alone stand in a table; the others, few, in a sorted list of numbers, three bits a symbol.
-    """
-
-    order: int
-    table: np.ndarray  # uint32 [4^order]
-    leaving: np.ndarray  # uint32 [4^(order - 1)]: how often what follows these bases is no base
-    keys: np.ndarray  # int64 [n], sorted: n-grams with another symbol in them
-    times: np.ndarray  # int64 [n]
-    contexts: np.ndarray  # int64 [m], sorted: contexts with another symbol in them
-    totals: np.ndarray  # int64 [m]: how often anything follows
-
-
-def count_padded(codes: np.ndarray, spans: np.ndarray, order: int) -> PaddedCounts:
-    """Count the n-grams of one order; ``codes`` and ``spans`` are those of `dnastudy.models.counts.count`."""
-    table = np.zeros(4**order, dtype=np.uint32)
-    leaving = np.zeros(4 ** (order - 1), dtype=np.uint32)
-    keys, times = np.unique(_count(codes, spans, order, table, leaving), return_counts=True)
-    strange = np.zeros(len(keys), dtype=bool)
-    for place in range(1, order):
-        strange |= (keys >> (3 * place)) & 7 > 3
-    contexts, which = np.unique(keys[strange] >> 3, return_inverse=True)
-    totals = np.zeros(len(contexts), dtype=np.int64)
-    np.add.at(totals, which, times[strange])
-    return PaddedCounts(order, table, leaving, keys, times.astype(np.int64), contexts, totals)
+# What NLTK's models count: n-grams of sequences that ``order - 1`` start symbols precede and one end symbol follows.
+# Its ``pad_both_ends(order)`` puts as many end symbols, but nothing that is scored has one in its context. The number
+# of an n-gram has three bits a symbol, the last one lowest; ``counts`` is uint32 [8^order].
 
 
 @numba.njit(cache=True)
-def score_padded(counts, codes, spans, added, values):
+def _begun(order):
+    """The start symbols before a sequence, as an n-gram's number."""
+    ngram = np.int64(0)
+    for _ in range(order - 1):
+        ngram = 8 * ngram + START
+    return ngram
+
+
+@numba.njit(cache=True)
+def _followed(ngram, code, order):
+    """The n-gram that ends in ``code`` (0-3, above that unknown, -1 for the end) after the last one, and its symbol."""
+    symbol = np.int64(END) if code < 0 else np.int64(min(code, 4))
+    return (8 * ngram + symbol) & (8**order - 1), symbol
+
+
+@numba.njit(cache=True)
+def _count_padded(codes, spans, order, counts):
+    for start, end in spans:
+        ngram = _begun(order)
+        for place in range(start, end + (order > 1)):
+            ngram, _ = _followed(ngram, np.int64(codes[place]) if place < end else -1, order)
+            counts[ngram] += 1
+
+
+@numba.njit(cache=True)
+def _score_padded(counts, order, codes, spans, added, values):
     """Log-probability of each base (<UNK> where unknown) and of the end after each sequence, into ``values``.
 
     ``added`` is what Laplace adds to each count, 0 or 1; ``values`` is float64 [bases + sequences]. The end
     has none at order 1: NaN.
     """
-    order = counts.order
     vocabulary = 7 if order > 1 else 5
     out = 0
-    for span in range(spans.shape[0]):
-        key, ngram, length = _before(order), np.int64(0), 0
-        for place in range(spans[span, 0], spans[span, 1] + 1):
-            symbol = np.int64(END) if place == spans[span, 1] else np.int64(min(codes[place], 4))
-            key = _with(key, symbol, order)
-            ngram = (4 * ngram + (symbol & 3)) & (4**order - 1)
-            if symbol == END and order == 1:
+    for start, end in spans:
+        ngram = _begun(order)
+        for place in range(start, end + 1):
+            ngram, symbol = _followed(ngram, np.int64(codes[place]) if place < end else -1, order)
+            total = counts[ngram - symbol : ngram - symbol + 8].sum() + added * vocabulary
+            values[out] = np.log((counts[ngram] + added) / total) if total > 0 else -np.inf
+            if order == 1 and place == end:
                 values[out] = np.nan
-            else:
-                times, total = _look_up(counts, key, ngram, symbol, length)
-                values[out] = np.log((times + added) / (total + added * vocabulary)) if total + added > 0 else -np.inf
             out += 1
-            length = length + 1 if symbol < 4 else 0
 
 
 @numba.njit(cache=True)
-def next_padded(counts, added, before, probabilities):
-    """Probabilities [4] of the bases after the codes ``before``, made to sum to one; alike if none was seen."""
-    order = counts.order
-    key, ngram, length = _before(order), np.int64(0), 0
-    for code in before:
-        symbol = np.int64(min(code, 4))
-        key, ngram = _with(key, symbol, order), (4 * ngram + (symbol & 3)) & (4**order - 1)
-        length = length + 1 if symbol < 4 else 0
-    for base in range(4):
-        shifted = (4 * ngram + base) & (4**order - 1)
-        probabilities[base] = _look_up(counts, _with(key, base, order), shifted, base, length)[0] + added
-    total = probabilities.sum()
-    for base in range(4):
-        probabilities[base] = probabilities[base] / total if total > 0 else 0.25
-
-
-@numba.njit(cache=True)
-def _before(order):
-    """The start symbols before a sequence, as a key."""
-    key = np.int64(0)
-    for _ in range(order - 1):
-        key = 8 * key + START
-    return key
-
-
-@numba.njit(cache=True)
-def _with(key, symbol, order):
-    return (8 * key + symbol) & (8**order - 1)
-
-
-@numba.njit(cache=True)
-def _look_up(counts, key, ngram, symbol, length):
-    """How often an n-gram was seen, and its context followed by anything; ``length`` bases come before it."""
-    if length >= counts.order - 1:
-        context = (ngram >> 2) & (4 ** (counts.order - 1) - 1)
-        total = np.int64(counts.leaving[context])
+def _next_padded(counts, order, added, recent, probabilities):
+    """Probabilities [n, 4] of the bases after codes [n, length], made to sum to one; alike if none was seen."""
+    for row in range(len(recent)):
+        ngram = _begun(order)
+        for code in recent[row]:
+            ngram, _ = _followed(ngram, np.int64(code), order)
+        first, _ = _followed(ngram, 0, order)
+        probabilities[row] = counts[first : first + 4] + added
+        total = probabilities[row].sum()
         for base in range(4):
-            total += counts.table[4 * context + base]
-        if symbol < 4:
-            return np.int64(counts.table[ngram]), total
-    else:
-        total = _find(counts.contexts, counts.totals, key >> 3)
-    return _find(counts.keys, counts.times, key), total
-
-
-@numba.njit(cache=True)
-def _find(keys, values, key):
-    place = np.searchsorted(keys, key)
-    return values[place] if place < len(keys) and keys[place] == key else np.int64(0)
-
-
-@numba.njit(cache=True)
-def _count(codes, spans, order, table, leaving):
-    """Count into the tables; return the keys of the n-grams with another symbol in them, one a time, int64."""
-    strange = []
-    for span in range(spans.shape[0]):
-        key, ngram, length = _before(order), np.int64(0), 0
-        for place in range(spans[span, 0], spans[span, 1] + (order > 1)):
-            symbol = np.int64(END) if place == spans[span, 1] else np.int64(min(codes[place], 4))
-            key = _with(key, symbol, order)
-            ngram = (4 * ngram + (symbol & 3)) & (4**order - 1)
-            if length >= order - 1 and symbol < 4:
-                table[ngram] += 1
-            else:
-                strange.append(key)
-                if length >= order - 1:
-                    leaving[ngram >> 2] += 1
-            length = length + 1 if symbol < 4 else 0
-    return np.array(strange, dtype=np.int64)
+            probabilities[row, base] = probabilities[row, base] / total if total > 0 else 0.25
