@@ -326,7 +326,7 @@ def _read_off(trunk, tokenizer: Tokenizer, material: Material, plan: Plan, may_f
     chosen = np.linspace(0, len(material.test) - 1, min(plan.read_off, len(material.test))).astype(int)
     places = material.test[chosen]
     contexts = context_tokens(tokenizer, material.test_codes, places, context=plan.context, margin=plan.margin)
-    longest = next_kmers(trunk, tokenizer, contexts, max(plan.sizes), may_follow=may_follow)
+    longest = next_kmers(trunk, tokenizer, contexts, max(plan.sizes), may_follow)
     found = {}
     for k in plan.sizes:
         nats = marginal(longest, k)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,15 +12,11 @@ from torch import Tensor
 from dnastudy.files import InputError
 from dnastudy.genes.codes import encode
 from dnastudy.models.neural import NeuralModel, linear
+from dnastudy.models.ngram import NgramModel
 from dnastudy.models.recurrent import RecurrentModel
 from dnastudy.tokens.ids import CLS, FIRST_BASE, PAD, UNK
 from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer
 
-if TYPE_CHECKING:
-    from dnastudy.models.ngram import NgramModel
-
-
-LONGEST = 8  # bases of a k-mer: there are 65,536
 _CHUNK = 256  # positions after which a recurrent model's state is carried on
 _POSITIONS, _LOGITS = 2**14, 2**23  # computed at once
 _ROWS = 1024  # states advanced at once: what a processor's cache holds
@@ -34,10 +29,8 @@ def successors(tokenizer: Tokenizer) -> np.ndarray:
     A row of words (the tokens that have bases) spells a sequence; it is that sequence's encoding, one row of many,
     if each two neighbours are the encoding of what they spell, and only then: what is merged, and when, within two
     tokens side by side depends on nothing outside them. Of k-mers, no more than ``k`` - 1 single bases in a row may
-    stand besides. A model's probability of any other row is lost.
-
-    CLS and UNK may be followed by UNK and by each word that some sequence has as its token, a word by UNK too;
-    nothing else follows anything.
+    stand besides. A model's probability of any other row is lost. CLS and UNK may be followed by UNK and by each word
+    that some sequence has as its token, a word by UNK too; nothing else follows anything.
     """
     may = np.zeros((len(tokenizer), len(tokenizer)), dtype=bool)
     may[UNK, UNK] = may[CLS, UNK] = may[FIRST_BASE:, UNK] = True
@@ -65,10 +58,7 @@ def successors(tokenizer: Tokenizer) -> np.ndarray:
 def token_log_likelihoods(
     model: NeuralModel, rows: Sequence[np.ndarray], *, may_follow: np.ndarray | None = None
 ) -> list[np.ndarray]:
-    """Log-probability of each token given CLS and those before it in its row.
-
-    It is normalised over words (tokens that have bases), whatever the vocabulary, and never over special tokens.
-    """
+    """Log-probability of each token given CLS and those before it in its row, normalised over words: float32 each."""
     follow = _words_after(model, may_follow)
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     longest = lengths.max(initial=0)
@@ -100,14 +90,9 @@ def token_log_likelihoods(
 
 
 def next_kmers(
-    model: RecurrentModel,
-    tokenizer: Tokenizer,
-    contexts: Sequence[np.ndarray],
-    k: int,
-    *,
-    may_follow: np.ndarray | None = None,
+    model: RecurrentModel, tokenizer: Tokenizer, contexts: Sequence[np.ndarray], k: int, may_follow: np.ndarray
 ) -> np.ndarray:
-    """Log-probabilities of the next ``k`` bases after each context, all 4^k of them.
+    """Log-probabilities of the next ``k`` bases after each context, float32 [n, 4^k]; ``may_follow``: `successors`.
 
     The exact sum over all encodings that a longer sequence may have: where the context is cut there may be tokens
     that the whole hasn't got. Those that no further base can change are kept; from there on, all rows of words are
@@ -117,14 +102,7 @@ def next_kmers(
     Known bases are taken to go on after the k-mer: words after which none may come aren't counted, nor are the
     single bases that end a run of k-mers.
     """
-    if not isinstance(model, RecurrentModel) or model.published:
-        raise InputError(f"k-mers read off a {model.kind} model; expected an lstm or gru of form 'tuned'")
-    if model.config["vocabulary"] != len(tokenizer):
-        raise InputError(f"a model of {model.config['vocabulary']} tokens, a tokenizer of {len(tokenizer)}; give that")
-    _check_k(k)
-    if any((np.asarray(ids) < FIRST_BASE).any() for ids in contexts):
-        raise InputError("special tokens in a context; give what comes after the last unknown base alone")
-    follow = _words_after(model, successors(tokenizer) if may_follow is None else may_follow)
+    follow = _words_after(model, may_follow)
     words = follow.any(0)
     if isinstance(tokenizer, KmerTokenizer):
         words &= torch.from_numpy(tokenizer.lengths == tokenizer.k).to(words)
@@ -143,7 +121,6 @@ def next_kmers(
 
 def ngram_next_kmers(model: NgramModel, contexts: np.ndarray, k: int) -> np.ndarray:
     """Log-probabilities of the next ``k`` bases after each context (uint8 codes, [n, bases]): as `next_kmers`."""
-    _check_k(k)
     found = np.empty((len(contexts), 4**k), dtype=np.float32)
     together = max(1, 16 * _KMERS // 4**k)
     for start in range(0, len(contexts), together):
@@ -184,48 +161,49 @@ class _Reader:
         """Shares of all k-mers after ``left`` bases after ``kept`` tokens, float64 [examples, 4^k]; their sum isn't 1.
 
         A node is a row of words after the kept ones: its example, the number of those bases of the k-mer that it has
-        spelt, its probability, its last token, and the state that this one is read in. Nodes wait at the place that
-        they have come to, the k-mer's begin being 0.
+        spelt, its last token, and the state that this one is read in; and its probability. Nodes wait at the place
+        that they have come to, the k-mer's begin being 0.
         """
-        model, k, device = self.model, self.k, self.model.device
+        device = self.model.device
         most = max(map(len, left))
-        codes = torch.zeros(len(left), most, dtype=torch.uint8)
+        codes = np.zeros((len(left), most), dtype=np.uint8)
         for row, one in zip(codes, left, strict=True):
-            row[most - len(one) :] = torch.from_numpy(one)
-        codes = codes.to(device)
-        branches = _Branches(model, len(left) * (1 + most + 4 ** (k - 1) // 3 + 1))
-        examples = branches.prime(kept)
-        found = torch.zeros(len(left), 4**k, dtype=torch.float64, device=device)
+            row[most - len(one) :] = one
+        codes = torch.from_numpy(codes).to(device)
+        branches = _Branches(self.model, len(left) * (1 + most + 4 ** (self.k - 1) // 3 + 1))
+        found = torch.zeros(len(left), 4**self.k, dtype=torch.float64, device=device)
         waiting = defaultdict(list)
-        for number, (ids, one) in enumerate(zip(kept, left, strict=True)):
-            start = torch.tensor([[number], [0], [ids[-1]], [examples[number]]], device=device)
+        for number, (state, ids, one) in enumerate(zip(branches.prime(kept), kept, left, strict=True)):
+            start = torch.tensor([[number], [0], [ids[-1]], [state]], device=device)
             waiting[-len(one)].append((start, torch.ones(1, dtype=torch.float64, device=device)))
-        for place in range(-most, k):
-            if not waiting[place]:
-                continue
-            nodes, chances = (torch.cat(parts, -1) for parts in zip(*waiting.pop(place), strict=True))
-            spelt = self._spelt(max(0, -place), k - place)
-            over = int((self.lengths >= k - place).sum())
-            begun = 4 ** max(0, place)
-            sums = found.view(len(left) * begun, -1)
-            for (example, number, token, state), chance in zip(
-                nodes.split(_ROWS, -1), chances.split(_ROWS), strict=True
-            ):
-                hidden, states = branches.advance(token, state, keep=place < k - 1)
-                shares = linear(hidden, *self.head).masked_fill_(self.banned[token], -torch.inf).softmax(-1)
-                if place < 0:
-                    shares *= self._agrees(codes[example, place:])
-                ends = shares.new_zeros(len(shares), sums.shape[1]).index_add_(1, spelt[:over], shares[:, :over])
-                sums.index_add_(0, example * begun + number, ends.double() * chance[:, None])
-                rows, words = shares[:, over:].nonzero(as_tuple=True)
-                words += over
-                stops = place + self.lengths[words]
-                for stop in stops.unique().tolist():
-                    row, word = rows[stops == stop], words[stops == stop]
-                    longer = number[row] * (4 ** max(0, stop) // begun) + spelt[word]
-                    new = torch.stack([example[row], longer, self.words[word], states[row]])
-                    waiting[stop].append((new, chance[row] * shares[row, word]))
+        for place in range(-most, self.k):
+            if waiting[place]:
+                nodes, chances = (torch.cat(parts, -1) for parts in zip(*waiting.pop(place), strict=True))
+                for some, chance in zip(nodes.split(_ROWS, -1), chances.split(_ROWS), strict=True):
+                    self._branch(branches, place, codes, some, chance, found, waiting)
         return found
+
+    def _branch(self, branches, place, codes, nodes, chance, found, waiting) -> None:
+        """Follow nodes at a place by each word: those that end the k-mer add to ``found``, the others wait."""
+        spelt = self._spelt(max(0, -place), self.k - place)
+        over = int((self.lengths >= self.k - place).sum())  # words that end the k-mer
+        begun = 4 ** max(0, place)
+        sums = found.view(len(found) * begun, -1)
+        example, number, token, state = nodes
+        hidden, states = branches.advance(token, state, keep=place < self.k - 1)
+        shares = linear(hidden, *self.head).masked_fill_(self.banned[token], -torch.inf).softmax(-1)
+        if place < 0:
+            shares *= self._agrees(codes[example, place:])
+        ends = shares.new_zeros(len(shares), sums.shape[1]).index_add_(1, spelt[:over], shares[:, :over])
+        sums.index_add_(0, example * begun + number, ends.double() * chance[:, None])
+        rows, words = shares[:, over:].nonzero(as_tuple=True)
+        words += over
+        stops = place + self.lengths[words]
+        for stop in stops.unique().tolist():
+            row, word = rows[stops == stop], words[stops == stop]
+            longer = number[row] * (4 ** max(0, stop) // begun) + spelt[word]
+            new = torch.stack([example[row], longer, self.words[word], states[row]])
+            waiting[stop].append((new, chance[row] * shares[row, word]))
 
     def _spelt(self, first: int, last: int) -> Tensor:
         """The number of each word's bases from ``first`` to before ``last``, as far as it has them: int64 [words]."""
@@ -326,16 +304,7 @@ def _settled(tokenizer: Tokenizer, contexts: Sequence[np.ndarray]) -> tuple[list
 
 def _words_after(model: NeuralModel, may_follow: np.ndarray | None) -> Tensor:
     """Which words may stand after each token, bool [tokens, tokens], on the model's device."""
-    if not model.causal:
-        raise InputError(f"a {model.kind} model fills in masked tokens, whose bits don't add up; give a causal one")
     size = model.config["vocabulary"]
     follow = np.ones((size, size), dtype=bool) if may_follow is None else may_follow.copy()
-    if follow.shape != (size, size):
-        raise InputError(f"may_follow of {len(follow)} tokens, a model of {size}; give that of the model's tokenizer")
     follow[:, :FIRST_BASE] = False
     return torch.from_numpy(follow).to(model.device)
-
-
-def _check_k(k: int) -> None:
-    if k not in range(1, LONGEST + 1):
-        raise InputError(f"the next {k} bases; expected 1 to {LONGEST}")
