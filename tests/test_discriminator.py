@@ -47,7 +47,7 @@ def test_the_cnn_can_be_left_out():
 
 def test_a_group_lies_in_one_fold():
     real, other = np.repeat(np.arange(10), 3), np.repeat(np.arange(15), 2)
-    split = _assign_folds(real, other, 5, seed=1)
+    split = _assign_folds(real, other, seed=1)
     for part in (split[:30].reshape(10, 3), split[30:].reshape(15, 2)):
         assert (part == part[:, :1]).all()
     assert set(split[:30]) == set(split[30:]) == {0, 1, 2, 3, 4}

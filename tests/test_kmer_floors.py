@@ -15,7 +15,7 @@ PERIODIC = encode("AACGT" * 300)
 def periodic(**options):
     learn, test = (draw_examples(PERIODIC, 60, context=10, seed=seed) for seed in (0, 1))
     given = {"context": 10, "trees": 10, "ngrams": fit_ngrams(PERIODIC, [4])} | options
-    table = score_floors(PERIODIC, PERIODIC, learn, test, **given)
+    table = score_floors((PERIODIC, learn), (PERIODIC, test), **given)
     return table.set_index(["floor", "k"]).sort_index()
 
 
@@ -47,7 +47,7 @@ def test_context_foretells_what_is_periodic():
 
 def test_the_commonest_k_mer_of_the_contigs():
     train = encode("GGGGGGGGACNGACN" * 2)  # GG 14 times, GA and AC 4 times each
-    table = score_floors(train, encode("TTACTTGG"), np.array([2]), np.array([2, 6]), sizes=(2,), context=2, trees=0)
+    table = score_floors((train, np.array([2])), (encode("TTACTTGG"), np.array([2, 6])), sizes=(2,), context=2, trees=0)
     majority = table[table["floor"] == "majority"]
     assert majority["right"].tolist() == [0, 1]
     assert majority["bits"].tolist() == pytest.approx([np.log2(38 / 5), np.log2(38 / 15)])
@@ -58,7 +58,7 @@ def test_the_n_gram_is_fitted_on_the_contigs_and_sees_the_context():
     model = NgramModel(3).fit((codes, np.array([[0, 3800]])), validation=(codes, np.array([[3800, 4000]])))
     test = np.array([50, 500])
     given = {"sizes": (1, 2), "context": 9, "trees": 0, "ngrams": fit_ngrams(codes, [3])}
-    table = score_floors(codes, codes, np.arange(100, 200), test, **given)
+    table = score_floors((codes, np.arange(100, 200)), (codes, test), **given)
     bits = table[table["floor"] == "3-gram"].set_index("k")["bits"]
     for k in (1, 2):
         nats = [model.base_log_likelihoods([codes[place - 9 : place + k]])[0][9:].sum() for place in test]
@@ -74,5 +74,5 @@ def test_the_commonest_words_of_the_lengths_asked_for():
 
 def test_parts_make_no_difference(monkeypatch):
     whole = periodic(sizes=(3, 4))
-    monkeypatch.setattr(floors, "_TOGETHER", 7)
+    monkeypatch.setattr(floors, "_WINDOWS_AT_ONCE", 7)
     assert whole.equals(periodic(sizes=(3, 4)))

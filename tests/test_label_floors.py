@@ -34,7 +34,7 @@ def right(found, labels):
 
 def test_floors_their_shapes_and_runs():
     (codes, labels), (test, _) = sites(60, 0), sites(30, 1)
-    found = label_floors(codes, labels, test, classes=2, centre=40, seeds=(3, 4, 5), **QUICK)
+    found = label_floors((codes, labels), test, centre=40, seeds=(3, 4, 5), **QUICK)
     assert {name: runs.shape for name, runs in found.items()} == {
         "majority": (1, 30, 2),
         "GC": (1, 30, 2),
@@ -52,7 +52,7 @@ def test_floors_their_shapes_and_runs():
 
 def test_a_site_is_seen_by_words_and_places_but_not_by_shares():
     (codes, labels), (test, answers) = sites(200, 0), sites(200, 1)
-    told = right(label_floors(codes, labels, test, classes=2, centre=40, trees=50, epochs=20), answers)
+    told = right(label_floors((codes, labels), test, centre=40, trees=50, epochs=20), answers)
     assert told["positional"] > 0.95 and told["TF-IDF + forest"] > 0.9 and told["TF-IDF + linear"] > 0.8
     assert told["CNN"] > 0.8
     assert told["majority"] == 0.5 and told["GC"] < 0.7
@@ -66,7 +66,7 @@ def test_three_classes_by_composition_and_lengths_that_differ():
         return [one for part in parts for one in part], np.repeat([0, 1, 2], 30)
 
     (codes, labels), (test, answers) = mixed(0), mixed(1)
-    found = label_floors(codes, labels, test, classes=3, centre=25, trees=20, epochs=10)
+    found = label_floors((codes, labels), test, centre=25, trees=20, epochs=10)
     assert "positional" not in found
     told = right(found, answers)
     assert min(told[name] for name in ("GC", "composition", "TF-IDF + forest", "TF-IDF + linear", "CNN")) > 0.85
@@ -74,7 +74,7 @@ def test_three_classes_by_composition_and_lengths_that_differ():
 
 def test_majority_is_the_shares_of_training():
     codes, labels = draw(8, 0), np.array([0, 1, 1, 2, 1, 1, 0, 1])
-    found = label_floors(codes, labels, draw(2, 1), classes=3, trees=0, epochs=0)
+    found = label_floors((codes, labels), draw(2, 1), trees=0, epochs=0)
     assert found["majority"].tolist() == [[[0.25, 0.625, 0.125]] * 2]
     assert not {"CNN", "TF-IDF + forest"} & set(found)
 
@@ -82,7 +82,7 @@ def test_majority_is_the_shares_of_training():
 def test_a_length_is_told_where_composition_is_not():
     codes, labels = draw(40, 0, (100, 101)), np.arange(40) % 2
     codes = [one[: 60 if label else 100] for one, label in zip(codes, labels, strict=True)]
-    found = label_floors(codes, labels, codes, classes=2, trees=0, epochs=0)
+    found = label_floors((codes, labels), codes, trees=0, epochs=0)
     assert right(found, labels)["GC"] == 1
 
 
@@ -92,7 +92,7 @@ def test_gc_in_the_middle_of_a_range_is_told():
 
     labels = np.arange(60) % 2  # every other one has from 40 to 69 percent, the others less or more
     shares = [gc for pair in zip([*range(10, 25), *range(75, 90)], range(40, 70), strict=True) for gc in pair]
-    found = label_floors(codes_of(shares), labels, codes_of([15, 50, 85]), classes=2, trees=0, epochs=0)
+    found = label_floors((codes_of(shares), labels), codes_of([15, 50, 85]), trees=0, epochs=0)
     assert found["GC"][0].argmax(axis=1).tolist() == [0, 1, 0]
 
 
@@ -101,14 +101,14 @@ def test_places_are_those_about_the_centre(centre, first, end):
     codes, labels = draw(100, 0, (200, 201)), np.arange(100) % 2
     for one in codes[1::2]:
         one[np.linspace(first, end - 1, 7).astype(int)] = 2
-    quick = {"classes": 2, "trees": 0, "epochs": 0}
-    found = label_floors(codes[:60], labels[:60], codes[60:], centre=centre, **quick)
+    quick = {"trees": 0, "epochs": 0}
+    found = label_floors((codes[:60], labels[:60]), codes[60:], centre=centre, **quick)
     assert right(found, labels[60:])["positional"] > 0.9
     for one in codes:
         one[first:end] = 0  # what is left is outside
-    found = label_floors(codes, labels, codes, centre=centre, **quick)
+    found = label_floors((codes, labels), codes, centre=centre, **quick)
     np.testing.assert_allclose(found["positional"], 0.5, atol=1e-6)
-    assert "positional" not in label_floors(codes, labels, codes, **quick)
+    assert "positional" not in label_floors((codes, labels), codes, **quick)
 
 
 def test_scores_are_floors_of_their_own():
@@ -116,7 +116,7 @@ def test_scores_are_floors_of_their_own():
     labels = np.arange(50) % 2
     scores = labels + rng.normal(size=50)
     found = label_floors(
-        draw(50, 0), labels, draw(3, 1), classes=2, trees=0, epochs=0, scores={"PWM": (scores, [-3.0, 0.5, 9.0])}
+        (draw(50, 0), labels), draw(3, 1), trees=0, epochs=0, scores={"PWM": (scores, [-3.0, 0.5, 9.0])}
     )
     scale = scores.std()
     reference = LogisticRegression().fit((scores[:, None] - scores.mean()) / scale, labels)
@@ -127,20 +127,32 @@ def test_scores_are_floors_of_their_own():
 
 def test_the_forest_takes_some_where_there_are_many(monkeypatch):
     codes, labels = draw(40, 0), np.arange(40) % 2
-    whole = label_floors(codes, labels, codes, classes=2, trees=10, epochs=0)["TF-IDF + forest"]
+    whole = label_floors((codes, labels), codes, trees=10, epochs=0)["TF-IDF + forest"]
     monkeypatch.setattr(floors, "FOREST_EXAMPLES", 20)
-    some = label_floors(codes, labels, codes, classes=2, trees=10, epochs=0)["TF-IDF + forest"]
+    some = label_floors((codes, labels), codes, trees=10, epochs=0)["TF-IDF + forest"]
     assert right({"whole": whole}, labels)["whole"] > 0.95
     assert 0.5 < right({"some": some}, labels)["some"] < 0.95
+
+
+def test_a_class_that_a_forest_has_not_seen_has_no_probability(monkeypatch):
+    monkeypatch.setattr(floors, "FOREST_EXAMPLES", 20)
+    codes = draw(30, 0, shares=(0.4, 0.1, 0.1, 0.4)) + draw(30, 1, shares=(0.1, 0.4, 0.4, 0.1))
+    labels = np.repeat([0, 2, 1], [30, 29, 1])  # one sequence alone is of the middle class
+    found = label_floors((codes, labels), codes, seeds=range(4), trees=10, epochs=0)["TF-IDF + forest"]
+    assert found.shape == (4, 60, 3) and found.sum(axis=2) == pytest.approx(1)
+    unseen = (found[..., 1] == 0).all(axis=1)
+    assert unseen.any()
+    for run in found[unseen]:
+        assert right({"forest": run[None]}, labels)["forest"] > 0.9
 
 
 def test_floors_are_repeatable_and_leave_the_random_state_alone():
     (codes, labels), (test, _) = sites(30, 0), sites(10, 1)
     torch.manual_seed(3)
     state = torch.random.get_rng_state()
-    first = label_floors(codes, labels, test, classes=2, **QUICK)
+    first = label_floors((codes, labels), test, **QUICK)
     assert torch.equal(torch.random.get_rng_state(), state)
-    second = label_floors(codes, labels, test, classes=2, **QUICK)
+    second = label_floors((codes, labels), test, **QUICK)
     for name, runs in first.items():
         np.testing.assert_array_equal(runs, second[name], err_msg=name)
 
@@ -148,28 +160,28 @@ def test_floors_are_repeatable_and_leave_the_random_state_alone():
 def test_n_grams_of_the_classes_by_bayes_rule():
     poor, rich = draw(20, 0, shares=(0.4, 0.1, 0.1, 0.4)), draw(10, 1, shares=(0.1, 0.4, 0.4, 0.1))
     test = [*draw(2, 2, (6, 7)), encode("NNNNN")]
-    found = class_ngrams(poor + rich, np.repeat([0, 1], [20, 10]), test, classes=2, order=2)
+    train = poor + rich, np.repeat([0, 1], [20, 10])
+    found = class_ngrams(train, test, order=2)
     logs = np.stack([NgramModel(2).fit(part).log_likelihood(test) for part in (poor, rich)], axis=1)
     joint = np.exp(logs) * [2 / 3, 1 / 3]
     np.testing.assert_allclose(found, joint / joint.sum(axis=1, keepdims=True), rtol=1e-6)
     assert found[2].tolist() == pytest.approx([2 / 3, 1 / 3])
     held_out = draw(5, 3) + draw(5, 4), np.repeat([0, 1], 5)
-    fitted = class_ngrams(poor + rich, np.repeat([0, 1], [20, 10]), test, classes=2, order=2, validation=held_out)
+    fitted = class_ngrams(train, test, order=2, validation=held_out)
     assert not np.allclose(fitted[:2], found[:2])
 
 
 def test_n_grams_of_the_classes_on_both_strands():
     codes, labels = [encode("AAAAAAAA"), encode("CCCCCCCC")], np.array([0, 1])
     one, both = (
-        class_ngrams(codes, labels, [encode("TTTT")], classes=2, order=2, reverse_complement=each)
-        for each in (False, True)
+        class_ngrams((codes, labels), [encode("TTTT")], order=2, reverse_complement=each) for each in (False, True)
     )
     assert one[0].tolist() == pytest.approx([0.5, 0.5]) and both[0, 0] > 0.9
 
 
 def test_a_class_without_a_sequence_is_refused():
     with pytest.raises(InputError, match="no training sequence of class 1 of 3; expected one at least of each"):
-        label_floors(draw(2, 0), [0, 2], draw(1, 1), classes=3)
+        label_floors((draw(2, 0), [0, 2]), draw(1, 1))
 
 
 def test_a_score_that_is_missing_is_refused():

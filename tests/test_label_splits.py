@@ -4,7 +4,7 @@ import pytest
 
 from dnastudy.files import InputError
 from dnastudy.genes.codes import encode, reverse_complement
-from dnastudy.tasks.label_windows import assign, divide, hold_out, sharing
+from dnastudy.tasks.label_windows import Draw, assign, divide, hold_out, sharing
 
 
 def genome(**lengths):
@@ -96,10 +96,10 @@ def test_as_many_of_each_class_are_drawn(examples):
 
 
 def test_no_more_than_asked_for_are_drawn_and_the_seed_says_which(examples):
-    draws = [hold_out("X", *examples, ("no", "yes"), most={"train": 7, "test": 0}, seed=seed)[0] for seed in (0, 0, 1)]
+    draws = [hold_out("X", *examples, ("no", "yes"), Draw({"train": 7, "test": 0}, seed=seed))[0] for seed in (0, 0, 1)]
     assert draws[0]["split"].value_counts().to_dict() == {"train": 6, "validation": 8, "test": 12}
     assert draws[0].equals(draws[1]) and not draws[0].equals(draws[2])
-    assert len(hold_out("X", *examples, ("no", "yes"), most=4)[0]) == 12
+    assert len(hold_out("X", *examples, ("no", "yes"), Draw(4))[0]) == 12
 
 
 def test_held_out_windows_that_overlap_training_are_dropped(examples):
@@ -119,7 +119,7 @@ def test_held_out_windows_with_31_training_bases_are_told_and_dropped_if_asked(e
     codes[42] = np.concatenate([random(1, 9, 29)[0], reverse_complement(codes[2])[:31]])
     codes[43] = np.concatenate([random(1, 10, 30)[0], codes[2][:30]])
     table = table.assign(unit=np.arange(62))
-    held_out, _, facts = hold_out("X", table, codes, ("no", "yes"), by="locus", drop_shared=drop)
+    held_out, _, facts = hold_out("X", table, codes, ("no", "yes"), Draw(drop_shared=drop), by="locus")
     assert facts["test"]["sharing"] == 1 and facts["validation"]["sharing"] == 0
     assert len(held_out) == 62 - drop
     assert held_out.loc[held_out["shared"], "start"].tolist() == ([] if drop else [200_000])
@@ -129,9 +129,9 @@ def test_pairs_are_drawn_and_dropped_together(examples):
     table, codes = examples
     table["unit"], table["label"] = np.arange(62) // 2, np.arange(62) % 2
     codes[43] = codes[2]
-    held_out, _, _ = hold_out("X", table, codes, ("no", "yes"), by="pair", drop_shared=True, most=9)
+    held_out, _, _ = hold_out("X", table, codes, ("no", "yes"), Draw(9, drop_shared=True), by="pair")
     assert held_out.groupby(["split", "label"]).size().tolist() == [4] * 6
-    everything, _, _ = hold_out("X", table, codes, ("no", "yes"), by="pair", drop_shared=True)
+    everything, _, _ = hold_out("X", table, codes, ("no", "yes"), Draw(drop_shared=True), by="pair")
     assert len(everything) == 60 and not everything["start"].isin([200_000, 201_000]).any()
 
 
@@ -139,7 +139,7 @@ def test_loci_are_drawn_whole_until_there_are_enough(examples):
     table, codes = examples
     table["unit"], table["label"] = np.arange(62) // 2, np.arange(62) % 2
     most = {"train": 7, "validation": 1, "test": 6}
-    drawn, _, _ = hold_out("X", table, codes, ("no", "yes"), by="locus", most=most)
+    drawn, _, _ = hold_out("X", table, codes, ("no", "yes"), Draw(most), by="locus")
     assert drawn.groupby(["split", "label"], sort=False).size().tolist() == [4, 4, 1, 1, 3, 3]
     assert (drawn["start"] // 2000).value_counts().unique().tolist() == [2]
 
@@ -147,15 +147,15 @@ def test_loci_are_drawn_whole_until_there_are_enough(examples):
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        ({"label": 0}, {}, "X, train: found 30 of 'no', 0 of 'yes'; expected at least two classes"),
-        ({"split": "train"}, {}, "X, validation: found 0 of 'no', 0 of 'yes';"),
-        ({}, {"most": {"test": 1}}, "X, test: found 0 of 'no', 0 of 'yes' among 1 examples; expected"),
+        ({"label": 0}, [], "X, train: found 30 of 'no', 0 of 'yes'; expected at least two classes"),
+        ({"split": "train"}, [], "X, validation: found 0 of 'no', 0 of 'yes';"),
+        ({}, [Draw({"test": 1})], "X, test: found 0 of 'no', 0 of 'yes' among 1 examples; expected"),
     ],
 )
 def test_a_split_without_a_class_is_refused(examples, change, arguments, message):
     table, codes = examples
     with pytest.raises(InputError, match=message):
-        hold_out("X", table.assign(**change), codes, ("no", "yes"), **arguments)
+        hold_out("X", table.assign(**change), codes, ("no", "yes"), *arguments)
 
 
 def test_one_class_alone_is_refused(examples):

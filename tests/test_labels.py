@@ -11,6 +11,7 @@ from dnastudy.genes.intervals import read_track
 from dnastudy.genes.motifs import Motif, log_odds
 from dnastudy.genes.tracks import read_tracks
 from dnastudy.tasks.label_sets import NEGATIVES, accessible, ctcf_sites, promoter_scan, promoters, splice_labels
+from dnastudy.tasks.label_windows import Draw
 from dnastudy.tokens import Tokenizer
 
 CHR19, CHR22 = "chr19:10000001-12000000", "chr22:37500001-38400000"
@@ -124,7 +125,7 @@ def test_genomic_negatives_match_their_promoters(genome, starts, known, repeats)
 
 @pytest.mark.parametrize("most", [None, {"train": 60, "validation": 10, "test": 40}])
 def test_the_same_promoters_stand_beside_every_kind_of_negatives(genome, starts, known, repeats, most):
-    how = {"known": known, "tokenizer": TOKENS, "repeats": repeats, "most": most, "seed": 1}
+    how = {"known": known, "tokenizer": TOKENS, "repeats": repeats, "draw": Draw(most, seed=1)}
     found = [promoters(genome, starts, SPLITS, negatives=kind, **how) for kind in NEGATIVES]
     first, *others = (places(labels, 1) for labels in found)
     assert len(first) == (55 if most else 150)
@@ -215,7 +216,7 @@ def test_windows_without_a_start_but_with_another_known_one_are_left_out():
 
 
 def test_windows_next_to_one_start_are_drawn_together(genome, starts, known):
-    labels = promoter_scan(genome, starts, SPLITS, known=known, most=100, seed=1)
+    labels = promoter_scan(genome, starts, SPLITS, known=known, draw=Draw(100, seed=1))
     everything = promoter_scan(genome, starts, SPLITS, known=known)
     assert labels.table["split"].value_counts().max() < 100 + 19  # of one start at most
     assert 0.1 < labels.table["label"].mean() < 0.25
@@ -226,7 +227,7 @@ def test_windows_next_to_one_start_are_drawn_together(genome, starts, known):
 @pytest.mark.parametrize("seed", range(6))
 def test_few_windows_of_a_scan_have_starts_among_them(genome, starts, known, seed):
     most = {"train": 30, "validation": 15, "test": 20}
-    found = counts(promoter_scan(genome, starts, SPLITS, known=known, most=most, seed=seed))
+    found = counts(promoter_scan(genome, starts, SPLITS, known=known, draw=Draw(most, seed=seed)))
     assert (found > 0).all() and (found.sum(axis=1) >= list(most.values())).all()
     assert (found.sum(axis=1) < np.array(list(most.values())) + 19).all()
 
@@ -388,13 +389,13 @@ def test_elements_keep_their_own_split():
 
 
 def test_the_samples_elements(tracks):
-    labels = accessible(tracks.elements, most={"train": 100})
+    labels = accessible(tracks.elements, draw=Draw({"train": 100}))
     assert counts(labels).tolist() == [[25] * 4, [50] * 4, [50] * 4]
     assert {len(codes) for codes in labels.codes} == {200}
 
 
 def test_the_same_seed_makes_the_same_set(genome, sites):
-    first, again, other = (splice_labels(genome, sites, SPLITS, most=60, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (splice_labels(genome, sites, SPLITS, draw=Draw(60, seed=seed)) for seed in (0, 0, 1))
     assert first.table.equals(again.table) and all(map(np.array_equal, first.codes, again.codes))
     assert not first.table.equals(other.table)
     assert first.facts == again.facts
@@ -419,9 +420,9 @@ def test_the_label_sets_of_whole_chromosomes(chromosomes):
     assert counts(found).tolist() == [[2095, 2095], [334, 334], [731, 731]]
     assert places(shuffled, 1).equals(places(found, 1))
     assert shuffled.facts["dropped"]["promoter without a match"] == 75
-    few = {"known": known, "most": {"train": 100, "validation": 30, "test": 75}}
+    few = Draw({"train": 100, "validation": 30, "test": 75})
     for seed in range(3):
-        found = promoter_scan(genome, starts, splits, **few, seed=seed)
+        found = promoter_scan(genome, starts, splits, known=known, draw=few._replace(seed=seed))
         assert found.table.groupby("split")["group"].nunique()["test"] >= 4
     found = promoter_scan(genome, starts, splits, known=known)
     assert counts(found).tolist() == [[18728, 3800], [3048, 599], [7527, 1443]]

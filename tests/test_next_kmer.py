@@ -132,3 +132,8 @@ def test_what_was_seen_before_on_either_strand(strand):
     share = seen_before(codes, test, np.array([30, 36, 60]), context=10, most=2, k=6)
     assert share.tolist() == [1, 0.5, 0]
     assert seen_before(codes, test, np.array([30, 36]), context=10, most=2, k=7).tolist() == [1, 0]
+
+
+def test_how_far_a_window_reaches_must_be_said():
+    with pytest.raises(TypeError, match="most"):
+        seen_before(RANDOM, RANDOM, np.array([50]), context=10)

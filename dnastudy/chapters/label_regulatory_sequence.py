@@ -36,7 +36,7 @@ from dnastudy.study.inputs import (
     read_run_tracks,
     refuse_unannotated,
 )
-from dnastudy.tasks.composition import kmer_counts, longest_runs
+from dnastudy.tasks.composition import kmer_counts, kmer_shares, longest_runs
 from dnastudy.tasks.label_sets import (
     NEGATIVES,
     LabelSet,
@@ -47,7 +47,7 @@ from dnastudy.tasks.label_sets import (
     read_labels,
     splice_labels,
 )
-from dnastudy.tasks.label_windows import assign, divide
+from dnastudy.tasks.label_windows import Draw, assign, divide
 from dnastudy.tasks.zero_shot import matched_controls, score_variants
 from dnastudy.tokens import Tokenizer, train_bpe
 from dnastudy.tokens.ids import BASES
@@ -228,8 +228,8 @@ def _floors(labels: LabelSet, scores: Mapping, plan: Plan, device: str | None) -
     from dnastudy.tasks.floors import label_floors
 
     learn, test = part(labels, "train"), part(labels, "test")
-    how = {"classes": len(labels.classes), "seeds": plan.seeds, "trees": plan.trees, "epochs": plan.epochs}
-    found_by = label_floors(*learn, test[0], **how, centre=_centre(labels), scores=scores, device=device)
+    how = {"seeds": plan.seeds, "trees": plan.trees, "epochs": plan.epochs}
+    found_by = label_floors(learn, test[0], **how, centre=_centre(labels), scores=scores, device=device)
     for floor, found in found_by.items():
         for seed, probabilities in zip(plan.seeds, found, strict=False):
             yield _rows(floor, "floor", seed, "one", probabilities)
@@ -252,9 +252,8 @@ def _class_ngrams(trunk, labels: LabelSet) -> Iterator[tuple]:
 
     learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
     how = {"order": min(trunk.order, CLASS_ORDER), "reverse_complement": trunk.reverse_complement}
-    how |= {"classes": len(labels.classes), "validation": validation}
     turned = [reverse_complement(codes) for codes in test]
-    one, other = np.split(class_ngrams(*learn, test + turned, **how), 2)
+    one, other = np.split(class_ngrams(learn, test + turned, validation=validation, **how), 2)
     yield "fine-tuned", 0, "one", one
     yield "fine-tuned", 0, "both", (one + other) / 2
 
@@ -383,8 +382,6 @@ def _statistics(
     learn: Sequence[np.ndarray], is_last: np.ndarray, judge: Sequence[np.ndarray], tokenizer: Tokenizer
 ) -> Iterator[tuple[str, bool, np.ndarray]]:
     """Name of each statistic, whether it takes training examples, and its values, float64 [n]."""
-    from dnastudy.tasks.discriminator import kmer_shares
-
     ids = [tokenizer.encode(codes) for codes in judge]
     yield "tokens", False, np.array([len(each) for each in ids], dtype=np.float64)
     yield "longest token", False, np.array([tokenizer.lengths[each].max(initial=0) for each in ids], dtype=np.float64)
@@ -549,26 +546,26 @@ def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None
             f"tasks={run.tasks!r}: {', '.join(sorted(without))} can't be made without tracks; name a dataset of "
             "tracks, or leave it out"
         )
-    how = {"most": {"train": run.examples, "validation": run.validation_examples, "test": run.test_examples}}
-    how |= {"drop_shared": run.drop_shared, "seed": run.seed}
+    most = {"train": run.examples, "validation": run.validation_examples, "test": run.test_examples}
+    draw = Draw(most, run.drop_shared, run.seed)
     place = (material.genome, material.starts, material.splits)
     found = {}
     if "promoters" in tasks:
         for kind in kinds:
             about = {"negatives": kind, "tokenizer": tokenizer, "repeats": material.repeats}
-            found[f"Prom300, {kind}"] = promoters(*place, known=material.known_starts, **about, **how)
+            found[f"Prom300, {kind}"] = promoters(*place, known=material.known_starts, **about, draw=draw)
     if "scan" in tasks:
-        fewer = {split: int(np.ceil(run.scan_share * how["most"][split])) for split in ("train", "validation")}
-        most = {"most": how["most"] | fewer}
-        found["PromScan"] = promoter_scan(*place, known=material.known_starts, stride=run.stride, **how | most)
+        fewer = {split: int(np.ceil(run.scan_share * most[split])) for split in ("train", "validation")}
+        how = {"known": material.known_starts, "stride": run.stride, "draw": draw._replace(most=most | fewer)}
+        found["PromScan"] = promoter_scan(*place, **how)
     if "ctcf" in tasks:
         tracks = material.tracks
         note_silent(run, material.genome, tracks.ctcf["contig"], "bound intervals of CTCF")
-        found["CTCF"] = ctcf_sites(material.genome, tracks.motif, tracks.ctcf, material.splits, **how)
+        found["CTCF"] = ctcf_sites(material.genome, tracks.motif, tracks.ctcf, material.splits, draw=draw)
     if "splice" in tasks:
-        found["splice"] = splice_labels(material.genome, material.sites, material.splits, **how)
+        found["splice"] = splice_labels(material.genome, material.sites, material.splits, draw=draw)
     if "elements" in tasks:
-        found["DNase"] = accessible(material.tracks.elements, **how)
+        found["DNase"] = accessible(material.tracks.elements, draw=draw)
     return found
 
 

@@ -17,7 +17,7 @@ from dnastudy.genes.motifs import DINUCLEOTIDES, FEWEST_SITES, WIDTHS, Motif, lo
 from dnastudy.study.metrics import judge, paired
 from dnastudy.study.statistics import weighted_sums
 from dnastudy.tasks import probe_windows, zero_shot
-from dnastudy.tasks.discriminator import kmer_shares
+from dnastudy.tasks.composition import kmer_shares
 from dnastudy.tasks.embeddings import principal_components
 from dnastudy.tasks.floors import probe
 from dnastudy.tasks.next_kmer import blocks

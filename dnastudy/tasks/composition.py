@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from dnastudy.genes.codes import END, as_codes, join, kmer_numbers, reverse_complement
 from dnastudy.tokens.ids import BASES
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 START_CODON = 14  # ATG, as `kmer_numbers` counts codons
 STOP_CODONS = (48, 50, 56)  # TAA, TAG, TGA
@@ -26,8 +22,6 @@ def spectrum_divergence(
 
     It grows as a sample shrinks, the more the larger ``k``: compare sets of the same size only.
     """
-    import pandas as pd
-
     rows = []
     for k in ks:
         expected = kmer_counts(reference, k)
@@ -36,10 +30,20 @@ def spectrum_divergence(
     return pd.DataFrame(rows, columns=["set", "k", "divergence"])
 
 
-def kmer_counts(sequences: Sequence[str], k: int) -> np.ndarray:
-    """Counts of all k-mers of known bases in alphabetical order, int64, [4^k]."""
-    numbers = kmer_numbers(join(sequences)[0], k)
-    return np.bincount(numbers[numbers >= 0], minlength=4**k)
+def kmer_counts(sequences: Sequence[str | np.ndarray], k: int, *, apart: bool = False) -> np.ndarray:
+    """Counts of all k-mers of known bases in alphabetical order, int64, [4^k]; with ``apart`` a row a sequence."""
+    text, starts = join(sequences)
+    numbers = kmer_numbers(text, k)
+    if not apart:
+        return np.bincount(numbers[numbers >= 0], minlength=4**k)
+    row = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(text)))
+    return np.bincount((4**k * row + numbers)[numbers >= 0], minlength=len(starts) * 4**k).reshape(-1, 4**k)
+
+
+def kmer_shares(sequences: Sequence[str | np.ndarray], k: int) -> np.ndarray:
+    """Share of each k-mer in each sequence, float64, [n, 4^k]."""
+    counts = kmer_counts(sequences, k, apart=True)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def jensen_shannon(first: np.ndarray, second: np.ndarray) -> float:
@@ -64,8 +68,6 @@ def dinucleotide_odds(sequences: Sequence[str]) -> np.ndarray:
 
 def tabulate_odds(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """`dinucleotide_odds` of each set; DataFrame, a row a set and dinucleotide: set, dinucleotide, odds."""
-    import pandas as pd
-
     names = [first + second for first in BASES for second in BASES]
     tables = [
         pd.DataFrame({"set": name, "dinucleotide": names, "odds": dinucleotide_odds(sequences).ravel()})
@@ -84,8 +86,6 @@ def run_counts(sequences: Sequence[str]) -> np.ndarray:
 
 def tabulate_runs(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """How often each set has a base at least so many times in a row."""
-    import pandas as pd
-
     tables = []
     for name, sequences in sets.items():
         at_least = run_counts(sequences)[:, ::-1].cumsum(axis=1)[:, ::-1]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
 from dnastudy.files import InputError
-from dnastudy.genes.codes import as_codes, join, kmer_numbers
+from dnastudy.genes.codes import as_codes
+from dnastudy.models.neural import pick_device
+from dnastudy.tasks.composition import kmer_shares
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
+FOLDS = 5
 POOL = 8  # bases over which the CNN's first layer keeps the strongest match
 
 
@@ -24,7 +23,6 @@ def tell_apart(
     other: Sequence[str],
     *,
     groups: tuple[Sequence, Sequence] | None = None,
-    folds: int = 5,
     k: int = 5,
     epochs: int = 20,
     resamples: int = 1000,
@@ -37,17 +35,15 @@ def tell_apart(
     convolutional network knows motifs and what stands near them, but needs more examples. So 0.5 (no better than
     chance) doesn't say that the two are alike.
     """
-    import pandas as pd
-
     groups = groups or (np.arange(len(real)), np.arange(len(other)))
     numbers = [np.unique(names, return_inverse=True)[1] for names in groups]
     sizes = [len(np.unique(names)) for names in numbers]
-    if min(sizes) < folds:
+    if min(sizes) < FOLDS:
         raise InputError(
             f"{len(real)} real sequences from {sizes[0]} loci and {len(other)} others from {sizes[1]}; to tell them "
-            f"apart, expected at least {folds} loci of each. Take more sequences"
+            f"apart, expected at least {FOLDS} loci of each. Take more sequences"
         )
-    split = _assign_folds(*numbers, folds, seed)
+    split = _assign_folds(*numbers, seed)
     everything = [*real, *other]
     is_real = np.arange(len(everything)) < len(real)
     scores = {"k-mers": _kmer_scores(everything, is_real, split, k)}
@@ -60,14 +56,14 @@ def tell_apart(
     return pd.DataFrame(rows, columns=["classifier", "auroc", "low", "high", "n"])
 
 
-def _assign_folds(real: np.ndarray, other: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def _assign_folds(real: np.ndarray, other: np.ndarray, seed: int) -> np.ndarray:
     """The fold of each sequence, real ones first, int64, [n]; a group stays together, both kinds are spread evenly."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     group = np.concatenate([real, other + real.max() + 1])
     is_real = np.repeat([1, 0], [len(real), len(other)])
     split = np.zeros(len(group), dtype=np.int64)
-    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(group, is_real, group)
+    parts = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(group, is_real, group)
     for number, (_, held) in enumerate(parts):
         split[held] = number
     return split
@@ -79,26 +75,22 @@ def _parts(split: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield np.flatnonzero(split != fold), np.flatnonzero(split == fold)
 
 
-def kmer_shares(sequences: Sequence[str | np.ndarray], k: int) -> np.ndarray:
-    """Share of each k-mer in each sequence (strings or uint8 codes), float64, [n, 4^k]."""
-    text, starts = join(sequences)
-    numbers = kmer_numbers(text, k)
-    row = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(text)))
-    counts = np.bincount((4**k * row + numbers)[numbers >= 0], minlength=len(starts) * 4**k)
-    counts = counts.reshape(len(starts), 4**k)
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-
-def _kmer_scores(sequences: Sequence[str], is_real: np.ndarray, split: np.ndarray, k: int) -> np.ndarray:
-    """Log-odds of being real, by a regression that hasn't seen the sequence's fold: float64, [n]."""
+def logistic(strength: float = 1.0, *, scaled: bool = True):
+    """scikit-learn's logistic regression, ``strength`` the inverse of its penalty (C), on standardised features."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    regression = LogisticRegression(C=strength, max_iter=1000)
+    return make_pipeline(StandardScaler(), regression) if scaled else regression
+
+
+def _kmer_scores(sequences: Sequence[str], is_real: np.ndarray, split: np.ndarray, k: int) -> np.ndarray:
+    """Log-odds of being real, by a regression that hasn't seen the sequence's fold: float64, [n]."""
     shares = kmer_shares(sequences, k)
     scores = np.zeros(len(shares))
     # Many k-mers and few sequences: a strong penalty keeps the classifier from learning the sample by heart.
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    classifier = logistic(0.01)
     for learn, judge in _parts(split):
         scores[judge] = classifier.fit(shares[learn], is_real[learn]).decision_function(shares[judge])
     return scores
@@ -108,7 +100,7 @@ def _cnn_scores(
     sequences: Sequence[str], is_real: np.ndarray, split: np.ndarray, epochs: int, seed: int, device: str | None
 ) -> np.ndarray:
     """Log-odds of being real, by a CNN that hasn't seen the sequence's fold: float32, [n]."""
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = pick_device(device)
     inputs = one_hot(sequences).to(device)
     labels = torch.tensor(is_real, dtype=torch.float32, device=device)
     scores = np.zeros(len(inputs), dtype=np.float32)

@@ -1,13 +1,14 @@
-"""Label sets: windows of real contigs with what each is, divided into what is learnt from and what is held out."""
+"""Label sets: windows of real contigs with what each is, divided into training and held-out parts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from dnastudy.files import InputError, nearest
 from dnastudy.genes.codes import encode
@@ -17,6 +18,8 @@ from dnastudy.genes.kmers import either_strand
 from dnastudy.genes.motifs import WIDTHS, Motif, log_odds
 from dnastudy.tasks.label_windows import (
     BLOCK,
+    EVERYTHING,
+    Draw,
     assign,
     check_classes,
     cut,
@@ -35,15 +38,16 @@ from dnastudy.tasks.label_windows import (
 from dnastudy.tasks.mutation import check_sequence, read_table
 from dnastudy.tokens.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
 NEGATIVES = ("tokens", "dinucleotides", "genomic")
-ABOUT = 5000  # bases on each side of a transcription start that are searched for it
+BEFORE, AFTER = 250, 50  # bases of a promoter's window before its transcription start and from it on
+ABOUT = 5000  # bases on each side of a transcription start that are scanned for it
+WIDTH = 1000  # bases of a window of such a scan
 NAMES = {"sequence": ("sequence", "seq"), "label": ("label", "class", "target"), "split": ("split",)}
 WORDS = {"dev": "validation", "valid": "validation", "val": "validation", "training": "train"}
 VALIDATION = 10  # one in so many training sequences, where there is no file of them
+
+Genome = Mapping[str, np.ndarray]  # codes by contig
+Splits = Mapping[str, str]  # train or test by contig
 
 
 class LabelSet(NamedTuple):
@@ -57,72 +61,65 @@ class LabelSet(NamedTuple):
 
 
 def promoters(
-    genome: Mapping[str, np.ndarray],
+    genome: Genome,
     starts: pd.DataFrame,
-    splits: Mapping[str, str],
+    splits: Splits,
     *,
     negatives: str = "genomic",
     known: pd.DataFrame | None = None,
     tokenizer: Tokenizer | None = None,
     repeats: pd.DataFrame | None = None,
-    before: int = 250,
-    after: int = 50,
-    most: Mapping[str, int] | int | None = None,
-    drop_shared: bool = False,
-    seed: int = 0,
+    draw: Draw = EVERYTHING,
 ) -> LabelSet:
     """Prom300: the sequence about each transcription start beside as much that holds none.
 
     With one seed the promoters are the same whatever the kind of negatives: each has a real window nearby that matches
     it, in the same split. With ``drop_shared`` they may differ, since a pair goes if its negative shares bases too.
     """
-    import pandas as pd
-
     if negatives not in NEGATIVES:
         raise InputError(f"negatives {negatives!r}; {nearest(negatives, NEGATIVES)}")
     if negatives == "tokens" and tokenizer is None:
         raise InputError("negatives 'tokens': no tokenizer whose tokens could be shuffled; give one of byte pairs")
-    regions, width = divide(genome, splits), before + after
-    everywhere = pd.concat([starts, known])
-    starts, dropped = thin(_starts_on("Prom300", starts, splits), width)
-    left = np.where(starts["strand"] == "+", before, after - 1)
-    positives = starts.assign(start=starts["position"] - left, end=starts["position"] - left + width, label=1)
-    positives["core_start"], positives["core_end"] = before, before + 1
-    positives, codes = cut(genome, positives, dropped)
+    regions = divide(genome, splits)
+    positives, codes, dropped = _about_starts(genome, _starts_on("Prom300", starts, splits))
     positives = assign(positives, regions)
     positives["unit"] = np.arange(len(positives))
-    found = match(genome, positives, regions, everywhere, repeats, seed)
+    found = match(genome, positives, regions, pd.concat([starts, known]), repeats, draw.seed)
     matched = found >= 0
     dropped["promoter without a match"] = int((~matched).sum())
-    positives, codes = positives[matched], [each for each, kept in zip(codes, matched, strict=True) if kept]
+    positives, codes = positives[matched], [codes[row] for row in np.flatnonzero(matched)]
     others = positives.assign(label=0)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(draw.seed)
     if negatives == "genomic":
-        others["start"], others["end"] = found[matched], found[matched] + width
+        others["start"], others["end"] = found[matched], found[matched] + BEFORE + AFTER
         others, theirs = cut(genome, others, dropped)
     elif negatives == "tokens":
         theirs = [token_shuffle(each, tokenizer, rng) for each in codes]
     else:
         theirs = [dinucleotide_shuffle(each, rng) for each in codes]
-    table, codes = pd.concat([positives, others], ignore_index=True), codes + theirs
+    table = pd.concat([positives, others], ignore_index=True)
     if repeats is not None and negatives == "genomic":
         table["repeats"] = repeat_share(table, repeats)
-    facts = {"contigs": dict(splits), "before": before, "negatives": negatives, "dropped": dropped}
-    classes = ("no promoter", "promoter")
-    return _finish("Prom300", table, codes, classes, facts, "pair", most, drop_shared, seed)
+    facts = {"contigs": dict(splits), "before": BEFORE, "negatives": negatives, "dropped": dropped}
+    return _finish("Prom300", ("no promoter", "promoter"), table, codes + theirs, facts, draw, by="pair")
+
+
+def _about_starts(genome: Genome, starts: pd.DataFrame) -> tuple[pd.DataFrame, list[np.ndarray], dict[str, int]]:
+    """Windows about transcription starts that don't overlap on a strand, their codes, and how many were dropped."""
+    starts, dropped = thin(starts, BEFORE + AFTER)
+    first = starts["position"] - np.where(starts["strand"] == "+", BEFORE, AFTER - 1)
+    windows = starts.assign(start=first, end=first + BEFORE + AFTER, label=1, core_start=BEFORE, core_end=BEFORE + 1)
+    return *cut(genome, windows, dropped), dropped
 
 
 def promoter_scan(
-    genome: Mapping[str, np.ndarray],
+    genome: Genome,
     starts: pd.DataFrame,
-    splits: Mapping[str, str],
+    splits: Splits,
     *,
     known: pd.DataFrame | None = None,
-    width: int = 1000,
     stride: int = 500,
-    most: Mapping[str, int] | int | None = None,
-    drop_shared: bool = False,
-    seed: int = 0,
+    draw: Draw = EVERYTHING,
 ) -> LabelSet:
     """PromScan: which windows of the 10 kb about transcription starts hold one.
 
@@ -131,35 +128,30 @@ def promoter_scan(
     positive with a start on either strand, since most promoters are read both ways. All windows next to a start are
     drawn together, positive and negative as they come.
     """
-    import pandas as pd
-
     regions = divide(genome, splits)
     starts = _starts_on("PromScan", starts, splits).sort_values(["contig", "position"], ignore_index=True)
     known = pd.concat([starts, known])
     windows = [
-        windows_about(*(table[table["contig"] == contig] for table in (starts, known)), ABOUT, width, stride)
+        windows_about(*(table[table["contig"] == contig] for table in (starts, known)), ABOUT, WIDTH, stride)
         for contig in splits
     ]
     windows = pd.concat(windows, ignore_index=True)
     doubtful = windows["label"] < 0
     dropped = {"no start but another known one": int(doubtful.sum())}
     table, codes = cut(genome, windows[~doubtful], dropped)
-    table, classes = assign(table, regions), ("no start", "start")
     facts = {"contigs": dict(splits), "stride": stride, "about": 2 * ABOUT, "dropped": dropped}
-    return _finish("PromScan", table, codes, classes, facts, "locus", most, drop_shared, seed)
+    return _finish("PromScan", ("no start", "start"), assign(table, regions), codes, facts, draw, by="locus")
 
 
 def ctcf_sites(
-    genome: Mapping[str, np.ndarray],
+    genome: Genome,
     motif: Motif,
     bound: pd.DataFrame,
-    splits: Mapping[str, str],
+    splits: Splits,
     *,
     threshold: float = 10.0,
     width: int = 200,
-    most: Mapping[str, int] | int | None = None,
-    drop_shared: bool = False,
-    seed: int = 0,
+    draw: Draw = EVERYTHING,
 ) -> LabelSet:
     """CTCF: places where the motif stands, bound or not.
 
@@ -167,10 +159,7 @@ def ctcf_sites(
     strand on which it scores. A motif that lies partly in a bound interval is left out, and so are contigs that have
     none. As many of either class are drawn.
     """
-    import pandas as pd
-
-    regions, dropped, parts = divide(genome, splits), {}, []
-    weights = log_odds(motif)
+    regions, weights, parts = divide(genome, splits), log_odds(motif), []
     for contig in splits:
         hits = motif_hits(genome[contig], weights, threshold).assign(contig=contig)
         intervals = bound[bound["contig"] == contig]
@@ -179,7 +168,7 @@ def ctcf_sites(
     table = pd.concat(parts, ignore_index=True)
     silent = ~table["contig"].isin(bound["contig"])  # what binds there isn't known
     partly = (table["inside"] > 0) & (table["inside"] < len(weights))
-    dropped["motif on a contig without a bound interval"] = int(silent.sum())
+    dropped = {"motif on a contig without a bound interval": int(silent.sum())}
     dropped["motif partly in a bound interval"] = int(partly.sum())
     table = table[~(partly | silent)].reset_index(drop=True)
     table["label"] = (table.pop("inside") > 0).astype(np.int64)
@@ -190,19 +179,11 @@ def ctcf_sites(
     table["core_start"], table["core_end"] = before, before + len(weights)
     table, codes = cut(genome, table, dropped)
     facts = {"contigs": dict(splits), "motif": motif.id, "threshold": threshold, "dropped": dropped}
-    table, classes = assign(table, regions), ("unbound", "bound")
-    return _finish("CTCF", table, codes, classes, facts, "class", most, drop_shared, seed)
+    return _finish("CTCF", ("unbound", "bound"), assign(table, regions), codes, facts, draw)
 
 
 def splice_labels(
-    genome: Mapping[str, np.ndarray],
-    sites: pd.DataFrame,
-    splits: Mapping[str, str],
-    *,
-    width: int = 100,
-    most: Mapping[str, int] | int | None = None,
-    drop_shared: bool = False,
-    seed: int = 0,
+    genome: Genome, sites: pd.DataFrame, splits: Splits, *, width: int = 100, draw: Draw = EVERYTHING
 ) -> LabelSet:
     """Splice: donors and acceptors beside places that look like them.
 
@@ -211,32 +192,23 @@ def splice_labels(
     is no border on either strand; so that half of those that are neither look like either. As many of each class are
     drawn.
     """
-    import pandas as pd
-
-    regions, dropped = divide(genome, splits), {}
+    regions = divide(genome, splits)
     sites = sites[sites["contig"].isin(splits)].drop_duplicates(["contig", "border", "strand"], ignore_index=True)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(draw.seed)
     like = [look_alikes(genome[contig], here, rng) for contig, here in sites.groupby("contig", sort=False)]
     real = sites.assign(label=sites["kind"].map({"donor": 1, "acceptor": 2}).astype(np.int64))
     table = pd.concat([real, *like], ignore_index=True)
-    dropped["gene without a look-alike left"] = 2 * len(sites) - len(table)
+    dropped = {"gene without a look-alike left": 2 * len(sites) - len(table)}
     table["start"] = table["border"] - width // 2
     table["end"] = table["start"] + width
     reach = np.array([WIDTHS[kind] for kind in table["kind"]], dtype=np.int64).reshape(-1, 2)
     table["core_start"], table["core_end"] = width // 2 - reach[:, 0], width // 2 + reach[:, 1]
     table, codes = cut(genome, table.drop(columns=["border", "gene"]).rename(columns={"kind": "like"}), dropped)
     facts = {"contigs": dict(splits), "negatives": "GT or AG inside the same genes", "dropped": dropped}
-    table, classes = assign(table, regions), ("neither", "donor", "acceptor")
-    return _finish("splice", table, codes, classes, facts, "class", most, drop_shared, seed)
+    return _finish("splice", ("neither", "donor", "acceptor"), assign(table, regions), codes, facts, draw)
 
 
-def accessible(
-    elements: pd.DataFrame,
-    *,
-    most: Mapping[str, int] | int | None = None,
-    drop_shared: bool = False,
-    seed: int = 0,
-) -> LabelSet:
+def accessible(elements: pd.DataFrame, *, draw: Draw = EVERYTHING) -> LabelSet:
     """DNase: in which cell type an element is accessible. The split is the elements' own."""
     classes = tuple(sorted(elements["cell"].unique()))
     table = elements.reset_index(drop=True)
@@ -244,10 +216,10 @@ def accessible(
     table["label"] = table.pop("cell").map({name: number for number, name in enumerate(classes)}).astype(np.int64)
     blocks = table["contig"] + ":" + (table["start"] // BLOCK).astype(str)
     table = table.assign(strand="+", group=blocks.factorize()[0])
-    return _finish("DNase", table, codes, classes, {}, "class", most, drop_shared, seed)
+    return _finish("DNase", classes, table, codes, {}, draw)
 
 
-def _starts_on(name: str, starts: pd.DataFrame, contigs: Mapping[str, str]) -> pd.DataFrame:
+def _starts_on(name: str, starts: pd.DataFrame, contigs: Splits) -> pd.DataFrame:
     """Transcription starts on some contigs, one at least."""
     found = starts[starts["contig"].isin(contigs)]
     if found.empty:
@@ -260,18 +232,15 @@ def _starts_on(name: str, starts: pd.DataFrame, contigs: Mapping[str, str]) -> p
 
 def _finish(
     name: str,
+    classes: tuple[str, ...],
     table: pd.DataFrame,
     codes: list[np.ndarray],
-    classes: tuple[str, ...],
     facts: dict,
-    by: str,
-    most: Mapping[str, int] | int | None,
-    drop_shared: bool,
-    seed: int,
+    draw: Draw,
+    by: str = "class",
 ) -> LabelSet:
-    """Divide and draw."""
-    table, codes, rows = hold_out(name, table, codes, classes, by=by, most=most, drop_shared=drop_shared, seed=seed)
-    return LabelSet(name, table, codes, classes, {**facts, **rows, "drop_shared": drop_shared, "seed": seed})
+    table, codes, rows = hold_out(name, table, codes, classes, draw, by=by)
+    return LabelSet(name, table, codes, classes, facts | rows | {"drop_shared": draw.drop_shared, "seed": draw.seed})
 
 
 def read_labels(
@@ -290,38 +259,19 @@ def read_labels(
     part is a tenth of the training sequences of each label, drawn at random; one file alone has a column ``split``
     (train, validation or dev, test).
     """
-    import pandas as pd
-
     train, given = Path(train), {"train": train, "validation": validation, "test": test}
     tables = {split: _read(Path(path)) for split, path in given.items() if path}
     if not test:
         tables = _by_column(train, tables)
-    _check_writing(tables)
-    words = tables["train"]["label"]
-    classes = tuple(sorted(words.unique(), key=_in_order))
-    if len(classes) == 1:
-        raise InputError(
-            f"{train}: all {len(words):,} training sequences have the label {classes[0]!r}; expected at least two "
-            "labels. Add sequences of another"
-        )
-    for table in tables.values():
-        unknown = ~table["label"].isin(classes)
-        if unknown.any():
-            row = table[unknown].iloc[0]
-            raise InputError(
-                f"{row['where']}: label {row['label']!r}, which no training sequence has; expected one of "
-                f"{', '.join(classes[:10])}. Remove the line, or add training sequences of that label"
-            )
+    classes = _read_classes(train, tables)
     if "validation" not in tables:
-        held_out = _tenth(words, np.random.default_rng(seed))
+        held_out = _tenth(tables["train"]["label"], np.random.default_rng(seed))
         tables = {**tables, "train": tables["train"][~held_out], "validation": tables["train"][held_out]}
-    numbers = {word: number for number, word in enumerate(classes)}
     facts = {"files": {split: Path(path).name for split, path in given.items() if path}, "drop_shared": drop_shared}
     codes = {split: [encode(letters) for letters in tables[split]["sequence"]] for split in SPLITS}
-    name = name or (train.resolve().parent.name if test else train.name.split(".")[0])
     parts, known = [], {either_strand(each) for each in codes["train"]}
     for split in SPLITS:
-        labels = tables[split]["label"].map(numbers).to_numpy(np.int64)
+        labels = tables[split]["label"].map(classes.index).to_numpy(np.int64)
         where = str(given[split] or train)
         check_classes(where, split, labels, classes)
         part = {"contig": "", "start": 0, "end": [len(each) for each in codes[split]], "strand": "+"}
@@ -336,8 +286,29 @@ def read_labels(
     table, codes = pd.concat(parts, ignore_index=True), [each for split in SPLITS for each in codes[split]]
     table = table[~(table["shared"] & drop_shared)]
     codes = [codes[row] for row in table.index]
-    table = table.reset_index(drop=True).assign(group=np.arange(len(table)))
-    return LabelSet(name, table, codes, classes, facts)
+    name = name or (train.resolve().parent.name if test else train.name.split(".")[0])
+    return LabelSet(name, table.reset_index(drop=True).assign(group=np.arange(len(table))), codes, classes, facts)
+
+
+def _read_classes(train: Path, tables: dict[str, pd.DataFrame]) -> tuple[str, ...]:
+    """The labels of training in order; refuse one alone, and any other that a held-out sequence has."""
+    _check_writing(tables)
+    words = tables["train"]["label"]
+    classes = tuple(sorted(words.unique(), key=_in_order))
+    if len(classes) == 1:
+        raise InputError(
+            f"{train}: all {len(words):,} training sequences have the label {classes[0]!r}; expected at least two "
+            "labels. Add sequences of another"
+        )
+    for table in tables.values():
+        unknown = table[~table["label"].isin(classes)]
+        if len(unknown):
+            row = unknown.iloc[0]
+            raise InputError(
+                f"{row['where']}: label {row['label']!r}, which no training sequence has; expected one of "
+                f"{', '.join(classes[:10])}. Remove the line, or add training sequences of that label"
+            )
+    return classes
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numba import njit
 
 from dnastudy.files import InputError, nearest
@@ -16,10 +17,6 @@ from dnastudy.genes.kmers import shared_mask
 from dnastudy.genes.motifs import DINUCLEOTIDES, scan
 from dnastudy.tokens.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
 BLOCK = 1_000_000  # bases that a bootstrap draws together
 BLOCKS = 10  # of a contig, at least: a short one has shorter blocks
 TRIES = 128  # places of a gene that are looked at for one that is like a splice site
@@ -27,6 +24,21 @@ STRIDE = 25  # bases between the windows that are looked at for a match
 GC, REPEATS = 0.02, 0.1  # by which a match's shares may differ
 NEAR, FAR = 10_000, 1_000_000  # bases between the starts of a window and its match
 CLEAR = 1000  # bases between a match and a place to be avoided
+
+
+class Draw(NamedTuple):
+    """Which windows of a label set are drawn: at most how many (of a split), and whether those that share bases."""
+
+    most: Mapping[str, int] | int | None = None
+    drop_shared: bool = False
+    seed: int = 0
+
+    def limit(self, split: str) -> int | None:
+        """Rows of a split that are drawn at most; None for all."""
+        return (self.most.get(split) if isinstance(self.most, Mapping) else self.most) or None
+
+
+EVERYTHING = Draw()
 
 
 class Region(NamedTuple):
@@ -64,8 +76,6 @@ def divide(genome: Mapping[str, np.ndarray], splits: Mapping[str, str]) -> list[
 
 def assign(table: pd.DataFrame, regions: Sequence[Region]) -> pd.DataFrame:
     """Add the split of each window (contig, start, end) and its group, the block that its middle lies in."""
-    import pandas as pd
-
     middle = (table["start"] + table["end"]) // 2
     parts, first = [], 0
     for contig, split, start, end, block in regions:
@@ -80,17 +90,13 @@ def hold_out(
     table: pd.DataFrame,
     codes: Sequence[np.ndarray],
     classes: Sequence[str],
+    draw: Draw = EVERYTHING,
     *,
     by: Literal["class", "pair", "locus"] = "class",
-    most: Mapping[str, int] | int | None = None,
-    drop_shared: bool = False,
-    seed: int = 0,
 ) -> tuple[pd.DataFrame, list[np.ndarray], dict]:
-    """Draw what is learnt from, take what it knows already out of what is held out, and draw from the rest."""
-    import pandas as pd
-
+    """Draw training rows, take what they know already out of the held-out ones, and draw from the rest."""
     table = table.reset_index(drop=True).assign(shared=False)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(draw.seed)
     drawn, facts = [], {}
     for split in SPLITS:
         rows = table[table["split"] == split]
@@ -100,10 +106,10 @@ def hold_out(
             shares = sharing([codes[row] for row in drawn[0].index], [codes[row] for row in rows.index])
             rows = rows.assign(shared=shares)
             facts[split] |= {"overlapping": int(overlapping.sum()), "sharing": int(shares.sum())}
-            leaves = overlapping | (shares & drop_shared)
+            leaves = overlapping | (shares & draw.drop_shared)
             rows = rows[~(rows["unit"].isin(rows["unit"][leaves]) if by == "pair" else leaves)]
         check_classes(name, split, rows["label"], classes)
-        limit = (most.get(split) if isinstance(most, Mapping) else most) or None
+        limit = draw.limit(split)
         drawn.append(_draw(rows, limit, len(classes), by, rng))
         check_classes(name, split, drawn[-1]["label"], classes, f"among {limit} examples")
     table = pd.concat(drawn).drop(columns="unit", errors="ignore")
@@ -233,7 +239,7 @@ def repeat_share(table: pd.DataFrame, repeats: pd.DataFrame) -> pd.Series:
 def windows_about(starts: pd.DataFrame, known: pd.DataFrame, reach: int, width: int, stride: int) -> pd.DataFrame:
     """Windows within ``reach`` bases of the transcription starts of one contig (ascending), each window once."""
     places = starts["position"].to_numpy()
-    begins = [grid(place - reach, place + reach, width, stride) for place in places]
+    begins = [np.arange(-(-(at - reach) // stride) * stride, at + reach - width + 1, stride) for at in places]
     begins = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *begins]))
     windows = starts.iloc[np.searchsorted((places[1:] + places[:-1]) / 2, begins + width // 2)][["contig", "strand"]]
     windows = windows.rename_axis("unit").reset_index().assign(start=begins, end=begins + width)
@@ -244,15 +250,8 @@ def windows_about(starts: pd.DataFrame, known: pd.DataFrame, reach: int, width: 
     return windows.assign(label=np.where(holds, 1, -doubtful.astype(np.int64)))
 
 
-def grid(low: int, high: int, width: int, stride: int) -> np.ndarray:
-    """Begins of the windows between two places, at the multiples of ``stride``: int64."""
-    return np.arange(-(-low // stride) * stride, high - width + 1, stride, dtype=np.int64)
-
-
 def motif_hits(codes: np.ndarray, weights: np.ndarray, threshold: float) -> pd.DataFrame:
     """Where a motif scores ``threshold`` bits or more on either strand, the best of hits that overlap: site, strand."""
-    import pandas as pd
-
     forward, reverse = scan(codes, weights)
     score = np.maximum(forward, reverse)
     site = np.flatnonzero(score >= threshold)

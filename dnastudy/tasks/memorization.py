@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numba import njit
 
 from dnastudy.genes.codes import END, _shifted, as_codes, join, kmer_numbers
+from dnastudy.genes.corpus import Corpus, contig_line
 from dnastudy.genes.intervals import lift, merge
 from dnastudy.genes.kmers import shared_mask
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dnastudy.genes import Corpus
-
-
-SEED = 11
+SEED = 11  # bases of the shortest copy that is looked for
 
 
 def longest_copies(sequences: Sequence[str | np.ndarray], train: Sequence[str | np.ndarray]) -> np.ndarray:
@@ -68,8 +63,6 @@ def hide(corpus: Corpus, windows: pd.DataFrame) -> np.ndarray:
 
     What is cut from training genes can then be looked up in the rest of them.
     """
-    from dnastudy.genes.corpus import contig_line
-
     genes, line = corpus.genes[["start", "end", "strand"]].copy(), contig_line(corpus.genes)
     genes["start"] += line
     genes["end"] += line

@@ -89,15 +89,12 @@ def blocks(places: np.ndarray, size: int = 1_000_000) -> np.ndarray:
 
 
 def seen_before(
-    train_codes: np.ndarray,
-    test_codes: np.ndarray,
-    places: np.ndarray,
-    *,
-    context: int = 50,
-    most: int = 6,
-    k: int = 31,
+    train_codes: np.ndarray, test_codes: np.ndarray, places: np.ndarray, *, context: int, most: int, k: int = 31
 ) -> np.ndarray:
-    """Share of each test window that lies in ``k`` bases which the training contigs hold too, on either strand."""
+    """Share of each test window that lies in ``k`` bases which the training contigs hold too, on either strand.
+
+    A window has ``context`` bases before its place and ``most`` from it on, the longest k-mer that is asked for.
+    """
     held_out = windows(test_codes, places, context, most)
     codes = np.concatenate([train_codes, held_out.ravel()])
     offsets = np.append(0, len(train_codes) + held_out.shape[1] * np.arange(len(places) + 1))
