@@ -88,17 +88,11 @@ def tabulate_runs(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """How often each set has a base at least so many times in a row."""
     tables = []
     for name, sequences in sets.items():
-        at_least = run_counts(sequences)[:, ::-1].cumsum(axis=1)[:, ::-1]
-        tables.append(
-            pd.DataFrame(
-                {
-                    "set": name,
-                    "base": np.repeat(BASES, LONGEST_RUN),
-                    "length": np.tile(np.arange(1, LONGEST_RUN + 1), 4),
-                    "per_kb": 1000 * at_least.ravel() / max(kmer_counts(sequences, 1).sum(), 1),
-                }
-            )
-        )
+        at_least = run_counts(sequences)[:, ::-1].cumsum(axis=1)[:, ::-1].ravel()
+        per_kb = 1000 * at_least / max(kmer_counts(sequences, 1).sum(), 1)
+        lengths = np.tile(np.arange(1, LONGEST_RUN + 1), 4)
+        row = {"set": name, "base": np.repeat(BASES, LONGEST_RUN), "length": lengths, "per_kb": per_kb}
+        tables.append(pd.DataFrame(row))
     return pd.concat(tables, ignore_index=True)
 
 
