@@ -4,7 +4,8 @@ import pytest
 
 from dnastudy.files import InputError
 from dnastudy.genes.codes import encode, reverse_complement
-from dnastudy.tasks.label_windows import Draw, assign, divide, hold_out, sharing
+from dnastudy.tasks.label_windows import Draw, assign, divide, hold_out
+from dnastudy.tasks.memorization import copied_bases
 
 
 def genome(**lengths):
@@ -164,8 +165,8 @@ def test_one_class_alone_is_refused(examples):
         hold_out("X", table.assign(label=0), codes, ("yes",))
 
 
-def test_sharing():
+def test_bases_that_are_copied_from_training():
     train = [encode("A" * 10 + "ACGGTCATTGCAAGCTTACGGATCCATGCAAT")]
     held_out = [train[0][10:41], train[0][:40][10:40], reverse_complement(train[0])[:31], np.zeros(0, np.uint8)]
-    assert sharing(train, held_out).tolist() == [True, False, True, False]
-    assert sharing(train, []).tolist() == []
+    assert copied_bases(train, held_out).tolist() == [31, 0, 31, 0]
+    assert copied_bases(train, []).tolist() == []

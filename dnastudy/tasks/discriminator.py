@@ -70,7 +70,7 @@ def _assign_folds(real: np.ndarray, other: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _parts(split: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Sequences to learn from and sequences to judge, fold by fold."""
+    """Training and test sequences, fold by fold."""
     for fold in np.unique(split):
         yield np.flatnonzero(split != fold), np.flatnonzero(split == fold)
 
@@ -91,8 +91,8 @@ def _kmer_scores(sequences: Sequence[str], is_real: np.ndarray, split: np.ndarra
     scores = np.zeros(len(shares))
     # Many k-mers and few sequences: a strong penalty keeps the classifier from learning the sample by heart.
     classifier = logistic(0.01)
-    for learn, judge in _parts(split):
-        scores[judge] = classifier.fit(shares[learn], is_real[learn]).decision_function(shares[judge])
+    for train, test in _parts(split):
+        scores[test] = classifier.fit(shares[train], is_real[train]).decision_function(shares[test])
     return scores
 
 
@@ -104,10 +104,10 @@ def _cnn_scores(
     inputs = one_hot(sequences).to(device)
     labels = torch.tensor(is_real, dtype=torch.float32, device=device)
     scores = np.zeros(len(inputs), dtype=np.float32)
-    for learn, judge in _parts(split):
-        network = train_cnn(inputs, labels, torch.from_numpy(learn), epochs, seed)
+    for train, test in _parts(split):
+        network = train_cnn(inputs, labels, torch.from_numpy(train), epochs, seed)
         with torch.no_grad():
-            scores[judge] = network(inputs[torch.from_numpy(judge)])[:, 0].cpu().numpy()
+            scores[test] = network(inputs[torch.from_numpy(test)])[:, 0].cpu().numpy()
     return scores
 
 

@@ -57,8 +57,8 @@ def fit_floors(corpus: Corpus, orders: Iterable[int], *, copy: bool = False) -> 
 def fit_ngrams(codes: np.ndarray, orders: Sequence[int]) -> dict[str, NgramModel]:
     """N-grams of contigs, by name ("12-gram"), weights fitted on the last twentieth. Over order 13 it takes long."""
     cut = end_of_training(codes)
-    learn, rest = known_runs(codes[:cut]), known_runs(codes[cut:]) + cut
-    return {f"{order}-gram": NgramModel(order).fit((codes, learn), validation=(codes, rest)) for order in orders}
+    train, rest = known_runs(codes[:cut]), known_runs(codes[cut:]) + cut
+    return {f"{order}-gram": NgramModel(order).fit((codes, train), validation=(codes, rest)) for order in orders}
 
 
 class Uniform:

@@ -30,11 +30,11 @@ from dnastudy.tasks.label_windows import (
     match,
     motif_hits,
     repeat_share,
-    sharing,
     thin,
     token_shuffle,
     windows_about,
 )
+from dnastudy.tasks.memorization import copied_bases
 from dnastudy.tasks.mutation import check_sequence, read_table
 from dnastudy.tokens.tokenizer import Tokenizer
 
@@ -278,7 +278,7 @@ def read_labels(
         parts.append(pd.DataFrame({**part, "label": labels, "split": split, "shared": False}))
         if split != "train":
             copies = np.array([either_strand(each) in known for each in codes[split]])
-            parts[-1]["shared"] = shared = sharing(codes["train"], codes[split]) | copies
+            parts[-1]["shared"] = shared = (copied_bases(codes["train"], codes[split]) > 0) | copies
             if drop_shared:
                 left = "that don't stand in training, whole or with 31 of their bases"
                 check_classes(where, split, labels[~shared], classes, left)

@@ -1,4 +1,4 @@
-"""Divide labelled windows by place into those to learn from and those held out, and see what both have in common."""
+"""Labelled windows: find them, match and shuffle negatives, and divide them by place into training and held out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dnastudy.files import InputError, nearest
 from dnastudy.genes.codes import UNKNOWN, as_codes, encode, reverse_complement
 from dnastudy.genes.corpus import SPLITS
 from dnastudy.genes.intervals import covered, label_loci, merge
-from dnastudy.genes.kmers import shared_mask
 from dnastudy.genes.motifs import DINUCLEOTIDES, scan
+from dnastudy.tasks.memorization import copied_bases
 from dnastudy.tokens.tokenizer import Tokenizer
 
 BLOCK = 1_000_000  # bases that a bootstrap draws together
@@ -52,7 +52,7 @@ class Region(NamedTuple):
 
 
 def divide(genome: Mapping[str, np.ndarray], splits: Mapping[str, str]) -> list[Region]:
-    """Cut a validation part from the far end of each contig to learn from: a tenth of its blocks."""
+    """Cut a validation part from the far end of each training contig: a tenth of its blocks."""
     found = []
     for contig, split in splits.items():
         if contig not in genome:
@@ -103,7 +103,8 @@ def hold_out(
         facts[split] = {"candidates": len(rows)}
         if split != "train":
             overlapping = _overlap(rows, drawn[0])
-            shares = sharing([codes[row] for row in drawn[0].index], [codes[row] for row in rows.index])
+            train, held_out = ([codes[row] for row in table.index] for table in (drawn[0], rows))
+            shares = copied_bases(train, held_out) > 0
             rows = rows.assign(shared=shares)
             facts[split] |= {"overlapping": int(overlapping.sum()), "sharing": int(shares.sum())}
             leaves = overlapping | (shares & draw.drop_shared)
@@ -129,7 +130,7 @@ def check_classes(name: str, split: str, labels: Sequence[int], classes: Sequenc
 
 
 def _overlap(rows: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
-    """Which rows have a base in common with a row that is learnt from, by their places: bool, [n]."""
+    """Which rows have a base in common with a training row, by their places: bool, [n]."""
     overlapping = rows["label"] < 0
     for contig, here in rows.groupby("contig"):
         known = train[train["contig"] == contig]
@@ -137,17 +138,6 @@ def _overlap(rows: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
         following = np.searchsorted(ends, here["start"], side="right")
         overlapping[here.index] = np.append(starts, np.iinfo(np.int64).max)[following] < here["end"]
     return overlapping
-
-
-def sharing(train: Sequence[np.ndarray], held_out: Sequence[np.ndarray]) -> np.ndarray:
-    """Which held-out sequences have 31 bases that stand in one of training, on either strand: bool, [n]."""
-    if not len(held_out):
-        return np.zeros(0, dtype=bool)
-    parts = [*train, *held_out]
-    offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-    split = (np.arange(len(parts)) >= len(train)).astype(np.uint8)
-    covered = np.append(0, np.cumsum(shared_mask(np.concatenate(parts), offsets, split)))[offsets[len(train) :]]
-    return np.diff(covered) > 0
 
 
 def _draw(rows: pd.DataFrame, most: int | None, classes: int, by: str, rng: np.random.Generator) -> pd.DataFrame:
@@ -186,15 +176,15 @@ def cut(
 
 
 def thin(starts: pd.DataFrame, width: int) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Leave out what follows a kept start on its strand within ``width`` bases; and how many those are."""
+    """Leave out starts within ``width`` bases of the one before on their strand; and how many those are."""
     starts = starts.sort_values(["contig", "position"], ignore_index=True)
-    kept, last = [], {}
+    apart, last = [], {}
     for row in starts.itertuples():
         before = last.get((row.contig, row.strand))
-        kept.append(before is None or row.position - before >= width)
-        if kept[-1]:
+        apart.append(before is None or row.position - before >= width)
+        if apart[-1]:
             last[row.contig, row.strand] = row.position
-    return starts[kept], {"start within a window of another": len(kept) - sum(kept)}
+    return starts[apart], {"start within a window of another": len(apart) - sum(apart)}
 
 
 def match(

@@ -51,11 +51,16 @@ def repeat_shares(
     starts, ends = repeats["start"].to_numpy(), repeats["end"].to_numpy()
     train = corpus.split[np.searchsorted(corpus.offsets, starts, side="right") - 1] == 0
     known = [codes[start:end] for start, end in zip(starts[train], ends[train], strict=True)]
-    parts = known + [as_codes(sequence) for sequence in sequences]
+    return copied_bases(known, sequences, k=k) / np.maximum([len(sequence) for sequence in sequences], 1)
+
+
+def copied_bases(train: Sequence[np.ndarray], sequences: Sequence[str | np.ndarray], *, k: int = 31) -> np.ndarray:
+    """Bases of each sequence that lie in ``k`` which stand in one of training, on either strand: int64, [n]."""
+    parts = [*train, *map(as_codes, sequences)]
     offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-    held_out = (np.arange(len(parts)) >= len(known)).astype(np.uint8)
-    covered = np.cumsum(np.append(0, shared_mask(np.concatenate(parts), offsets, held_out, k=k)))[offsets[len(known) :]]
-    return np.diff(covered) / np.maximum(np.diff(offsets[len(known) :]), 1)
+    held_out = (np.arange(len(parts)) >= len(train)).astype(np.uint8)
+    copied = np.cumsum(np.append(0, shared_mask(np.concatenate(parts), offsets, held_out, k=k)))
+    return np.diff(copied[offsets[len(train) :]])
 
 
 def hide(corpus: Corpus, windows: pd.DataFrame) -> np.ndarray:
