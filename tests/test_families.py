@@ -1,7 +1,4 @@
-"""Families of genes by shared k-mers and by alignment, against links counted by hand."""
-
-import os
-import shutil
+"""Families of genes by shared k-mers, against links counted by hand."""
 
 import numpy as np
 import pytest
@@ -33,13 +30,10 @@ def families_by_hand(genes, k, share):
     return [first.index(old) for old in label]
 
 
-@pytest.mark.parametrize("method", ["kmers", "mmseqs2"])
-def test_families_chain_over_either_strand(method):
-    if method == "mmseqs2" and not shutil.which("mmseqs"):
-        pytest.skip("mmseqs is not installed")
+def test_families_chain_over_either_strand():
     one, two, alone = letters(300, 0), letters(300, 1), letters(200, 2)
     bridge = np.concatenate([reverse_complement(one), two])
-    assert find_families([one, alone, two, bridge], method=method, share=0.5).tolist() == [0, 1, 0, 0]
+    assert find_families([one, alone, two, bridge], share=0.5).tolist() == [0, 1, 0, 0]
 
 
 @pytest.mark.parametrize(("shared", "linked"), [(39, False), (40, True)])
@@ -82,26 +76,13 @@ def test_a_repeat_that_stands_in_every_gene_links_only_short_ones():
 def test_an_unknown_method_is_refused():
     with pytest.raises(InputError, match="family_method='kmer': no such method; did you mean 'kmers'"):
         find_families([encode("ACGT")], method="kmer")
+    with pytest.raises(InputError, match="family_method='mmseqs2': no such method"):
+        find_families([encode("ACGT")], method="mmseqs2")
 
 
 def test_a_share_is_a_share():
     with pytest.raises(InputError, match="family_share: expected a share from 0 to 1, found 10"):
         find_families([encode("ACGT")], share=10)
-
-
-def test_mmseqs_must_be_there(monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda program: None)
-    with pytest.raises(InputError, match=r"expected the program mmseqs on the PATH, found none. Install it"):
-        find_families([encode("ACGT")], method="mmseqs2")
-
-
-def test_mmseqs_that_fails_is_reported(monkeypatch, tmp_path):
-    program = tmp_path / "mmseqs"
-    program.write_text("#!/bin/sh\necho first; echo no room >&2; exit 3\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(InputError, match=r"mmseqs ended with 3 \(no room\)"):
-        find_families([encode("ACGT")], method="mmseqs2")
 
 
 @pytest.mark.data

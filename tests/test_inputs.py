@@ -158,7 +158,7 @@ def test_the_papers_corpus_from_its_manifest(paper, parameters, tmp_path):
     assert corpus.info["held_out"] == {"validation": "a file of its own", "test": "a file of its own"}
     assert [each["file"] for each in corpus.info["inputs"]["test"]] == ["test.csv"]
     assert server.asked == ["/train.csv", "/validation.csv", "/test.csv"]
-    assert set(input_counts(corpus)["unit"]) == {"bases", "lines", "files", "contigs"}
+    assert set(input_counts(corpus)["unit"]) == {"bases", "contigs"}
 
 
 def test_a_table_that_is_not_the_papers_is_refused(paper, parameters, tmp_path):

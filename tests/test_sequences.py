@@ -29,8 +29,6 @@ def test_the_papers_csv(tmp_path):
         "lower_case_read_as_upper": 18,
         "iupac_read_as_unknown": 3,
         "unknown": 6,
-        "crlf_lines": 0,
-        "no_final_newline": 0,
     }
     assert corpus.info["splits"]["train"] == {"genes": 2, "loci": 2, "span_bases": 18, "union_bases": 18}
     assert corpus.info["held_out"] == {"validation": "a file of its own", "test": "a file of its own"}
@@ -126,17 +124,6 @@ def test_by_family_a_copy_of_a_test_sequence_is_dropped_from_train(related, tmp_
         load_sequences(tmp_path / "none", **related, split="family")
 
 
-def test_relatives_are_not_counted_where_mmseqs_is_lacking(related, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    corpus = load_sequences(tmp_path / "corpus", **related, family_method="mmseqs2")
-    assert "test_relatives" not in corpus.info and "family" not in corpus.genes
-    assert corpus.info["parameters"] == {"split": "given"}
-    words = "a file of its own; relatives elsewhere not counted, since family_method='mmseqs2' needs the program mmseqs"
-    assert corpus.info["held_out"] == {"validation": "a file of its own", "test": words}
-    with pytest.raises(InputError, match="expected the program mmseqs on the PATH"):
-        load_sequences(tmp_path / "corpus", **related, family_method="mmseqs2", split="family")
-
-
 def test_the_rule_that_is_kept_is_what_happened(related, tmp_path):
     def rule(**options):
         return load_sequences(tmp_path / "corpus", **options).info["parameters"]
@@ -184,14 +171,6 @@ def test_a_drawn_test_sequence_that_stands_in_train_is_dropped(tmp_path):
     (tmp_path / "same.fa").write_text("".join(f">s{i}\nACC\n" for i in range(40)))
     with pytest.raises(InputError, match=r"the test split holds none .* were dropped: hold out others"):
         load_sequences(tmp_path / "none", train=tmp_path / "same.fa")
-
-
-def test_line_ends_of_fasta_are_counted(tmp_path):
-    for name in ("train", "validation", "test"):
-        (tmp_path / f"{name}.fa").write_bytes(b">a\r\nAc\r\nG")
-    files = {name: tmp_path / f"{name}.fa" for name in ("train", "validation", "test")}
-    letters = load_sequences(tmp_path / "corpus", **files, allow_duplicates=True).info["letters"]
-    assert (letters["lower_case_read_as_upper"], letters["crlf_lines"], letters["no_final_newline"]) == (3, 6, 3)
 
 
 def test_tab_separated_values_without_names_are_numbered(tmp_path):

@@ -85,6 +85,12 @@ def test_tracks_of_a_genome_are_read_and_counted(tmp_path):
     }
 
 
+def test_a_dataset_without_tracks_is_refused(tmp_path):
+    some = {name: content for name, content in MEMBERS.items() if not name.startswith(("ctcf", "motif"))}
+    with pytest.raises(InputError, match=r"tiny.yaml: no member ctcf, motif; expected a dataset of tracks, with ctcf"):
+        read_tracks(dataset(tmp_path, some), GENOME)
+
+
 def test_a_track_of_another_assembly_is_lifted(tmp_path):
     tracks = read_tracks(dataset(tmp_path, MEMBERS | {"chain.txt": CHAIN}), GENOME)
     assert rows(tracks.ctcf[["contig", "start", "end"]]) == [("chr2", 45, 49)]

@@ -22,8 +22,6 @@ CHANGES = {
     "lower_case_read_as_upper": ("lower case, read as upper", "bases"),
     "iupac_read_as_unknown": ("IUPAC codes, read as unknown", "bases"),
     "unknown": ("unknown bases in all", "bases"),
-    "crlf_lines": ("line ends of the Windows kind (CRLF)", "lines"),
-    "no_final_newline": ("no newline at the end", "files"),
 }
 
 

@@ -40,23 +40,15 @@ class Record(NamedTuple):
     changes: dict[str, int]
 
 
-def count_changes(letters: bytes, *, crlf_lines: int = 0, no_final_newline: bool = False) -> dict[str, int]:
-    """Count what coding does to a sequence: soft-masked bases, IUPAC codes other than N, and all that become unknown.
-
-    Line ends are counted by the caller; ``no_final_newline`` is 1 for the last record of a file that lacks it.
-    """
+def count_changes(letters: bytes) -> dict[str, int]:
+    """Count the bases that coding changes: soft-masked ones, IUPAC codes other than N, all that become unknown."""
 
     def count(of: bytes) -> int:
         return len(letters) - len(letters.translate(None, of))
 
     iupac = count(_AMBIGUOUS)
-    return {
-        "lower_case_read_as_upper": count(_LOWER),
-        "iupac_read_as_unknown": iupac,
-        "unknown": iupac + count(b"Nn"),
-        "crlf_lines": crlf_lines,
-        "no_final_newline": int(no_final_newline),
-    }
+    lower, unknown = count(_LOWER), iupac + count(b"Nn")
+    return {"lower_case_read_as_upper": lower, "iupac_read_as_unknown": iupac, "unknown": unknown}
 
 
 def canonical_contig(name: str) -> str:
@@ -190,8 +182,4 @@ def _read_record(
             f"{path}, line {line}: {chr(illegal[0])!r} at base {position + 1:,} of contig {contig.name!r} is "
             f"no nucleotide code; expected one of {IUPAC.decode()} in either case. Replace it with N"
         )
-    with open(plain, "rb") as handle:
-        handle.seek(header)
-        text = handle.read(entry.bend - header)
-    changes = count_changes(letters, crlf_lines=text.count(b"\r\n"), no_final_newline=not text.endswith(b"\n"))
-    return Record(contig.name, encode(letters), m5(letters), changes)
+    return Record(contig.name, encode(letters), m5(letters), count_changes(letters))

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import numba
 import numpy as np
 import pandas as pd
 
 from dnastudy.files import InputError, nearest
-from dnastudy.genes.codes import decode, reverse_complement
+from dnastudy.genes.codes import reverse_complement
 
 K = 31
 PART = 1 << 22  # k-mers sorted at once: it bounds the memory, not the result
@@ -114,23 +110,20 @@ def find_families(genes: Sequence[np.ndarray], *, method: str = "kmers", share: 
     """Number each gene by its family: a connected component of the genes that are linked.
 
     ``"kmers"`` links two genes that share at least ``share`` of the distinct canonical 31-mers of the one that has
-    fewer. ``"mmseqs2"`` (Steinegger and Soeding 2017) links two where one local alignment, of either strand, spans at
-    least ``share`` of the shorter gene: it sees what has diverged too, old repeats included, so that a half is rather
-    the share to take. Equal genes are always linked.
+    fewer. Equal genes are always linked.
 
     Long genes need a share: through their repeats, any shared 31-mer chains 1,412 of chr19's 1,467 genes together, a
     tenth 11 at most. Among genes of up to 1,000 bases 0 is possible: splits then have no 31-mer in common.
     """
-    links = {"kmers": _link_by_kmers, "mmseqs2": _link_by_alignment}
-    if method not in links:
-        raise InputError(f"family_method={method!r}: no such method; {nearest(method, links)}")
+    if method != "kmers":
+        raise InputError(f"family_method={method!r}: no such method; {nearest(method, ['kmers'])}")
     if not 0 <= share <= 1:
         raise InputError(f"family_share: expected a share from 0 to 1, found {share}")
     parent = np.arange(len(genes))
     first: dict[bytes, int] = {}
     for number, codes in enumerate(genes):
         _join(parent, number, first.setdefault(either_strand(codes), number))
-    links[method](genes, share, parent)
+    _link_by_kmers(genes, share, parent)
     return pd.factorize(np.array([_root(parent, gene) for gene in range(len(genes))]))[0]
 
 
@@ -241,34 +234,3 @@ def _root(parent, gene):
 def _join(parent, one, other):
     one, other = _root(parent, one), _root(parent, other)
     parent[max(one, other)] = min(one, other)
-
-
-def can_find(method: str) -> bool:
-    """Whether the program that a method of `find_families` needs is there."""
-    return method != "mmseqs2" or shutil.which("mmseqs") is not None
-
-
-def _link_by_alignment(genes: Sequence[np.ndarray], share: float, parent: np.ndarray) -> None:
-    """Join genes in ``parent`` by the local alignments that ``mmseqs`` finds among all of them."""
-    program = shutil.which("mmseqs")
-    if program is None:
-        raise InputError(
-            "family_method='mmseqs2': expected the program mmseqs on the PATH, found none. Install it (Debian: "
-            "apt-get install mmseqs2), or take 'kmers'"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        fasta, hits = Path(folder, "genes.fa"), Path(folder, "hits.tsv")
-        fasta.write_text("".join(f">{number}\n{decode(codes)}\n" for number, codes in enumerate(genes)))
-        command = [program, "easy-search", fasta, fasta, hits, Path(folder, "work"), "--search-type", "3"]
-        # Words of 11 bases instead of 15: its table of all words then takes megabytes, not gigabytes.
-        command += ["-k", 11, "--strand", "2", "--max-seqs", len(genes), "-e", "1e-3"]
-        command += ["--format-output", "query,target,alnlen,qlen,tlen"]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-        if done.returncode:
-            last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-            raise InputError(f"family_method='mmseqs2': mmseqs ended with {done.returncode} ({' '.join(last)})")
-        columns = ["query", "target", "aligned", "query_length", "target_length"]
-        table = pd.read_csv(hits, sep="\t", names=columns)
-    enough = table["aligned"] >= share * table[["query_length", "target_length"]].min(axis=1)
-    for one, other in table[enough][["query", "target"]].itertuples(index=False):
-        _join(parent, one, other)

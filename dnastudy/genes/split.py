@@ -12,7 +12,7 @@ from dnastudy.files import InputError, nearest
 from dnastudy.genes.corpus import SPLITS, contig_line
 from dnastudy.genes.fasta import canonical_contig
 from dnastudy.genes.intervals import merge, runs
-from dnastudy.genes.kmers import can_find, either_strand, find_families, shared_mask
+from dnastudy.genes.kmers import either_strand, find_families, shared_mask
 
 if TYPE_CHECKING:
     from dnastudy.genes.corpus import Corpus
@@ -113,16 +113,13 @@ def hold_out(
 
     By family, relatives of a gene in the test file leave train and validation (they are `RELATED`), and those of one
     in the validation file leave train, before anything is drawn. Families are found where the split is by them or
-    the test set is a file, so that a corpus can say how many of its test genes have relatives elsewhere; the words
-    say so where that isn't counted, for want of ``mmseqs``.
+    the test set is a file, so that a corpus can say how many of its test genes have relatives elsewhere.
     """
     split = split.astype(np.uint8)
     words = {name: "a file of its own" for name in SPLITS[1:] if name not in shares}
     rule: dict[str, object] = {"split": "family" if by_family else "random" if shares else "given"}
     families, units = None, np.arange(len(genes))
-    if not by_family and "test" in words and not can_find(method):
-        words["test"] += f"; relatives elsewhere not counted, since family_method={method!r} needs the program mmseqs"
-    elif by_family or "test" in words:
+    if by_family or "test" in words:
         families = find_families(genes, method=method, share=share)
         rule |= {"family_method": method, "family_share": share}
     if by_family:

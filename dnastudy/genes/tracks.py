@@ -19,6 +19,7 @@ from dnastudy.genes.manifest import fetch, load_manifest, source_of
 from dnastudy.genes.motifs import Motif, read_jaspar
 
 CTCF_MOTIF = "MA0139.1"
+MEMBERS = ("ctcf", "cpg", "elements", "motif", "consensus")  # of a dataset of tracks, before the first dot
 SPLITS = {"training": "train", "validation": "validation", "test": "test"}  # as the elements' file has them
 # What no package registry has, by the address that its maker gives it. None comes with a checksum that could be
 # pinned, so no manifest fetches them: whoever has them gives the file.
@@ -48,6 +49,11 @@ def read_tracks(dataset: str, genome: Mapping[str, np.ndarray]) -> Tracks:
     """Fetch a dataset of tracks and read what lies on a genome."""
     files = fetch(dataset)
     paths = {name.split(".")[0]: path for name, path in files.items()}
+    if missing := [name for name in MEMBERS if name not in paths]:
+        raise InputError(
+            f"{dataset}: no member {', '.join(missing)}; expected a dataset of tracks, with {', '.join(MEMBERS)} and "
+            "perhaps a chain, such as regulation-hg38"
+        )
     ctcf, lifted = read_intervals(paths["ctcf"]), {}
     facts: dict = {"ctcf": {"read": len(ctcf)}}
     if "chain" in paths:
