@@ -24,25 +24,14 @@ class CausalModel:
 
     A subclass has ``kind``, ``config``, ``log_likelihood``, ``base_log_likelihoods``, and to be sampled from
     ``begin`` and ``follow``, which return logits or log-probabilities [rows, 4] and a state.
-
-    Attributes
-    ----------
-    trained_on : mapping of str to str
-        SHA-256 of the corpus files that it was trained on, by name; empty when unknown.
-    precision : str or None
-        ``bf16`` or ``fp32``, as a neural model was trained; None when unknown.
-    validation_bits_per_base : float or None
-        How well it did on the validation genes, when it has just been trained.
-    limit : int or None
-        How many bases of a sequence it can score or generate; None for any number.
     """
 
     kind: str
     config: dict
-    trained_on: Mapping[str, str] = MappingProxyType({})
-    precision: str | None = None
-    validation_bits_per_base: float | None = None
-    limit: int | None = None
+    trained_on: Mapping[str, str] = MappingProxyType({})  # SHA-256 of the corpus files, by name; empty when unknown
+    precision: str | None = None  # bf16 or fp32, as a neural model was trained; None when unknown
+    validation_bits_per_base: float | None = None  # when it has just been trained
+    limit: int | None = None  # how many bases of a sequence it can score or generate; None for any number
 
     def log_likelihood(self, sequences: Sequences, *, include_end: bool = False) -> np.ndarray:
         """Log-probability of whole sequences, float64 [n], nats; ``include_end`` adds the end symbol."""
@@ -52,11 +41,6 @@ class CausalModel:
         """Exponential of the mean of minus the log-probabilities of all that is scored.
 
         That is every A C G T, as far as the model reads; with ``include_end`` the end of each sequence too.
-
-        Raises
-        ------
-        InputError
-            When there is nothing to score.
         """
         codes = [one[: self.limit] for one in coded(sequences)]
         scored = sum(np.count_nonzero(one < 4) for one in codes)
@@ -78,23 +62,10 @@ class CausalModel:
         """Everything within is computed as when scoring, not as when training."""
         return nullcontext()
 
-    def generate(
-        self,
-        n: int,
-        length: int,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int = 0,
-        prompt: str = "",
-    ) -> list[str]:
-        """Sample ``n`` sequences of exactly ``length`` bases: :func:`dnastudy.models.base.generate`."""
-
+    def generate(self, n: int, length: int, **how) -> list[str]:
+        """Sample ``n`` sequences of exactly ``length`` bases; ``how``: see :func:`dnastudy.models.base.generate`."""
         with self.evaluating():
-            return generate(
-                self, n, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, prompt=prompt
-            )
+            return generate(self, n, length, **how)
 
 
 def generate(
@@ -124,11 +95,6 @@ def generate(
         2020).
     prompt
         Sequence to continue; not part of the output.
-
-    Raises
-    ------
-    InputError
-        When a setting is out of its range, or the model has no positions for so many bases.
     """
     _check(n, length, temperature, top_k, top_p, seed)
     codes = as_codes(prompt)
@@ -156,11 +122,7 @@ def generate(
 
 
 def draw(
-    logits: Tensor,
-    uniform: Tensor,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
+    logits: Tensor, uniform: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Tensor:
     """Base codes (int64, [rows]) drawn from ``logits`` [rows, 4] by inverting the cumulative distribution.
 

@@ -20,6 +20,12 @@ from dnastudy.tokens.ids import SPECIALS, UNK
 from dnastudy.tokens.tokenizer import Tokenizer, load_foreign
 
 _TYPES = "bert.embeddings.token_type_embeddings.weight"
+_SETTINGS = {
+    "layers": "num_hidden_layers",
+    "width": "hidden_size",
+    "heads": "num_attention_heads",
+    "context": "max_position_embeddings",
+}
 _PARTS = {
     "embedding.weight": "bert.embeddings.word_embeddings.weight",
     "positions.weight": "bert.embeddings.position_embeddings.weight",
@@ -77,8 +83,7 @@ class ForeignTokenizer(Tokenizer):
         """Ids (int32) of base codes, each by itself."""
         if not pieces:
             return []
-        texts = [decode(piece) for piece in pieces]
-        found = self._theirs(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        found = self._theirs([decode(piece) for piece in pieces], add_special_tokens=False, verbose=False)["input_ids"]
         return [self._ids[np.array(ids, dtype=int)] for ids in found]
 
     def save(self, path: str | Path) -> None:
@@ -87,14 +92,9 @@ class ForeignTokenizer(Tokenizer):
 
 
 def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
-    """Load a BERT for masked tokens from a folder of ``transformers``, or by its name from the hub.
-
-    Tokens get the ids that they have everywhere here, and the weights' rows follow. A tokenizer of merges or
-    k-mers becomes one of this package; any other is called as it is. The vectors of the first type of token are
-    added to those of the positions.
-    """
+    """Load a BERT for masked tokens from a folder of ``transformers``, or by its name from the hub."""
     transformers = _library(f"hf:{name}")
-    with _explained(name), _no_bar(transformers):
+    with _explained(name):
         config = _read_config(transformers, name)
         theirs, report = transformers.BertForMaskedLM.from_pretrained(
             name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
@@ -109,14 +109,12 @@ def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
         )
     given = theirs.state_dict()
     weights = {ours: torch.cat([given[part] for part in parts]) for ours, parts in _names(config.num_hidden_layers)}
-    weights["positions.weight"] = weights["positions.weight"] + given[_TYPES][0]
+    weights["positions.weight"] = weights["positions.weight"] + given[_TYPES][0]  # all tokens are of the first type
+    # Tokens get the ids that they have everywhere here.
     for part in ("embedding.weight", "bias"):
         weights[part] = weights[part][numbers]
     model = Bert(
-        layers=config.num_hidden_layers,
-        width=config.hidden_size,
-        heads=config.num_attention_heads,
-        context=config.max_position_embeddings,
+        **{ours: getattr(config, theirs) for ours, theirs in _SETTINGS.items()},
         dropout=float(config.hidden_dropout_prob),
         vocabulary=len(tokenizer),
     )
@@ -142,14 +140,11 @@ def export_to_transformers(model: Bert, folder: str | Path) -> None:
     transformers = _library(str(folder))
     settings = model.config
     config = transformers.BertConfig(
+        **{theirs: settings[ours] for ours, theirs in _SETTINGS.items()},
         vocab_size=settings["vocabulary"],
-        hidden_size=settings["width"],
-        num_hidden_layers=settings["layers"],
-        num_attention_heads=settings["heads"],
         intermediate_size=4 * settings["width"],
         hidden_dropout_prob=settings["dropout"],
         attention_probs_dropout_prob=settings["dropout"],
-        max_position_embeddings=settings["context"],
         layer_norm_eps=EPSILON,
     )
     theirs = transformers.BertForMaskedLM(config)
@@ -165,18 +160,6 @@ def export_to_transformers(model: Bert, folder: str | Path) -> None:
         for path in sorted(staging.iterdir()):
             os.replace(path, folder / path.name)
     (folder / ".saving").rmdir()
-
-
-@contextmanager
-def _no_bar(transformers) -> Iterator[None]:
-    """Show no bar for weights that load in a moment."""
-    shown = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers.utils.logging.enable_progress_bar()
 
 
 @contextmanager
@@ -204,10 +187,8 @@ def _names(layers: int) -> list[tuple[str, list[str]]]:
         modules[f"{ours}.attention.queries_keys_values"] = packed
     names = []
     for ours, theirs in modules.items():
-        if ours.endswith(("weight", "bias")):
-            names.append((ours, theirs))
-            continue
-        names += [(f"{ours}.{kind}", [f"{part}.{kind}" for part in theirs]) for kind in ("weight", "bias")]
+        kinds = ("",) if ours.endswith(("weight", "bias")) else (".weight", ".bias")
+        names += [(ours + kind, [part + kind for part in theirs]) for kind in kinds]
     return names
 
 
@@ -268,7 +249,7 @@ def _library(what: str):
     try:
         import transformers
     except ImportError:
-        raise InputError(
-            f"{what}: transformers isn't installed; install it with: pip install 'dnastudy[hub]'"
-        ) from None
+        message = f"{what}: transformers isn't installed; install it with: pip install 'dnastudy[hub]'"
+        raise InputError(message) from None
+    transformers.utils.logging.disable_progress_bar()  # for weights that load in a moment
     return transformers

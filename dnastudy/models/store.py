@@ -6,49 +6,37 @@ import hashlib
 import inspect
 import json
 import os
+from importlib import import_module
 from pathlib import Path
 
 from dnastudy.files import InputError, atomic_folder, nearest, read_json, sha256, write_json
 from dnastudy.models.base import KINDS, check_value
 
+_BUILT_BY = {  # imported when asked for: n-grams need numba, which a machine to train on may lack
+    "ngram": ("ngram", "NgramModel"),
+    "lstm": ("recurrent", "RecurrentModel"),
+    "gru": ("recurrent", "RecurrentModel"),
+    "gpt": ("transformer", "Transformer"),
+    "bert": ("bert", "Bert"),
+}
 _NO_MODEL = "no config.json there; expected a model folder as chapter 04 writes it, or hf:NAME for one of transformers"
 _COPY = "copy the whole folder again, or train again"
 
 
 def build(config: dict, *, device: str | None = None):
-    """Make an untrained model from ``{"kind": ..., hyper-parameters}``; whatever is left out has its default.
-
-    A neural model's weights are drawn from torch's random state. ``device`` is for these alone: None is
-    CUDA where there is a GPU, else the CPU.
-    """
+    """Make an untrained model from ``{"kind": ..., hyper-parameters}``; whatever is left out has its default."""
     settings = dict(config)
     kind = settings.pop("kind", None)
     if kind not in KINDS:
         raise InputError(f"model kind {kind!r}: {nearest(kind, KINDS)}")
+    module, name = _BUILT_BY[kind]
+    model = getattr(import_module(f"dnastudy.models.{module}"), name)
+    _check_settings(kind, settings, model)
     if kind == "ngram":
-        from dnastudy.models.ngram import NgramModel
-
-        _check_settings(kind, settings, NgramModel)
-        return NgramModel(**settings)
-
+        return model(**settings)
     from dnastudy.models.neural import pick_device
 
-    if kind == "gpt":
-        from dnastudy.models.transformer import Transformer
-
-        _check_settings(kind, settings, Transformer)
-        model = Transformer(**settings)
-    elif kind == "bert":
-        from dnastudy.models.bert import Bert
-
-        _check_settings(kind, settings, Bert)
-        model = Bert(**settings)
-    else:
-        from dnastudy.models.recurrent import RecurrentModel
-
-        _check_settings(kind, settings, RecurrentModel)
-        model = RecurrentModel(kind, **settings)
-    return model.to(pick_device(device))
+    return model(**({"kind": kind} if name == "RecurrentModel" else {}), **settings).to(pick_device(device))
 
 
 def untrained(model, seed: int = 0):
@@ -64,12 +52,7 @@ def untrained(model, seed: int = 0):
 
 
 def save(model, folder: str | Path) -> None:
-    """Write ``config.json``, the weights or counts, and ``tokenizer.json``; other files there are left alone.
-
-    ``config.json`` holds kind and hyper-parameters, what the model was trained on (``trained_on``,
-    ``precision``) where that is known, the other files' SHA-256 and its own. It comes last, so that an
-    interrupted save is noticed on loading.
-    """
+    """Write ``config.json``, the weights or counts, and ``tokenizer.json``; other files there are left alone."""
     from dnastudy.tokens.tokenizer import single_base
 
     folder = Path(folder)
@@ -94,20 +77,20 @@ def save(model, folder: str | Path) -> None:
     (folder / ".saving").rmdir()
     provenance = {"trained_on": dict(model.trained_on), "precision": model.precision}
     config = model.config | {name: value for name, value in provenance.items() if value} | {"files": digests}
+    # It comes last, so that an interrupted save is noticed on loading.
     write_json(folder / "config.json", config | {"sha256": _digest(config)})
 
 
 def load(folder: str | Path, *, device: str | None = None):
     """Load the model that :func:`save` wrote, ready to score and generate.
 
-    ``hf:NAME`` or ``hf:FOLDER`` is a BERT of ``transformers``: see
-    :func:`dnastudy.models.hub.import_from_transformers`.
-
-    Raises
-    ------
-    InputError
-        When ``folder`` is no model folder, a file in it (``config.json`` too) is missing or isn't the one
-        that was saved, or the kind is unknown.
+    Parameters
+    ----------
+    folder
+        A model's folder, each of whose files is compared with its SHA-256; or ``hf:NAME`` or ``hf:FOLDER``, a BERT of
+        ``transformers``.
+    device
+        ``cpu``, ``cuda`` or ``cuda:N``; None: CUDA where there is a GPU, else the CPU.
     """
     if str(folder).startswith("hf:"):
         from dnastudy.models.hub import import_from_transformers
@@ -175,11 +158,10 @@ def _read_weights(model, folder: Path) -> None:
 
 
 def digest_of(source: str | Path) -> str:
-    """What tells a model from another: a SHA-256, or ``hf:NAME@COMMIT`` where it isn't a folder here.
+    """What tells a model from another: the SHA-256 of its ``config.json``, which holds those of the other files.
 
-    It is that of a model's ``config.json``, which holds those of the other files; of a folder of ``transformers``,
-    whose doesn't, that of the digests of its files. The commit is the one that loading the name from the hub gives
-    now; where ``transformers`` finds none, offline for example and nothing downloaded, there is the name alone.
+    Of a folder of ``transformers``, whose doesn't, that of the digests of its files; of a name on the hub
+    ``hf:NAME@COMMIT``, where ``transformers`` finds the commit (not offline with nothing downloaded).
     """
     theirs = str(source).startswith("hf:")
     folder = Path(str(source).removeprefix("hf:"))
