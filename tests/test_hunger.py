@@ -58,7 +58,7 @@ def test_all_of_the_genes_are_the_n_gram_of_all_of_them(genes, tmp_path):
     for _, part in runs.groupby("seed"):
         assert part["bits"].to_numpy() == pytest.approx(expected, rel=1e-6)
     assert set(runs["size"]) == {genes.total} and not runs["limited"].any()
-    assert len(list(tmp_path.glob("*.json"))) == 1  # counted once, whatever the seed
+    assert len(list(tmp_path.iterdir())) == 1  # counted once, whatever the seed
 
 
 def test_more_data_cost_less(genes, english, spoken, tmp_path):
@@ -93,7 +93,7 @@ def test_networks_learn_from_any_of_them(material, model, tmp_path, request):
     first, second = (part["bits"].to_numpy() for _, part in runs.groupby("seed"))
     assert first != pytest.approx(second)
     assert 0.5 * material.uniform < first.sum() / material.amounts.sum() < 1.5 * material.uniform
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []  # no checkpoint is left
+    assert not list(tmp_path.glob("*/checkpoint"))
 
 
 def test_a_network_that_stops_getting_better_is_not_limited(english, tmp_path):
@@ -111,13 +111,14 @@ def test_a_finished_run_is_not_repeated_and_a_changed_one_is(english, tmp_path, 
     monkeypatch.setattr(English, "count", lambda *a: counted.append(a[1:]) or real(*a))
     again = sweep(english, NGRAM, [500, 2000], [0], out=tmp_path)
     assert counted == [] and again.equals(first)
-    (tmp_path / "characters-ngram-500-0.json").write_text("{")  # broken off while it was written
+    (tmp_path / "characters-ngram-500-0" / "outcome.json").write_text("{")  # broken off while it was written
     assert sweep(english, NGRAM, [500, 2000], [0], out=tmp_path).equals(first)
     assert counted == [(4, 500, 0)]
     sweep(english, NGRAM | {"order": 3}, [500], [0], out=tmp_path)
     sweep(english, NGRAM | {"order": 3}, [500], [0], out=tmp_path, code="changed")
     assert counted[1:] == [(3, 500, 0)] * 2
-    assert json.loads((tmp_path / "characters-ngram-500-0.json").read_text())["identity"]["code"] == "changed"
+    outcome = json.loads((tmp_path / "characters-ngram-500-0" / "outcome.json").read_text())
+    assert outcome["identity"]["code"] == "changed"
 
 
 def test_an_interrupted_sweep_goes_on(genes, tmp_path, monkeypatch):
@@ -134,9 +135,41 @@ def test_an_interrupted_sweep_goes_on(genes, tmp_path, monkeypatch):
     monkeypatch.setattr("dnastudy.models.train", broken, raising=False)
     with pytest.raises(KeyboardInterrupt):
         sweep(genes, LSTM, [300, 500], [0], out=tmp_path / "cut", training=TRAINING, device="cpu")
-    assert [path.name for path in (tmp_path / "cut").glob("*.json")] == ["bases-lstm-300-0.json"]
+    assert [path.parent.name for path in (tmp_path / "cut").glob("*/outcome.json")] == ["bases-lstm-300-0"]
     monkeypatch.setattr("dnastudy.models.train", real, raising=False)
     assert sweep(genes, LSTM, [300, 500], [0], out=tmp_path / "cut", training=TRAINING, device="cpu").equals(whole)
+
+
+def test_a_model_whose_evaluation_was_interrupted_is_not_trained_again(genes, tmp_path, monkeypatch):
+    whole = sweep(genes, LSTM, [300], [0], out=tmp_path / "whole", training=TRAINING, device="cpu")
+    real = Genes.evaluate
+
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Genes, "evaluate", broken)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(genes, LSTM, [300], [0], out=tmp_path / "cut", training=TRAINING, device="cpu")
+    monkeypatch.setattr(Genes, "evaluate", real)
+    assert len(list((tmp_path / "cut").glob("*/checkpoint"))) == 1
+    assert sweep(genes, LSTM, [300], [0], out=tmp_path / "cut", training=TRAINING, device="cpu").equals(whole)
+
+
+def test_a_network_of_another_torch_or_device_is_trained_again(genes, tmp_path, monkeypatch):
+    from dnastudy.models import train
+
+    trained = []
+    monkeypatch.setattr("dnastudy.models.train", lambda *a, **k: trained.append(a) or train(*a, **k), raising=False)
+    for version in ("2.0", "2.0", "2.1"):
+        monkeypatch.setattr("torch.__version__", version)
+        sweep(genes, LSTM, [300], [0], out=tmp_path, training=TRAINING, device="cpu")
+    assert len(trained) == 2
+
+
+def test_words_are_counted_where_steps_are(spoken, tmp_path):
+    """Six steps see 768 words, which have more characters."""
+    runs = sweep(spoken, LSTM, [1500], [0], out=tmp_path, training=TRAINING, device="cpu")
+    assert set(runs["size"]) == {1500}
 
 
 def test_nothing_to_sweep_is_refused(genes, tmp_path):

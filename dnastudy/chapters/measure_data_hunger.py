@@ -1,9 +1,8 @@
-"""Data hunger: a model trained on nested subsets of the genes, or of a text, and judged on the same held-out rest."""
+"""Data hunger: a model trained on nested subsets of genes, or of a text, and evaluated on the same held-out rest."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dnastudy.files import InputError, nearest, read_json, write_json
+from dnastudy.files import InputError, nearest
 from dnastudy.genes.codes import known_bases
+from dnastudy.study.cache import begin, finished, keep
 from dnastudy.study.figures import _LOOKS, FLOOR, colour
 from dnastudy.study.statistics import Interval
 from dnastudy.tasks import text as english
@@ -41,7 +41,7 @@ class Genes:
 
     def __init__(self, corpus: Corpus, windows: pd.DataFrame):
         self.corpus, self.windows = corpus, windows
-        self.total = int(np.diff(corpus.spans("train")).sum())
+        self.total = self.symbols = int(np.diff(corpus.spans("train")).sum())
         self.groups = windows["locus"].to_numpy()
         self.amounts = known_bases(corpus.cut(windows)).astype(np.float64)
 
@@ -56,7 +56,7 @@ class Genes:
         from dnastudy.models.batches import training_spans
 
         codes, spans = self.corpus.all_codes, training_spans(self.corpus, size, seed)
-        return self.judge(NgramModel(order).fit((codes, spans), validation=(codes, self.corpus.spans("validation"))))
+        return self.evaluate(NgramModel(order).fit((codes, spans), validation=(codes, self.corpus.spans("validation"))))
 
     def source(self, size: int, config: TrainingConfig) -> object:
         """Windows of a subset for `dnastudy.models.train`."""
@@ -64,7 +64,7 @@ class Genes:
 
         return CorpusSource(self.corpus, config)
 
-    def judge(self, model) -> np.ndarray:
+    def evaluate(self, model) -> np.ndarray:
         """Bits of each window under a model; float64."""
         scored = score_windows(model, self.corpus, self.windows, strata=())
         return np.bincount(scored["window"], weights=scored["bits"], minlength=len(self.windows))
@@ -76,6 +76,7 @@ class English:
     def __init__(self, text: english.Text, windows: int):
         self.text, self.unit, self.alphabet = text, text.unit, len(text.alphabet)
         self.total = int(text.characters(text.spans["train"]).sum())
+        self.symbols = int(np.diff(text.spans["train"]).sum())
         chosen = english.spread(np.arange(len(text.chapters)), windows)
         self.groups, self._passages = text.chapters[chosen], text.spans["test"][chosen]
         self._validation = english.spread(text.spans["validation"], windows)
@@ -96,7 +97,7 @@ class English:
     def source(self, size: int, config: TrainingConfig) -> english.TextSource:
         return english.TextSource(self.text, size, config)
 
-    def judge(self, model: NeuralModel) -> np.ndarray:
+    def evaluate(self, model: NeuralModel) -> np.ndarray:
         return self._by_passage(english.neural_bits(model, self.text, self._passages))
 
     def _by_passage(self, bits: np.ndarray) -> np.ndarray:
@@ -118,107 +119,102 @@ def read_curves(curves: Sequence[str]) -> list[tuple[str, str]]:
     return read
 
 
-def sweep(
-    material: Genes | English,
-    model: dict,
-    sizes: Sequence[int],
-    seeds: Sequence[int],
-    *,
-    out: str | Path,
-    training: dict | None = None,
-    code: str = "",
-    device: str | None = None,
-    progress: bool | TextIO = False,
-) -> pd.DataFrame:
-    """Train one kind of model on subsets of every size, with every seed, and judge each on the same windows.
+class _How(NamedTuple):
+    """Where runs are cached, how networks are trained, and what else decides an outcome."""
 
-    Subsets of one seed are nested; the seed draws weights and batches too. Each finished run is a file in
-    ``out``, and isn't repeated when it is there with the same settings, data and code; a run that was
-    interrupted goes on from its checkpoint.
+    out: str | Path
+    training: dict | None = None
+    code: str = ""
+    device: str | None = None
+    progress: bool | TextIO = False
+
+
+def sweep(material: Genes | English, model: dict, sizes: Sequence[int], seeds: Sequence[int], **how) -> pd.DataFrame:
+    """Train one kind of model on subsets of every size, with every seed, and evaluate each on the same windows.
+
+    Subsets of one seed are nested; the seed draws weights and batches too. Each finished run is cached in ``out``, and
+    isn't repeated with the same settings, data and ``code``; an interrupted one goes on from its checkpoint. The other
+    keywords are ``training`` (settings of networks), ``device`` and ``progress``.
     """
-    import pandas as pd
-
-    from dnastudy.models import TrainingConfig
-
+    how, what = _How(**how), f"{model['kind']} of {material.unit}"
     if (least := min(sizes, default=0)) < 0:
-        raise InputError(f"{model['kind']} of {material.unit}: size {least}; expected 1 or more, or 0 for all there is")
+        raise InputError(f"{what}: size {least}; expected 1 or more, or 0 for all there is")
     sizes = sorted({min(size or material.total, material.total) for size in sizes})
     if model["kind"] != "ngram":
-        config = TrainingConfig.from_dict(training or {})
-        if model.get("context", 0) > config.window:
-            raise InputError(
-                f"{model['kind']} of {material.unit}: judged on {model['context']} positions at once, and trained on "
-                f"windows of {config.window}; make these as long, or the held-out ones shorter"
-            )
-        sizes = [size for size in sizes if size <= config.steps * config.batch * config.window]
+        sizes = _seen_once(material, model, sizes, how.training or {}, what)
     if not sizes or not seeds:
         raise InputError(
-            f"{model['kind']} of {material.unit}: {len(sizes)} sizes and {len(seeds)} seeds; give one or more of "
-            "each, and sizes of no more than steps x batch x window"
+            f"{what}: {len(sizes)} sizes and {len(seeds)} seeds; give one or more of each, and sizes of no more than "
+            "steps x batch x window"
         )
     tables = []
     for size in sizes:
         for seed in seeds:
             # All of the data, counted, is the same whatever the seed.
             drawn = seeds[0] if model["kind"] == "ngram" and size == material.total else seed
-            identity = {"material": material.identity(), "model": model, "size": size, "seed": drawn, "code": code}
-            if model["kind"] != "ngram":
-                identity["training"] = training
-            path = Path(out) / f"{material.unit}-{model['kind']}-{size}-{drawn}.json"
-            outcome = _finished(path, identity)
-            if outcome is None:
-                # A checkpoint of other settings or code is never gone on from.
-                digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-                folder = path.with_name(f"{path.stem}-{digest[:8]}")
-                outcome = _run(material, model, size, drawn, training or {}, folder, device, progress)
-                write_json(path, {"identity": identity} | outcome)
-            about = {"unit": material.unit, "kind": model["kind"], "size": size, "seed": seed}
-            about |= {name: outcome[name] for name in ("seen", "limited")}
-            judged = {"group": material.groups, "bits": outcome["bits"], "amount": material.amounts}
-            tables.append(pd.DataFrame(about | judged))
+            facts, bits = _outcome(material, model, size, drawn, how)
+            about = {"unit": material.unit, "kind": model["kind"], "size": size, "seed": seed} | facts
+            scored = {"group": material.groups, "bits": bits["bits"], "amount": material.amounts}
+            tables.append(pd.DataFrame(about | scored))
     return pd.concat(tables, ignore_index=True)
 
 
-def _finished(path: Path, identity: dict) -> dict | None:
-    """What an earlier call wrote for the very same run, if it did."""
-    try:
-        found = read_json(path)
-    except InputError:
-        return None
-    return found if found.get("identity") == identity else None
+def _seen_once(material: Genes | English, model: dict, sizes: list[int], training: dict, what: str) -> list[int]:
+    """The sizes whose symbols (bases, characters, words) a network's steps can see at least once."""
+    from dnastudy.models import TrainingConfig
+
+    config = TrainingConfig.from_dict(training)
+    if model.get("context", 0) > config.window:
+        raise InputError(
+            f"{what}: judged on {model['context']} positions at once, and trained on windows of {config.window}; make "
+            "these as long, or the held-out ones shorter"
+        )
+    steps = config.steps * config.batch * config.window
+    return [size for size in sizes if size * material.symbols / material.total <= steps]
 
 
-def _run(
-    material: Genes | English,
-    model: dict,
-    size: int,
-    seed: int,
-    training: dict,
-    folder: Path,
-    device: str | None,
-    progress: bool | TextIO,
-) -> dict:
-    """Train and judge one model: bits (a list), seen, limited."""
-    if model["kind"] == "ngram":
-        return {"bits": material.count(model["order"], size, seed).tolist(), "seen": size, "limited": False}
+def _outcome(material: Genes | English, model: dict, size: int, seed: int, how: _How) -> tuple[dict, pd.DataFrame]:
+    """Facts and bits of one run, from the cache where it is there."""
+    identity = {"material": material.identity(), "model": model, "size": size, "seed": seed, "code": how.code}
+    if model["kind"] != "ngram":
+        import torch
 
+        from dnastudy.models.neural import pick_device
+
+        identity |= {"training": how.training, "torch": torch.__version__, "device": pick_device(how.device).type}
+    folder = Path(how.out) / f"{material.unit}-{model['kind']}-{size}-{seed}"
+    if (found := finished(folder, identity, ["bits"])) is None:
+        begin(folder, identity)
+        if model["kind"] == "ngram":
+            bits, facts = material.count(model["order"], size, seed), {"seen": size, "limited": False}
+        else:
+            bits, facts = _trained(material, model, size, seed, folder, how)
+        found = facts, pd.DataFrame({"bits": bits})
+        keep(folder, identity, facts, bits=found[1])
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    return found
+
+
+def _trained(
+    material: Genes | English, model: dict, size: int, seed: int, folder: Path, how: _How
+) -> tuple[np.ndarray, dict]:
+    """Train and evaluate a network: bits of the windows, and what is known of its training."""
     import torch
 
     from dnastudy.models import TrainingConfig, build, train
 
-    config = TrainingConfig.from_dict(training | {"seed": seed, "train_bases": size % material.total})  # 0: all
+    config = TrainingConfig.from_dict(
+        (how.training or {}) | {"seed": seed, "train_bases": size % material.total}
+    )  # 0: all
     vocabulary = {} if material.unit == "bases" else {"vocabulary": material.alphabet}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build(model | vocabulary, device=device)
-    history = train(network, material.source(size, config), folder, config, device=device, progress=progress)
-    shutil.rmtree(folder)
+        network = build(model | vocabulary, device=how.device)
+    source = material.source(size, config)
+    history = train(network, source, folder, config, device=how.device, progress=how.progress)
     costs = [row["validation_bits_per_base"] for row in history]
-    return {
-        "bits": material.judge(network).tolist(),
-        "seen": history[-1]["bases"],
-        "limited": len(costs) - 1 - int(np.argmin(costs)) < max(1, config.patience),
-    }
+    limited = len(costs) - 1 - int(np.argmin(costs)) < max(1, config.patience)
+    return material.evaluate(network), {"seen": history[-1]["bases"], "limited": limited}
 
 
 class PowerLaw(NamedTuple):
