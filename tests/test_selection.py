@@ -8,9 +8,9 @@ import torch
 import transformers
 
 from dnastudy.chapters import select_tokenizer
-from dnastudy.chapters.select_tokenizer import Plan, gather, judge_vocabularies
+from dnastudy.chapters.select_tokenizer import Plan, evaluate_vocabularies, gather
 from dnastudy.files import InputError
-from dnastudy.models import NgramModel, load
+from dnastudy.models import NgramModel, load, save
 from dnastudy.models.hub import export_to_transformers
 from dnastudy.tokens import KmerTokenizer, Tokenizer, train_bpe
 
@@ -57,7 +57,7 @@ def vocabularies(tmp_path_factory, material):
 def kept(tmp_path_factory, material, vocabularies):
     """A folder with finished outcomes, and those."""
     folder = tmp_path_factory.mktemp("kept")
-    return folder, judge_vocabularies(vocabularies, material, PLAN, folder)
+    return folder, evaluate_vocabularies(vocabularies, material, PLAN, folder)
 
 
 def test_places_are_random_and_windows_lie_in_the_held_out_contig(material):
@@ -78,12 +78,12 @@ def test_too_few_windows_for_the_classes_are_refused():
 
 
 def test_what_no_classifier_can_be_put_on_is_refused(material, tmp_path):
-    NgramModel(2).fit(["ACGT"]).save(tmp_path / "ngram")
+    save(NgramModel(2).fit(["ACGT"]), tmp_path / "ngram")
     for source, message in (("gone", "gone: nothing there; expected"), ("ngram", "an ngram model has no states")):
         with pytest.raises(InputError, match=message):
-            judge_vocabularies({"x": tmp_path / source}, material, PLAN, tmp_path / "out")
+            evaluate_vocabularies({"x": tmp_path / source}, material, PLAN, tmp_path / "out")
     with pytest.raises(InputError, match="two names that are one as a folder's"):
-        judge_vocabularies({"BPE 6": "x", "BPE-6": "x"}, material, PLAN, tmp_path / "out")
+        evaluate_vocabularies({"BPE 6": "x", "BPE-6": "x"}, material, PLAN, tmp_path / "out")
 
 
 def test_every_run_predicts_every_example_once(kept):
@@ -128,19 +128,19 @@ def test_the_same_operations_pay_for_more_windows_of_long_tokens(kept):
 
 def test_what_is_finished_is_not_done_again(kept, material, vocabularies, monkeypatch):
     folder, outcomes = kept
-    monkeypatch.setattr(select_tokenizer, "_judge", lambda task, *_: pytest.fail(f"{task[0]} was judged again"))
-    again = judge_vocabularies(vocabularies, material, PLAN, folder)
+    monkeypatch.setattr(select_tokenizer, "_evaluate", lambda task, *_: pytest.fail(f"{task[0]} was evaluated again"))
+    again = evaluate_vocabularies(vocabularies, material, PLAN, folder)
     for name, outcome in outcomes.items():
         assert again[name].facts == outcome.facts
         assert again[name].predictions.equals(outcome.predictions) and again[name].bits.equals(outcome.bits)
-    judged = []
+    evaluated = []
     monkeypatch.setattr(
-        select_tokenizer, "_judge", lambda task, *_: judged.append(task[0]) or (task[0], outcomes[task[0]])
+        select_tokenizer, "_evaluate", lambda task, *_: evaluated.append(task[0]) or (task[0], outcomes[task[0]])
     )
-    judge_vocabularies(vocabularies, material, dataclasses.replace(PLAN, bases=25_000), folder)
+    evaluate_vocabularies(vocabularies, material, dataclasses.replace(PLAN, bases=25_000), folder)
     (folder / "BPE-6" / "outcome.json").unlink()
-    judge_vocabularies(vocabularies, material, PLAN, folder)
-    assert judged == ["1-mer", "BPE 6", "BPE 6"]
+    evaluate_vocabularies(vocabularies, material, PLAN, folder)
+    assert evaluated == ["1-mer", "BPE 6", "BPE 6"]
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_two_at_a_time_find_what_one_at_a_time_finds(kept, material, vocabularie
     threads = torch.get_num_threads()
     torch.set_num_threads(3 - threads if threads < 3 else 1)
     try:
-        others = judge_vocabularies(vocabularies, material, PLAN, tmp_path, progress=tmp_path / "progress")
+        others = evaluate_vocabularies(vocabularies, material, PLAN, tmp_path, progress=tmp_path / "progress")
     finally:
         torch.set_num_threads(threads)
     for name, outcome in kept[1].items():
@@ -160,18 +160,18 @@ def test_two_at_a_time_find_what_one_at_a_time_finds(kept, material, vocabularie
 def test_a_bert_restores_tokens_and_its_folder_is_a_vocabulary_of_its_own(material, vocabularies, tmp_path):
     model = {"kind": "bert", "layers": 1, "width": 16, "heads": 2, "context": 100}
     plan = dataclasses.replace(PLAN, model=model, seeds=(0,), published=0, bases=4000)
-    (outcome,) = judge_vocabularies({"BPE 6": vocabularies["BPE 6"]}, material, plan, tmp_path).values()
+    (outcome,) = evaluate_vocabularies({"BPE 6": vocabularies["BPE 6"]}, material, plan, tmp_path).values()
     assert outcome.bits.empty and set(outcome.predictions["start"]) == {"pre-trained", "random start"}
     facts = outcome.facts
     assert facts["masked_bits_per_base"] < facts["masked_bits_per_token"] < np.log2(10) + 0.1
     assert facts["masked_bits_per_base"] < 1.3 * facts["by_frequency_per_base"] < 3
     trained = tmp_path / "BPE-6"
-    (again,) = judge_vocabularies({"bert": trained}, material, plan, tmp_path / "again").values()
+    (again,) = evaluate_vocabularies({"bert": trained}, material, plan, tmp_path / "again").values()
     assert again.predictions.equals(outcome.predictions)
     assert again.facts["masked_bits_per_base"] == pytest.approx(facts["masked_bits_per_base"])
     export_to_transformers(load(trained, device="cpu"), tmp_path / "exported")
     source = f"hf:{tmp_path / 'exported'}"
-    (theirs,) = judge_vocabularies({"theirs": source}, material, plan, tmp_path / "theirs").values()
+    (theirs,) = evaluate_vocabularies({"theirs": source}, material, plan, tmp_path / "theirs").values()
     assert theirs.facts["masked_bits_per_base"] == pytest.approx(facts["masked_bits_per_base"], rel=1e-4)
     assert theirs.predictions["bits"].to_numpy() == pytest.approx(outcome.predictions["bits"].to_numpy(), rel=1e-2)
 
@@ -186,5 +186,5 @@ def test_a_model_with_words_of_another_library_is_fine_tuned_too(material, tmp_p
     plan = dataclasses.replace(PLAN, model={"kind": "bert", "context": 64}, seeds=(0,), window=60)
     material = material._replace(windows=material.windows[:, :1] + np.array([0, 90]))  # it reads no words of over 100
     source = f"hf:{tmp_path / 'model'}"
-    (outcome,) = judge_vocabularies({"theirs": source}, material, plan, tmp_path / "out").values()
+    (outcome,) = evaluate_vocabularies({"theirs": source}, material, plan, tmp_path / "out").values()
     assert outcome.facts["tokens"] == 16 and len(outcome.predictions) == 2 * (40 + 40 + 10)

@@ -29,10 +29,14 @@ def start(tmp_path):
     return changed
 
 
+def merges_of(name: str) -> float:
+    return float(name.removeprefix("BPE ")) if name.startswith("BPE ") else np.nan
+
+
 def predicted(right: dict[str, list], start="pre-trained", protocol="mended") -> pd.DataFrame:
     """Predictions of one k, a block an example."""
     parts = [
-        pd.DataFrame({"vocabulary": name, "merges": select_report.merges_of(name), "k": 2, "right": answers})
+        pd.DataFrame({"vocabulary": name, "merges": merges_of(name), "k": 2, "right": answers})
         .rename_axis("example")
         .reset_index()
         .assign(block=lambda part: part["example"], seed=0, bits=4.0, start=start, protocol=protocol)
@@ -96,12 +100,23 @@ def test_fewer_windows_than_asked_for_are_noted(start):
 def test_a_rival_that_is_not_there_is_refused(start):
     with pytest.raises(InputError, match="rival='4mer': no vocabulary of this run; did you mean '4-mer'"):
         select_report.read_vocabularies(start(rival="4mer", kmers="4"), CONTIG)
-    assert select_report.judge_berts(start(bert=False), {}, "BPE 3", None, None, {}) == {}
+    assert select_report.evaluate_berts(start(bert=False), {}, "BPE 3", None, None, {}) == {}
+
+
+def test_a_pretrained_model_named_like_a_vocabulary_is_none_to_choose():
+    bits = pd.DataFrame({"block": [0, 1], "bases": [100, 300], "bits": [220.0, 580.0], "exact": [200.0, 560.0]})
+    right = predicted({"any": [1, 0]}).drop(columns=["vocabulary", "merges"])
+    outcomes = {"BPE 700": Outcome({"merges": 0}, bits, right), "BPE 5": Outcome({"merges": 5}, bits, right)}
+    ranking, chosen = select_report.choose(select_report.join_predictions(outcomes), **DRAWS)
+    assert chosen == "BPE 5" and ranking["merges"].isna().tolist() == [True, False]
 
 
 def test_bits_are_a_ratio_of_sums_and_masked_models_have_none():
     bits = pd.DataFrame({"block": [0, 1], "bases": [100, 300], "bits": [220.0, 580.0], "exact": [200.0, 560.0]})
-    outcomes = {"BPE 5": Outcome({"tokens": 14}, bits, bits[:0]), "bert": Outcome({"tokens": 9}, bits[:0], bits[:0])}
+    outcomes = {
+        "BPE 5": Outcome({"merges": 5, "tokens": 14}, bits, bits[:0]),
+        "bert": Outcome({"merges": 0, "tokens": 9}, bits[:0], bits[:0]),
+    }
     table = select_report.bits_table(outcomes, **DRAWS).set_index("measure")
     assert table["bits"].to_dict() == {"exact": 1.9, "upper bound": 2.0}
     assert set(table["vocabulary"]) == {"BPE 5"} and set(table["merges"]) == {5}
@@ -166,7 +181,7 @@ def test_findings_say_what_the_tables_hold():
     ],
 )
 def test_a_choice_at_the_edge_of_what_was_compared_is_told(names, expected):
-    merges = [select_report.merges_of(name) for name in names]
+    merges = [merges_of(name) for name in names]
     chosen = [name == "BPE 100" for name in names]
     ranking = pd.DataFrame({"vocabulary": names, "merges": merges, "score": 1.0, "within": True, "chosen": chosen})
     differences = pd.DataFrame({"floor": [], "k": [], "low": []})

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dnastudy.chapters.select_tokenizer import Material, Outcome, Plan, gather, judge_vocabularies, slug
+from dnastudy.chapters.select_tokenizer import Material, Outcome, Plan, evaluate_vocabularies, gather, slug
 from dnastudy.files import InputError, nearest, sha256
+from dnastudy.genes.contigs import Contigs
 from dnastudy.study.figures import FLOOR, PROTOCOLS, colour
 from dnastudy.study.statistics import mean_bootstrap, paired_difference, ratio_bootstrap, weighted_sums
-
-if TYPE_CHECKING:
-    from dnastudy.genes.contigs import Contigs
-
+from dnastudy.tokens import KmerTokenizer, Tokenizer, train_bpe
 
 KINDS = ("lstm", "gru", "bert")
 MEASURES = {"exact": "exact", "upper bound": "bits"}
@@ -92,8 +87,6 @@ def gather_material(run, contigs: dict[str, Contigs], plan: Plan) -> Material:
 
 def read_vocabularies(run, train: Contigs) -> dict[str, Path]:
     """Tokenizer files by name: the user's byte pairs, or some learnt from the training contigs, and k-mers."""
-    from dnastudy.tokens import KmerTokenizer, Tokenizer, train_bpe
-
     made: list[Tokenizer] = [KmerTokenizer(k) for k in run.listed("kmers", int)]
     if run.tokenizers:
         made += [Tokenizer.load(path) for path in run.listed("tokenizers", Path)]
@@ -111,7 +104,7 @@ def read_vocabularies(run, train: Contigs) -> dict[str, Path]:
             raise InputError(f"two vocabularies are {name}; give one of so many merges, or bases, alone")
         found[name] = run.out / f"{slug(name)}.tokenizer.json"
         tokenizer.save(found[name])
-    if all(math.isnan(merges_of(name)) for name in found):
+    if not any(tokenizer.merges for tokenizer in made):
         raise InputError("no byte-pair vocabulary to choose from: give tokenizers, or numbers of merges")
     if run.bert and run.rival not in found:
         raise InputError(f"rival={run.rival!r}: no vocabulary of this run; {nearest(run.rival, found)}")
@@ -125,12 +118,6 @@ def read_pretrained(run, candidates: dict[str, Path]) -> dict[str, str]:
     if taken := found.keys() & candidates.keys():
         raise InputError(f"pretrained={run.pretrained!r}: {min(taken)} is a vocabulary's name too; rename the folder")
     return found
-
-
-def merges_of(name: str) -> float:
-    """How many merges a vocabulary has, by its name; NaN of k-mers and foreign models."""
-    found = re.fullmatch(r"BPE (\d+)", name)
-    return float(found[1]) if found else math.nan
 
 
 def windows_table(material: Material, seen: np.ndarray, repeats: np.ndarray | None) -> pd.DataFrame:
@@ -149,7 +136,7 @@ def windows_table(material: Material, seen: np.ndarray, repeats: np.ndarray | No
 
 def vocabulary_table(outcomes: dict[str, Outcome]) -> pd.DataFrame:
     """A row a vocabulary: name, merges, and what is known of it and of its model."""
-    rows = [{"vocabulary": name, "merges": merges_of(name)} | outcome.facts for name, outcome in outcomes.items()]
+    rows = [{"vocabulary": name} | o.facts | {"merges": o.merges} for name, o in outcomes.items()]
     return pd.DataFrame(rows)
 
 
@@ -160,14 +147,14 @@ def bits_table(outcomes: dict[str, Outcome], *, resamples: int, seed: int) -> pd
         for measure, column in MEASURES.items() if len(outcome.bits) else ():
             scored = outcome.bits
             found = ratio_bootstrap(scored[column], scored["bases"], scored["block"], resamples=resamples, seed=seed)
-            row = {"vocabulary": name, "merges": merges_of(name), "measure": measure}
+            row = {"vocabulary": name, "merges": outcome.merges, "measure": measure}
             rows.append(row | {"bits": found.value, "low": found.low, "high": found.high, "n": found.n})
     return pd.DataFrame(rows)
 
 
 def join_predictions(outcomes: dict[str, Outcome]) -> pd.DataFrame:
     """The predictions of all vocabularies in one table, with ``vocabulary`` and ``merges``."""
-    parts = [o.predictions.assign(vocabulary=name, merges=merges_of(name)) for name, o in outcomes.items()]
+    parts = [o.predictions.assign(vocabulary=name, merges=o.merges) for name, o in outcomes.items()]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -230,8 +217,8 @@ def findings(
     byname = ranking.set_index("vocabulary")
     chosen = byname.index[byname["chosen"]][0]
     lines = []
-    if (name := f"BPE {paper}") in byname.index:
-        stands = "stands: it is" if byname.loc[name, "within"] else "doesn't stand: it isn't"
+    for within in byname.loc[byname["merges"] == paper, "within"]:
+        stands = "stands: it is" if within else "doesn't stand: it isn't"
         lines.append(
             f"at this budget the paper's choice of {paper} merges {stands} within one standard error of the best"
         )
@@ -253,12 +240,12 @@ def findings(
     return lines
 
 
-def judge_berts(run, candidates: dict[str, Path], chosen: str, material: Material, plan: Plan, how: dict) -> dict:
+def evaluate_berts(run, candidates: dict[str, Path], chosen: str, material: Material, plan: Plan, how: dict) -> dict:
     """Outcomes of a BERT on the chosen vocabulary and on its rival; none where they aren't wanted."""
     if not run.bert:
         return {}
     two = {name: candidates[name] for name in dict.fromkeys((chosen, run.rival))}
-    return judge_vocabularies(two, material, bert_plan(run, plan), **how | {"out": how["out"] / "bert"})
+    return evaluate_vocabularies(two, material, bert_plan(run, plan), **how | {"out": how["out"] / "bert"})
 
 
 def choose(outcomes: pd.DataFrame, *, resamples: int, seed: int) -> tuple[pd.DataFrame, str]:

@@ -1,30 +1,28 @@
-"""What each vocabulary is worth: a model pre-trained on its tokens, judged by its bits and by the next k-mer."""
+"""What each vocabulary is worth: a model pre-trained on its tokens, evaluated by its bits and by the next k-mer."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+import math
 import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes.codes import UNKNOWN, kmers_at
 from dnastudy.models.store import digest_of
-from dnastudy.models.token_bits import successors
+from dnastudy.models.token_bits import marginal, next_kmers, successors, token_log_likelihoods
 from dnastudy.study.cache import begin, finished, keep, side_by_side
 from dnastudy.tasks.next_kmer import blocks, check_classes, context_tokens, draw_examples
 from dnastudy.tokens.ids import FIRST_BASE
 from dnastudy.tokens.tokenizer import Tokenizer, single_base
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 LEARNT = 0.8  # share of the published protocol's windows that are learnt from (Sanabria et al. 2024)
 LOOKS = 5  # at the validation windows in a pre-training
@@ -116,8 +114,13 @@ class Outcome(NamedTuple):
     bits: pd.DataFrame
     predictions: pd.DataFrame
 
+    @property
+    def merges(self) -> float:
+        """How many merges the vocabulary has; NaN of k-mers and of models pre-trained elsewhere."""
+        return float(self.facts["merges"] or math.nan)
 
-def judge_vocabularies(
+
+def evaluate_vocabularies(
     vocabularies: dict[str, Path],
     material: Material,
     plan: Plan,
@@ -127,11 +130,10 @@ def judge_vocabularies(
     device: str | None = None,
     progress: str | Path | None = None,
 ) -> dict[str, Outcome]:
-    """Pre-train, read off and fine-tune a model for each vocabulary.
+    """Pre-train, read off and fine-tune a model for each vocabulary, several at a time (see `side_by_side`).
 
-    On a CPU, as many at a time as torch has threads here, each with one, so that the outcome doesn't depend on how
-    many there are. What is finished is kept in ``out`` and isn't done again with the same plan, data and ``code``;
-    an interrupted pre-training goes on from its checkpoint.
+    What is finished is cached in ``out`` and isn't done again with the same plan, data and ``code``; an interrupted
+    pre-training goes on from its checkpoint.
     """
     import torch
 
@@ -141,7 +143,8 @@ def judge_vocabularies(
     waiting, done = [], {}
     if len({slug(name) for name in vocabularies}) < len(vocabularies):
         raise InputError(f"{', '.join(vocabularies)}: two names that are one as a folder's; rename one")
-    fixed = {"plan": _plain(plan), "material": material.digest(), "code": code, "torch": torch.__version__}
+    as_read = json.loads(json.dumps(dataclasses.asdict(plan)))
+    fixed = {"plan": as_read, "material": material.digest(), "code": code, "torch": torch.__version__}
     for name, source in vocabularies.items():
         identity = fixed | {"source": _digest(source), "device": pick_device(device).type}
         found = finished(out / slug(name), identity, ("bits", "predictions"))
@@ -149,8 +152,8 @@ def judge_vocabularies(
             waiting.append((name, str(source), identity, out, device, progress))
         else:
             done[name] = Outcome(*found)
-    judged = side_by_side(_judge, waiting, (material, plan), device=device, what="judged a vocabulary")
-    done |= dict(judged)
+    evaluated = side_by_side(_evaluate, waiting, (material, plan), device=device, what="evaluated a vocabulary")
+    done |= dict(evaluated)
     return {name: done[name] for name in vocabularies}
 
 
@@ -171,10 +174,8 @@ def slug(name: str) -> str:
     return name.replace(" ", "-")
 
 
-def _judge(task: tuple, material: Material, plan: Plan) -> tuple[str, Outcome]:
-    """Judge one vocabulary and keep what comes of it."""
-    import pandas as pd
-
+def _evaluate(task: tuple, material: Material, plan: Plan) -> tuple[str, Outcome]:
+    """Evaluate one vocabulary and cache its outcome."""
     name, source, identity, out, device, progress = task
     folder = out / slug(name)
 
@@ -199,10 +200,10 @@ def _judge(task: tuple, material: Material, plan: Plan) -> tuple[str, Outcome]:
         facts |= _count_masked(trunk, tokenizer, material, plan)
     facts["examples_paid_for"] = _examples(trunk, tokenizer, material, plan)
     facts["examples"] = min(facts["examples_paid_for"], len(material.learn))
-    for protocol, how, seed in _runs(plan):
-        learn = material.published if protocol == "published" else material.learn[: facts["examples"]]
-        parts.append(_fine_tuned(trunk, tokenizer, material, plan, learn, protocol, how, seed, device))
-        say(f"{how}, {protocol}, seed {seed}: fine-tuned")
+    for tuning in _tunings(plan):
+        learn = material.published if tuning.protocol == "published" else material.learn[: facts["examples"]]
+        parts.append(_fine_tuned(trunk, tokenizer, material, plan, tuning, learn, device))
+        say(f"{tuning.start}, {tuning.protocol}, seed {tuning.seed}: fine-tuned")
     facts["seconds"] = time.monotonic() - started
     outcome = Outcome(facts, bits, pd.concat(parts, ignore_index=True))
     keep(folder, identity, facts, bits=bits, predictions=outcome.predictions)
@@ -210,11 +211,10 @@ def _judge(task: tuple, material: Material, plan: Plan) -> tuple[str, Outcome]:
     return name, outcome
 
 
-def _runs(plan: Plan) -> list[tuple[str, str, int]]:
-    """Protocol, start and seed of each fine-tuning."""
-    runs = [("mended", "pre-trained", seed) for seed in plan.seeds]
-    runs += [("mended", "random start", plan.seeds[0])]
-    return runs + [("published", "pre-trained", plan.seeds[0])] * (plan.published > 0)
+def _tunings(plan: Plan) -> list[_Tuning]:
+    tunings = [_Tuning("mended", "pre-trained", seed) for seed in plan.seeds]
+    tunings.append(_Tuning("mended", "random start", plan.seeds[0]))
+    return tunings + [_Tuning("published", "pre-trained", plan.seeds[0])] * (plan.published > 0)
 
 
 def _pre_trained(source: str, material: Material, plan: Plan, folder: Path, device: str | None):
@@ -228,7 +228,7 @@ def _pre_trained(source: str, material: Material, plan: Plan, folder: Path, devi
     if source.startswith("hf:") or Path(source).is_dir():
         trunk = load(source, device=device)
         tokenizer = getattr(trunk, "tokenizer", single_base())
-        return trunk, tokenizer, {"tokens": len(tokenizer), "parameters": trunk.size}
+        return trunk, tokenizer, {"merges": 0, "tokens": len(tokenizer), "parameters": trunk.size}
     tokenizer = Tokenizer.load(source)
     causal = plan.model["kind"] != "bert"
     about = {"vocabulary": len(tokenizer)} if causal else {"tokenizer": source}
@@ -246,22 +246,20 @@ def _pre_trained(source: str, material: Material, plan: Plan, folder: Path, devi
         save(trunk, folder)  # for who wants to look into it
     seen, width = history[-1]["tokens"], trunk.config["width"]
     best = min(history, key=lambda row: row["validation_bits_per_token"])
-    return (
-        trunk,
-        tokenizer,
-        {
-            "tokens": len(tokenizer),
-            "parameters": trunk.size,
-            "bases_per_token": per_token,
-            "window": config.window,
-            "steps": config.steps,
-            "tokens_seen": seen,
-            "bases_seen": seen * per_token,
-            "operations": seen * (operations(trunk, (), config.window) / config.window + 6 * width * len(tokenizer)),
-            windows.cost: best[windows.cost],
-            "bits_per_token": best["validation_bits_per_token"],
-        },
-    )
+    facts = {
+        "merges": len(tokenizer.merges),
+        "tokens": len(tokenizer),
+        "parameters": trunk.size,
+        "bases_per_token": per_token,
+        "window": config.window,
+        "steps": config.steps,
+        "tokens_seen": seen,
+        "bases_seen": seen * per_token,
+        "operations": seen * (operations(trunk, (), config.window) / config.window + 6 * width * len(tokenizer)),
+        windows.cost: best[windows.cost],
+        "bits_per_token": best["validation_bits_per_token"],
+    }
+    return trunk, tokenizer, facts
 
 
 def _bases_per_token(tokenizer: Tokenizer, codes: np.ndarray) -> float:
@@ -304,10 +302,6 @@ def _frequency_bits(tokenizer: Tokenizer, learnt: np.ndarray, held_out: np.ndarr
 
 def _count_bits(trunk, tokenizer: Tokenizer, material: Material, plan: Plan, may_follow: np.ndarray) -> pd.DataFrame:
     """Bits of the tokens of each window, and the same when only tokens that may stand there are thought of."""
-    import pandas as pd
-
-    from dnastudy.models.token_bits import token_log_likelihoods
-
     spans = material.windows
     rows = [tokenizer.encode_within(material.test_codes, *span, margin=SURROUNDINGS)[0] for span in spans]
     bits = pd.DataFrame(
@@ -321,8 +315,6 @@ def _count_bits(trunk, tokenizer: Tokenizer, material: Material, plan: Plan, may
 
 def _read_off(trunk, tokenizer: Tokenizer, material: Material, plan: Plan, may_follow: np.ndarray) -> pd.DataFrame:
     """The k-mers that a causal model itself expects, at some of the held-out places."""
-    from dnastudy.models.token_bits import marginal, next_kmers
-
     chosen = np.linspace(0, len(material.test) - 1, min(plan.read_off, len(material.test))).astype(int)
     places = material.test[chosen]
     contexts = context_tokens(tokenizer, material.test_codes, places, context=plan.context, margin=plan.margin)
@@ -332,14 +324,8 @@ def _read_off(trunk, tokenizer: Tokenizer, material: Material, plan: Plan, may_f
         nats = marginal(longest, k)
         label = kmers_at(material.test_codes, places, k)
         found[k] = nats.argmax(axis=1) == label, -nats[np.arange(len(label)), label] / np.log(2)
-    return _rows(
-        found,
-        chosen,
-        blocks(places, plan.block),
-        protocol="mended",
-        start="read off",
-        seed=plan.training.get("seed", 0),
-    )
+    about = {"protocol": "mended", "start": "read off", "seed": plan.training.get("seed", 0)}
+    return _rows(found, chosen, blocks(places, plan.block), **about)
 
 
 def _examples(trunk, tokenizer: Tokenizer, material: Material, plan: Plan) -> int:
@@ -358,30 +344,25 @@ def _examples(trunk, tokenizer: Tokenizer, material: Material, plan: Plan) -> in
     return round(plan.examples * pays)
 
 
-def _fine_tuned(
-    trunk,
-    tokenizer: Tokenizer,
-    material: Material,
-    plan: Plan,
-    learn: np.ndarray,
-    protocol: str,
-    start: str,
-    seed: int,
-    device: str | None,
-) -> pd.DataFrame:
-    """Fine-tune a copy of a model, or one of the same build with fresh weights, and judge it."""
+class _Tuning(NamedTuple):
+    """One fine-tuning: by which protocol ("mended" or "published"), from which start, with which seed."""
+
+    protocol: str
+    start: str
+    seed: int
+
+
+def _fine_tuned(trunk, tokenizer, material: Material, plan: Plan, tuning: _Tuning, learn: np.ndarray, device):
+    """Fine-tune a copy of a model, or one of the same build with fresh weights, and predict (a row a k and example)."""
     import torch
 
     from dnastudy.models import build
-    from dnastudy.models.classify import FineTuning, KmerClassifier
-    from dnastudy.models.classify import fine_tune_kmers as fine_tune
-    from dnastudy.models.classify import predict_kmers as predict
+    from dnastudy.models.classify import FineTuning, KmerClassifier, fine_tune_kmers, predict_kmers
 
-    if protocol == "published":
+    test, margin, tested = material.test, plan.margin, material.test_codes
+    if tuning.protocol == "published":
         learn, test = np.split(learn, [int(LEARNT * len(learn))])
         margin, tested = 0, material.train_codes
-    else:
-        test, margin, tested = material.test, plan.margin, material.test_codes
 
     def read(codes: np.ndarray, places: np.ndarray):
         tokens = context_tokens(tokenizer, codes, places, context=plan.context, margin=margin)
@@ -389,12 +370,12 @@ def _fine_tuned(
 
     tokens, labels = read(material.train_codes, learn)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = trunk if start == "pre-trained" else build(trunk.config, device=device)
+        torch.manual_seed(tuning.seed)
+        network = trunk if tuning.start == "pre-trained" else build(trunk.config, device=device)
         classifier = KmerClassifier(network, plan.sizes, dropout=plan.fine_dropout, shares=_shares(labels))
-    fine_tune(classifier, tokens, labels, FineTuning(**plan.fine_tuning, seed=seed), device=device)
-    found = predict(classifier, *read(tested, test))
-    return _rows(found, np.arange(len(test)), blocks(test, plan.block), protocol=protocol, start=start, seed=seed)
+    fine_tune_kmers(classifier, tokens, labels, FineTuning(**plan.fine_tuning, seed=tuning.seed), device=device)
+    found = predict_kmers(classifier, *read(tested, test))
+    return _rows(found, np.arange(len(test)), blocks(test, plan.block), **tuning._asdict())
 
 
 def _shares(labels: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
@@ -405,15 +386,8 @@ def _shares(labels: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
 
 def _rows(found: dict[int, tuple], examples: np.ndarray, block: np.ndarray, **about) -> pd.DataFrame:
     """A row a k and example."""
-    import pandas as pd
-
     tables = [
         pd.DataFrame({"k": k, "example": examples, "block": block, "right": right, "bits": bits})
         for k, (right, bits) in found.items()
     ]
     return pd.concat(tables, ignore_index=True).assign(**about)
-
-
-def _plain(plan: Plan) -> dict:
-    """A plan as JSON has it."""
-    return json.loads(json.dumps(dataclasses.asdict(plan)))
