@@ -5,11 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from dnastudy.files import InputError
 from dnastudy.genes.codes import encode
 from dnastudy.models import NgramModel
 from dnastudy.tasks import floors
-from dnastudy.tasks.floors import by_score, class_ngrams, label_floors
+from dnastudy.tasks.floors import class_ngrams, label_floors
 
 SITE = encode("GGTAAGTG")
 QUICK = {"trees": 20, "epochs": 3}
@@ -177,13 +176,3 @@ def test_n_grams_of_the_classes_on_both_strands():
         class_ngrams((codes, labels), [encode("TTTT")], order=2, reverse_complement=each) for each in (False, True)
     )
     assert one[0].tolist() == pytest.approx([0.5, 0.5]) and both[0, 0] > 0.9
-
-
-def test_a_class_without_a_sequence_is_refused():
-    with pytest.raises(InputError, match="no training sequence of class 1 of 3; expected one at least of each"):
-        label_floors((draw(2, 0), [0, 2]), draw(1, 1))
-
-
-def test_a_score_that_is_missing_is_refused():
-    with pytest.raises(InputError, match=r"score of test sequence 1 is -inf; expected a finite number"):
-        by_score(np.array([0, 1]), [1.0, 2.0], [0.0, -np.inf])

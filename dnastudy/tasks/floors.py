@@ -182,39 +182,26 @@ def label_floors(
     """
     labels, both = np.asarray(train[1]), (train[0], test)
     shares = np.bincount(labels) / len(labels)
-    if not shares.all():
-        empty = int(np.argmin(shares))
-        raise InputError(f"no training sequence of class {empty} of {len(shares)}; expected one at least of each class")
     found = {"majority": np.tile(shares, (len(test), 1))[None]}
-    found["GC"] = by_features(labels, *map(_gc_and_length, both))[None]
-    found["composition"] = by_features(labels, *(kmer_shares(codes, 2) for codes in both))[None]
+    found["GC"] = _regress(labels, *map(_gc_and_length, both))[None]
+    found["composition"] = _regress(labels, *(kmer_shares(codes, 2) for codes in both))[None]
     words = tfidf(*both, WORDS, MOST_WORDS)
-    found["TF-IDF + linear"] = by_features(labels, *words, strength=WORD_STRENGTH, scaled=False)[None]
+    found["TF-IDF + linear"] = _regress(labels, *words, strength=WORD_STRENGTH, scaled=False)[None]
     if trees:
         found["TF-IDF + forest"] = _forests(labels, *words, trees, seeds)
     if epochs:
         found["CNN"] = _cnn(labels, *both, epochs, seeds, device)
     if centre is not None and len({len(codes) for part in both for codes in part}) == 1:
         near = (_bases_about(centre, codes) for codes in both)
-        found["positional"] = by_features(labels, *near, strength=PLACE_STRENGTH)[None]
+        found["positional"] = _regress(labels, *near, strength=PLACE_STRENGTH)[None]
     for name, values in scores.items():
-        found[name] = by_score(labels, *values)[None]
+        found[name] = _regress(labels, *(np.asarray(each, dtype=np.float64)[:, None] for each in values))[None]
     return found
 
 
-def by_features(labels: np.ndarray, train, test, **how) -> np.ndarray:
+def _regress(labels: np.ndarray, train, test, **how) -> np.ndarray:
     """Class probabilities by logistic regression (see `logistic`) on features: float64 [n test, classes]."""
     return logistic(**how).fit(train, labels).predict_proba(test)
-
-
-def by_score(labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Class probabilities from one number a sequence, by a logistic fit: float64 [n test, classes]."""
-    columns = [np.asarray(values, dtype=np.float64)[:, None] for values in (train, test)]
-    for name, column in zip(("training", "test"), columns, strict=True):
-        if not (known := np.isfinite(column[:, 0])).all():
-            row = int(np.argmin(known))
-            raise InputError(f"score of {name} sequence {row} is {column[row, 0]}; expected a finite number for each")
-    return by_features(labels, *columns)
 
 
 def class_ngrams(
