@@ -7,6 +7,7 @@ import pytest
 from dnastudy.files import read_json, write_json
 from dnastudy.genes import load_sequences, m5
 from dnastudy.models import NgramModel, train_from_config
+from dnastudy.models.store import save
 from dnastudy.study.inputs import learnt_from, note_learnt, warnings
 
 TRAIN, TEST = "chr19:10000001-12000000", "chr22:37500001-38400000"
@@ -89,7 +90,7 @@ def test_what_is_not_known_says_why(model, tmp_path):
         "its folder has no learnt_from.json that goes with it": model(trained_on={"codes.npy": "of another corpus"}),
     }.items():
         assert learnt_from(folder, {"chr22": "m22"}) == {"chr22": f"unknown: {why}"}
-    NgramModel(2).fit(["ACGT"]).save(tmp_path / "fitted")
+    save(NgramModel(2).fit(["ACGT"]), tmp_path / "fitted")
     assert learnt_from(tmp_path / "fitted", {"a": "b"})["a"].startswith("unknown: its folder has no learnt_from.json")
 
 

@@ -10,7 +10,7 @@ import torch
 from dnastudy.files import InputError
 from dnastudy.models import build, export_to_transformers
 from dnastudy.models.base import KINDS
-from dnastudy.models.store import digest_of
+from dnastudy.models.store import digest_of, save
 from dnastudy.study import load_record, start
 from dnastudy.study.parameters import PROJECT, declared_parameters, package_hash
 from dnastudy.study.record import Run
@@ -47,6 +47,35 @@ def test_a_run_leaves_parameters_metrics_and_identities(tmp_path):
     assert {"processor", "cores", "memory_gb", "torch", "threads"} <= record["machine"].keys()
     assert record["seconds"] >= 0 and record["peak_memory_mb"] > 10
     assert (tmp_path / "run" / "scores.tsv").read_text() == "a\tb\n1\t0.25\n"
+
+
+def test_metrics_of_a_table_are_one_a_row_named_after_its_columns(tmp_path):
+    run = start("05_compare_models", parameters(out=str(tmp_path / "run")))
+    table = pd.DataFrame(
+        {"model": ["lstm", "gpt"], "G + C": [0.4, 1], "bits": [1.5, 1.25], "low": [1.0, 1.125], "n": 7}
+    )
+    run.metrics(table, "{model}/{G + C}/bits", value="bits", unit="bits/base")
+    run.metrics(table, "{model}/bare", value="bits", unit="{model}", low=None, n=None)
+    run.metrics(table.assign(both=[Interval(2, 1, 3, 4)] * 2), "{model}/both", value="both", unit="bits")
+    run.finish()
+    found = load_record(tmp_path / "run")["metrics"]
+    assert found["lstm/0.4/bits"] == {"value": 1.5, "low": 1.0, "high": None, "n": 7, "unit": "bits/base"}
+    assert found["gpt/1.0/bits"] == {"value": 1.25, "low": 1.125, "high": None, "n": 7, "unit": "bits/base"}
+    assert found["gpt/bare"] == {"value": 1.25, "low": None, "high": None, "n": None, "unit": "gpt"}
+    assert found["gpt/both"] == {"value": 2.0, "low": 1.0, "high": 3.0, "n": 4, "unit": "bits"}
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(("given", "threads"), [("3,2", 3), (" 2 ", 2), ("many", 5), ("0", 5), ("", 5)])
+def test_threads_are_the_first_number_of_omp_num_threads_or_torchs_own(monkeypatch, tmp_path, given, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    before = torch.get_num_threads()
+    torch.set_num_threads(5)
+    try:
+        start("05_compare_models", parameters(out=str(tmp_path)))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_record_names_no_folder_of_this_machine(tmp_path):
@@ -138,7 +167,7 @@ def bert(tmp_path):
     """A small BERT's folder, and the same as transformers has it."""
     torch.manual_seed(0)
     model = build({"kind": "bert", "layers": 1, "width": 8, "heads": 2, "context": 8}, device="cpu")
-    model.save(tmp_path / "mine" / "bert")
+    save(model, tmp_path / "mine" / "bert")
     export_to_transformers(model, tmp_path / "theirs" / "grover")
     return tmp_path / "mine" / "bert", tmp_path / "theirs" / "grover"
 

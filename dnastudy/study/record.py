@@ -46,7 +46,7 @@ class Run:
         self.notebook = notebook
         self.parameters = parameters
         self.out = Path(parameters["out"]).resolve() if parameters["out"] else PROJECT / "results" / "smoke" / notebook
-        self.metrics: dict[str, dict] = {}
+        self.numbers: dict[str, dict] = {}
         self.data: dict[str, object] = {}
         self.notes: list[str] = []
         self._check_out()
@@ -208,9 +208,19 @@ class Run:
         """Record one number: a bare one, with an interval beside it, or an `Interval`."""
         if hasattr(value, "_asdict"):
             value, low, high, n = value
-        numbers = {"value": value, "low": low, "high": high}
-        self.metrics[name] = {k: None if v is None else float(v) for k, v in numbers.items()}
-        self.metrics[name] |= {"n": None if n is None else int(n), "unit": unit}
+        found = {"value": value, "low": low, "high": high}
+        self.numbers[name] = {k: None if v is None else float(v) for k, v in found.items()}
+        self.numbers[name] |= {"n": None if n is None else int(n), "unit": unit}
+
+    def metrics(self, table, name: str, *, value: str, unit: str, low="low", high="high", n="n") -> None:
+        """Record one number a row of a table: ``name`` and ``unit`` may hold columns in braces, "{model}/{stratum}".
+
+        The others name columns; ``low``, ``high`` and ``n`` are left out where the table has no such column.
+        """
+        for cells in table.itertuples(index=False, name=None):
+            row = dict(zip(table.columns, cells, strict=True))
+            ends = {"low": row.get(low), "high": row.get(high), "n": row.get(n)}
+            self.metric(name.format_map(row), row[value], unit=unit.format_map(row), **ends)
 
     def table(self, frame, name: str) -> None:
         """Write a DataFrame to ``<name>.tsv`` in `out`."""
@@ -235,7 +245,7 @@ class Run:
             "profile": os.environ.get("DNASTUDY_PROFILE", "none"),
             "parameters": {k: _without_folders(v) for k, v in self.parameters.items()},
             "seed": self.parameters["seed"],
-            "metrics": self.metrics,
+            "metrics": self.numbers,
             "data": self.data,
             "notes": self.notes,
             "code": code_identity(),
@@ -298,7 +308,10 @@ def _set_up_torch() -> None:
     """One thread unless told otherwise: results are bit-identical only for the same number of threads."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    # One number a level of nesting, as in "4,2"; what is no number is left to torch.
+    first = os.environ.get("OMP_NUM_THREADS", "1").partition(",")[0].strip()
+    if first.isdecimal() and int(first):
+        torch.set_num_threads(int(first))
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
