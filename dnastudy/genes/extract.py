@@ -26,6 +26,7 @@ from dnastudy.genes.split import (
     RELATIVE,
     TEST,
     TRAIN,
+    HeldOut,
     assign_splits,
     check_filled,
     check_rule,
@@ -43,6 +44,15 @@ class _Filters(NamedTuple):
     min_length: int
     max_length: int | None
     max_n: float
+
+
+class _Kept(NamedTuple):
+    """Genes of a corpus, their codes, their splits, and how many test genes equal one of train or validation."""
+
+    genes: pd.DataFrame
+    codes: list[np.ndarray]
+    split: np.ndarray
+    copies: int
 
 
 class _Part(NamedTuple):
@@ -115,9 +125,44 @@ def extract_genes(
     check_rule(split)
     filters = _Filters(biotypes, min_length, max_length, max_n)
     fastas, annotations = _files(fasta), _files(annotation)
-    wanted = _wanted(train_contigs, test_contigs, split)
     contigs: dict[str, dict] = {}
     dropped: Counter[str] = Counter()
+    wanted = _wanted(train_contigs, test_contigs, split)
+    genes, codes, parts = _collect(fastas, annotations, filters, wanted, contigs, dropped)
+    if split == "chromosome":
+        named = {"test_contigs": test_contigs, "validation": validation, "test": test}
+        held = HeldOut(*assign_splits(genes, list(contigs), **named), {"split": split}, None)
+    else:
+        shares, by_family = {"test": test, "validation": validation}, split == "family"
+        how = {"by_family": by_family, "method": family_method, "share": family_share, "seed": seed}
+        held = hold_out(codes, np.full(len(genes), TRAIN), shares, **how)
+    crossing, copies = held.split == CROSSING, find_copies(codes, held.split)
+    dropped["across a cut between splits"] = int(crossing.sum())
+    if not allow_duplicates:
+        dropped[COPY] = int(copies.sum())
+    kept = _leave_out(genes, codes, held, copies, crossing if allow_duplicates else crossing | copies)
+    kept.genes["locus"] = _number_loci(kept.genes, kept.split)
+    offsets = np.cumsum([0, *map(len, kept.codes)], dtype=np.int64)
+    intervals = {kind: _own_parts(kept.genes, offsets, table) for kind, table in parts.items()}
+    inputs = {"fasta": fastas, "annotation": annotations}
+    if repeats is not None:
+        intervals["repeat"] = _track_in_genes(kept.genes, offsets, read_track(repeats, contigs.keys()))
+        inputs["repeats"] = [Path(repeats)]
+    columns = COLUMNS + [name for name in ("family",) if name in kept.genes]
+    kept = kept._replace(genes=kept.genes[columns])
+    facts = {"made_by": "extract_genes", "contigs": contigs, "dropped": dict(dropped)}
+    return _write(out, kept, held, intervals, inputs, filters._asdict(), facts)
+
+
+def _collect(
+    fastas: list[Path],
+    annotations: list[Path],
+    filters: _Filters,
+    wanted: set[str],
+    contigs: dict[str, dict],
+    dropped: Counter[str],
+) -> tuple[pd.DataFrame, list[np.ndarray], dict[str, pd.DataFrame]]:
+    """Genes of all files, the codes of each, and the cds and exon of all; adds to ``contigs`` and ``dropped``."""
     read = [_read_part(*part, filters, wanted, contigs, dropped) for part in _paired(fastas, annotations)]
     if missing := wanted - contigs.keys():
         seen = sorted(set().union(*(part.seen for part in read)))
@@ -128,56 +173,39 @@ def extract_genes(
     dropped["an id that came before"] = int(again.sum())
     genes, codes = _keep(genes, codes, ~again)
     if genes.empty:
-        raise InputError(_nothing_left(annotations, dropped, biotypes))
-    if split == "chromosome":
-        rule = {"split": split}
-        place, held_out = assign_splits(
-            genes, list(contigs), test_contigs=test_contigs, validation=validation, test=test
-        )
-    else:
-        place, held_out, rule, families = hold_out(
-            codes,
-            np.full(len(genes), TRAIN),
-            {"test": test, "validation": validation},
-            by_family=split == "family",
-            method=family_method,
-            share=family_share,
-            seed=seed,
-        )
-        if families is not None:
-            genes["family"] = families
-    crossing, copies = place == CROSSING, find_copies(codes, place)
-    dropped["across a cut between splits"] = int(crossing.sum())
-    leaves = crossing
-    if not allow_duplicates:
-        dropped[COPY] = int(copies.sum())
-        leaves = crossing | copies
-    genes, codes = _keep(genes, codes, ~leaves)
-    place = place[~leaves]
-    check_filled(place, held_out, EMPTIED)
-    genes["locus"] = _number_loci(genes, place)
-    offsets = np.cumsum([0, *map(len, codes)], dtype=np.int64)
-    intervals = {
-        "cds": _own_parts(genes, offsets, pd.concat([part.cds for part in read])),
-        "exon": _own_parts(genes, offsets, pd.concat([part.exons for part in read])),
+        raise InputError(_nothing_left(annotations, dropped, filters.biotypes))
+    parts = {"cds": pd.concat([part.cds for part in read]), "exon": pd.concat([part.exons for part in read])}
+    return genes, codes, parts
+
+
+def _leave_out(
+    genes: pd.DataFrame, codes: list[np.ndarray], held: HeldOut, copies: np.ndarray, leaves: np.ndarray
+) -> _Kept:
+    """The genes that don't leave, with their families if these were found; refuses a split that is then empty."""
+    if held.families is not None:
+        genes = genes.assign(family=held.families)
+    split = held.split[~leaves]
+    check_filled(split, held.words, EMPTIED)
+    return _Kept(*_keep(genes, codes, ~leaves), split, int(copies[~leaves].sum()))
+
+
+def _write(
+    out: str | Path,
+    kept: _Kept,
+    held: HeldOut,
+    intervals: dict[str, tuple[np.ndarray, np.ndarray]],
+    inputs: dict[str, list[Path]],
+    parameters: dict,
+    facts: dict,
+) -> Corpus:
+    """Write a corpus, with what it was made from and how."""
+    info = facts | {
+        "inputs": {kind: [{"file": f.name, "sha256": sha256(f)} for f in files] for kind, files in inputs.items()},
+        "parameters": parameters | held.rule,
+        "held_out": held.words,
+        "test_copies": kept.copies,
     }
-    inputs = {"fasta": fastas, "annotation": annotations}
-    if repeats is not None:
-        intervals["repeat"] = _track_in_genes(genes, offsets, read_track(repeats, contigs.keys()))
-        inputs["repeats"] = [Path(repeats)]
-    info = {
-        "made_by": "extract_genes",
-        "inputs": {
-            kind: [{"file": file.name, "sha256": sha256(file)} for file in files] for kind, files in inputs.items()
-        },
-        "parameters": filters._asdict() | rule,
-        "held_out": held_out,
-        "contigs": contigs,
-        "dropped": dict(dropped),
-        "test_copies": int(copies[~leaves].sum()),
-    }
-    columns = COLUMNS + [name for name in ("family",) if name in genes]
-    return write_corpus(out, codes, genes[columns], place, intervals, info)
+    return write_corpus(out, kept.codes, kept.genes, kept.split, intervals, info)
 
 
 def _files(paths: Paths) -> list[Path]:
@@ -383,44 +411,34 @@ def load_sequences(
         )
     place = np.repeat([SPLITS.index(name) for name in tables], [len(table) for table in tables.values()])
     genes = pd.concat(tables.values(), ignore_index=True)
-    place, held_out, rule, families = hold_out(
-        list(genes["codes"]),
-        place,
-        shares,
-        by_family=split == "family",
-        method=family_method,
-        share=family_share,
-        seed=seed,
-    )
-    if families is not None:
-        genes["family"] = families
-    copies, leaves = find_copies(genes["codes"], place), place == RELATED
+    codes = list(genes.pop("codes"))
+    how = {"by_family": split == "family", "method": family_method, "share": family_share, "seed": seed}
+    held = hold_out(codes, place, shares, **how)
+    copies, leaves = find_copies(codes, held.split), held.split == RELATED
     dropped = {RELATIVE: int(leaves.sum())} if leaves.any() else {}
     if copies.any() and not allow_duplicates:
         if test is not None:
             raise InputError(_refuse_copies(given, genes["id"][copies]))
         dropped[COPY] = int(copies.sum())
         leaves = leaves | copies
-    genes, place, copies = genes[~leaves], place[~leaves], copies[~leaves]
-    check_filled(place, held_out, EMPTIED)
-    order = np.argsort(place, kind="stable")
-    genes, place = genes.iloc[order].reset_index(drop=True), place[order]
-    info = {
-        "made_by": "load_sequences",
-        "inputs": {name: [{"file": Path(file).name, "sha256": sha256(file)}] for name, file in given.items() if file},
-        "parameters": rule,
-        "held_out": held_out,
-        "letters": pd.DataFrame(list(genes.pop("changes"))).sum().to_dict(),
-        "dropped": dropped,
-        "test_copies": int(copies.sum()),
-    }
-    if families is not None:
-        seen = genes["family"][place < TEST]
-        info["test_relatives"] = int(genes["family"][place == TEST].isin(seen).sum())
-    codes = list(genes.pop("codes"))
+    kept = _in_order(_leave_out(genes, codes, held, copies, leaves))
+    letters = pd.DataFrame(list(kept.genes.pop("changes"))).sum().to_dict()
+    facts = {"made_by": "load_sequences", "letters": letters, "dropped": dropped}
+    if held.families is not None:
+        family = kept.genes["family"]
+        facts["test_relatives"] = int(family[kept.split == TEST].isin(family[kept.split < TEST]).sum())
+    inputs = {name: [Path(file)] for name, file in given.items() if file}
+    return _write(out, kept, held, {}, inputs, {}, facts)
+
+
+def _in_order(kept: _Kept) -> _Kept:
+    """Ready sequences by split, each a locus of its own."""
+    order = np.argsort(kept.split, kind="stable")
+    codes = [kept.codes[number] for number in order]
+    genes = kept.genes.iloc[order].reset_index(drop=True)
     genes = genes.assign(contig="", start=0, end=list(map(len, codes)), strand="+", locus=np.arange(len(genes)))
     genes["tss"] = [[] for _ in codes]
-    return write_corpus(out, codes, genes, place.astype(np.uint8), {}, info)
+    return _Kept(genes, codes, kept.split[order], kept.copies)
 
 
 def _refuse_copies(given: dict[str, str | Path | None], names: pd.Series) -> str:
