@@ -13,9 +13,13 @@ from matplotlib.axes import Axes
 
 from dnastudy.chapters.compare_models import DIFFERENCE, _difference
 from dnastudy.files import InputError, sha256
+from dnastudy.genes import place_variants, read_variants, whole_genes
+from dnastudy.genes.codes import known_bases
 from dnastudy.study.figures import FLOOR, _marks, colour
 from dnastudy.study.inputs import _left_out, _named, _stretches, member_of, some_of
 from dnastudy.study.statistics import mean_bootstrap, paired_difference
+from dnastudy.tasks import make_pairs, make_published_pairs, make_variant_pairs, read_pairs
+from dnastudy.tasks.mutation import LONGEST_GENE, substituted_places
 from dnastudy.tasks.published import NEURAL, PUBLISHED_ACCURACY
 
 CHANGES = {
@@ -27,11 +31,6 @@ CHANGES = {
 
 def build_pairs(run):
     """Real and mutated sequences for 08_detect_mutations: the user's, or stretches of test genes with edits."""
-    import pandas as pd
-
-    from dnastudy.genes.codes import known_bases
-    from dnastudy.tasks import make_pairs, read_pairs
-    from dnastudy.tasks.mutation import substituted_places
 
     if run.pairs:
         pairs = read_pairs(run.pairs)
@@ -67,11 +66,6 @@ def build_published_pairs(run):
 
     Where there are none, a note says why.
     """
-    import pandas as pd
-
-    from dnastudy.genes import whole_genes
-    from dnastudy.tasks import make_published_pairs
-    from dnastudy.tasks.mutation import LONGEST_GENE
 
     most_edits = run.listed("published_most", int)
     reasons = {"published_draws is 0": run.published_draws < 1, "published_most is empty": not most_edits}
@@ -93,10 +87,6 @@ def build_published_pairs(run):
 
 def build_variant_pairs(run):
     """Known variants in test genes, reference beside alternative allele, with controls; notes say what is left out."""
-    import pandas as pd
-
-    from dnastudy.genes import place_variants, read_variants
-    from dnastudy.tasks import make_variant_pairs
 
     section = "variants that people carry"
     test = set(run.corpus.genes["contig"].iloc[run.corpus.indices("test")])

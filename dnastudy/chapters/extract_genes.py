@@ -15,7 +15,6 @@ from dnastudy.study.inputs import annotated
 
 def input_counts(corpus):
     """What the extraction dropped and what it did to its input: DataFrame of what, count, unit."""
-    import pandas as pd
 
     rows = [(reason, count, "genes") for reason, count in corpus.info["dropped"].items()]
     contigs = corpus.info.get("contigs", {})

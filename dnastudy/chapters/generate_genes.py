@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from scipy.stats import ks_2samp
 
 from dnastudy.files import InputError
+from dnastudy.genes import Corpus
 from dnastudy.genes.codes import as_codes
 from dnastudy.genes.corpus import windows
 from dnastudy.genes.motifs import SpliceSite, fit_splice_sites, site_density
@@ -28,10 +31,6 @@ from dnastudy.tasks.composition import (
 )
 from dnastudy.tasks.discriminator import tell_apart
 from dnastudy.tasks.memorization import hide, longest_copies, repeat_shares
-
-if TYPE_CHECKING:
-    from dnastudy.genes import Corpus
-
 
 HELD_OUT, TRAIN = "held out", "train"
 SAMPLES = 5  # of training genes, whose mean distance is the measure of all others
@@ -86,7 +85,6 @@ def compare(
     no counterpart in "train". Windows of training genes are hidden where these are searched: for copies, from
     themselves alone; for repeats, which recur, from every set.
     """
-    import pandas as pd
 
     clash = {HELD_OUT, TRAIN} & set(generated)
     if clash:
@@ -144,7 +142,6 @@ def compare(
 
 def describe(sets: Mapping[str, Sequence[str]], sites: Mapping[str, SpliceSite]) -> pd.DataFrame:
     """Composition, runs, reading frames and splice sites of each sequence."""
-    import pandas as pd
 
     tables = []
     for name, sequences in sets.items():
@@ -176,8 +173,6 @@ def distances(sets: Mapping[str, Sequence[str]], table: pd.DataFrame) -> pd.Data
     of their odds (Karlin & Burge 1995); what each sequence has a value of: the largest difference between the
     cumulative distributions (Kolmogorov-Smirnov, 0 to 1).
     """
-    import pandas as pd
-    from scipy.stats import ks_2samp
 
     real = sets[HELD_OUT]
     odds, runs = dinucleotide_odds(real), run_counts(real).ravel()
@@ -223,7 +218,6 @@ def _train_windows(corpus: Corpus, lengths: np.ndarray, seed: int) -> pd.DataFra
 
 def _relative(table: pd.DataFrame, key: str, value: str) -> pd.DataFrame:
     """Divide by the mean of the training samples; they become one row, with their extremes as low and high."""
-    import pandas as pd
 
     sample = table["set"].str.fullmatch(rf"{TRAIN} \d+")
     samples = table[sample].groupby(key, sort=False)[value].agg(["mean", "min", "max"])
@@ -330,7 +324,6 @@ def draw_distances(distances: pd.DataFrame) -> Axes:
 
     Columns: property, set, relative, and for ``train`` low and high.
     """
-    from matplotlib.colors import LogNorm
 
     order = {column: list(dict.fromkeys(distances[column])) for column in ("property", "set")}
     values = distances.pivot(index="property", columns="set", values="relative").loc[order["property"], order["set"]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,14 +17,11 @@ from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike
 
 from dnastudy.chapters.read_the_grammar import COMPOSITION
+from dnastudy.models.bert import Bert
 from dnastudy.study.figures import FLOOR, OTHERS, PROTOCOLS, grid_of_panels
 from dnastudy.study.statistics import mean_bootstrap, rank_correlations
 from dnastudy.tasks import embeddings, zero_shot
 from dnastudy.tasks.embeddings import GROVER_VARIANCE, PROPERTIES
-
-if TYPE_CHECKING:
-    from dnastudy.models.bert import Bert
-
 
 COMPONENTS = 6  # of the embeddings that are looked at
 MIDDLE = 64  # bases of a window whose tokens are masked, one at a time

@@ -8,10 +8,10 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ from dnastudy.genes.intervals import read_track
 from dnastudy.genes.motifs import log_odds, scan
 from dnastudy.genes.tracks import Tracks
 from dnastudy.genes.variants import check_assembly, check_variants, read_variants
+from dnastudy.models import TrainingConfig, load
+from dnastudy.models.classify import count_in_pieces, embed, fine_tune, predict
+from dnastudy.models.neural import pick_device
 from dnastudy.models.store import check, digest_of, untrained
 from dnastudy.study.cache import begin, finished, keep, side_by_side
 from dnastudy.study.inputs import (
@@ -37,6 +40,7 @@ from dnastudy.study.inputs import (
     refuse_unannotated,
 )
 from dnastudy.tasks.composition import kmer_counts, kmer_shares, longest_runs
+from dnastudy.tasks.floors import CLASS_ORDER, class_ngrams, label_floors, probe
 from dnastudy.tasks.label_sets import (
     NEGATIVES,
     LabelSet,
@@ -48,15 +52,9 @@ from dnastudy.tasks.label_sets import (
     splice_labels,
 )
 from dnastudy.tasks.label_windows import Draw, assign, divide
-from dnastudy.tasks.zero_shot import matched_controls, score_variants
+from dnastudy.tasks.zero_shot import matched_controls, occlusion, score_variants, site_likelihood
 from dnastudy.tokens import Tokenizer, train_bpe
 from dnastudy.tokens.ids import BASES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dnastudy.models import TrainingConfig
-
 
 FLOORS = "floors"  # what stands in a model's place
 PARTS = 5  # of a sequence, between which its GC share varies
@@ -112,8 +110,6 @@ def judge_models(
     its checkpoint.
     """
     import torch
-
-    from dnastudy.models.neural import pick_device
 
     if FLOORS in models:
         raise InputError(f"{models[FLOORS]}: {FLOORS!r} is what the floors are called; rename the model's folder")
@@ -185,7 +181,6 @@ def _digest(labels: LabelSet, scores: Mapping) -> str:
 
 def _judge(task: tuple, given: Mapping[str, tuple], plan: Plan) -> tuple[tuple[str, str], Outcome]:
     """Judge one model, or the floors, on one label set and keep what comes of it."""
-    import pandas as pd
 
     name, model, source, identity, folder, device, progress = task
     labels, floor_scores = given[name]
@@ -195,8 +190,6 @@ def _judge(task: tuple, given: Mapping[str, tuple], plan: Plan) -> tuple[tuple[s
     if source is None:
         facts, parts = {}, list(_floors(labels, floor_scores, plan, device))
     else:
-        from dnastudy.models import load
-
         trunk = load(source, device=device)
         facts = _facts(trunk, labels)
         uses = (
@@ -217,7 +210,6 @@ def _judge(task: tuple, given: Mapping[str, tuple], plan: Plan) -> tuple[tuple[s
 
 def _rows(predictor: str, use: str, seed: int, strands: str, probabilities: np.ndarray) -> pd.DataFrame:
     """A row a test example."""
-    import pandas as pd
 
     columns = {f"p{number}": column for number, column in enumerate(np.asarray(probabilities, np.float32).T)}
     about = {"predictor": predictor, "use": use, "seed": seed, "strands": strands}
@@ -225,7 +217,6 @@ def _rows(predictor: str, use: str, seed: int, strands: str, probabilities: np.n
 
 
 def _floors(labels: LabelSet, scores: Mapping, plan: Plan, device: str | None) -> Iterator[pd.DataFrame]:
-    from dnastudy.tasks.floors import label_floors
 
     learn, test = part(labels, "train"), part(labels, "test")
     how = {"seeds": plan.seeds, "trees": plan.trees, "epochs": plan.epochs}
@@ -237,7 +228,6 @@ def _floors(labels: LabelSet, scores: Mapping, plan: Plan, device: str | None) -
 
 def _facts(trunk, labels: LabelSet) -> dict:
     """Size of a model, and how many sequences are longer than what it sees at once."""
-    from dnastudy.models.classify import count_in_pieces
 
     facts = {"kind": trunk.kind, "parameters": None, "in_pieces": 0}
     facts |= {"longest": max(map(len, labels.codes)), "seen": None}
@@ -248,7 +238,6 @@ def _facts(trunk, labels: LabelSet) -> dict:
 
 def _class_ngrams(trunk, labels: LabelSet) -> Iterator[tuple]:
     """N-grams of each class, of the model's order up to 6 and of its strands; nothing else of it is in them."""
-    from dnastudy.tasks.floors import CLASS_ORDER, class_ngrams
 
     learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
     how = {"order": min(trunk.order, CLASS_ORDER), "reverse_complement": trunk.reverse_complement}
@@ -259,7 +248,6 @@ def _class_ngrams(trunk, labels: LabelSet) -> Iterator[tuple]:
 
 
 def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str | None) -> Iterator[tuple]:
-    from dnastudy.models.classify import fine_tune, predict
 
     learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
     turned = [reverse_complement(codes) for codes in test]
@@ -290,7 +278,6 @@ def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str |
 
 def _settings(plan: Plan, seed: int, examples: int) -> TrainingConfig:
     """Of a fine-tuning on so many examples."""
-    from dnastudy.models import TrainingConfig
 
     config = TrainingConfig.from_dict(plan.training | {"seed": seed})
     if "checkpoint_every" in plan.training:
@@ -300,9 +287,6 @@ def _settings(plan: Plan, seed: int, examples: int) -> TrainingConfig:
 
 
 def _probed(trunk, labels: LabelSet, plan: Plan) -> Iterator[tuple]:
-    from dnastudy.models import TrainingConfig
-    from dnastudy.models.classify import embed
-    from dnastudy.tasks.floors import probe
 
     parts = [part(labels, split) for split in SPLITS]
     answers = [labels for _, labels in parts]
@@ -317,9 +301,6 @@ def _probed(trunk, labels: LabelSet, plan: Plan) -> Iterator[tuple]:
 
 def _zero_shot(trunk, labels: LabelSet, plan: Plan) -> pd.DataFrame:
     """What a model that was never shown a label says of each test site."""
-    import pandas as pd
-
-    from dnastudy.tasks.zero_shot import occlusion, site_likelihood
 
     rows = rows_of(labels, "test")
     codes = [labels.codes[row] for row in rows]
@@ -336,7 +317,6 @@ def _zero_shot(trunk, labels: LabelSet, plan: Plan) -> pd.DataFrame:
 
 def card(labels: LabelSet) -> pd.DataFrame:
     """A label set in a few lines."""
-    import pandas as pd
 
     table, rows = labels.table, [("examples", f"{len(labels.codes):,}"), ("bases of an example", _range(labels.codes))]
     for split in SPLITS:
@@ -354,7 +334,6 @@ def card(labels: LabelSet) -> pd.DataFrame:
 
 def give_away(labels: LabelSet, tokenizer: Tokenizer) -> pd.DataFrame:
     """How well single numbers tell a label set's last class from its first, on the test split."""
-    import pandas as pd
     from sklearn.metrics import roc_auc_score
 
     rows, statistics = single_statistics(labels, tokenizer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,17 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from dnastudy.chapters.label_regulatory_sequence import card, rows_of, single_statistics
+from dnastudy.chapters.label_regulatory_sequence import Outcome, card, rows_of, single_statistics
 from dnastudy.study.figures import FLOOR, PROTOCOLS, colour, grid_of_panels
 from dnastudy.study.metrics import calibration, judge, paired
 from dnastudy.study.statistics import BETTER, UNDECIDED, WORSE, Interval, ratio_bootstrap, verdict, with_interval
+from dnastudy.tasks.label_sets import LabelSet
 from dnastudy.tasks.published import PUBLISHED_MCC
-
-if TYPE_CHECKING:
-    from dnastudy.chapters.label_regulatory_sequence import Outcome
-    from dnastudy.tasks.label_sets import LabelSet
-    from dnastudy.tokens import Tokenizer
-
+from dnastudy.tokens import Tokenizer
 
 RUNS = ["predictor", "use", "strands"]
 PROMOTERS = "Prom300, "  # and the kind of negatives

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,18 +14,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dnastudy.files import InputError, nearest
+from dnastudy.genes import Corpus
 from dnastudy.genes.codes import known_bases
+from dnastudy.models import NgramModel, TrainingConfig, build, train
+from dnastudy.models.batches import CorpusSource, training_spans
+from dnastudy.models.neural import NeuralModel, pick_device
 from dnastudy.study.cache import begin, finished, keep
 from dnastudy.study.figures import _LOOKS, FLOOR, colour
 from dnastudy.study.statistics import Interval
 from dnastudy.tasks import text as english
 from dnastudy.tasks.likelihood import score_windows
-
-if TYPE_CHECKING:
-    from dnastudy.genes import Corpus
-    from dnastudy.models import TrainingConfig
-    from dnastudy.models.neural import NeuralModel
-
 
 KINDS = ("ngram", "lstm", "gru", "gpt")
 UNITS = ("bases", *english.UNITS)
@@ -52,15 +50,12 @@ class Genes:
 
     def count(self, order: int, size: int, seed: int) -> np.ndarray:
         """Bits of each window under an n-gram of ``size`` bases or characters, drawn by ``seed``; float64."""
-        from dnastudy.models import NgramModel
-        from dnastudy.models.batches import training_spans
 
         codes, spans = self.corpus.all_codes, training_spans(self.corpus, size, seed)
         return self.evaluate(NgramModel(order).fit((codes, spans), validation=(codes, self.corpus.spans("validation"))))
 
     def source(self, size: int, config: TrainingConfig) -> object:
         """Windows of a subset for `dnastudy.models.train`."""
-        from dnastudy.models.batches import CorpusSource
 
         return CorpusSource(self.corpus, config)
 
@@ -161,7 +156,6 @@ def sweep(material: Genes | English, model: dict, sizes: Sequence[int], seeds: S
 
 def _seen_once(material: Genes | English, model: dict, sizes: list[int], training: dict, what: str) -> list[int]:
     """The sizes whose symbols (bases, characters, words) a network's steps can see at least once."""
-    from dnastudy.models import TrainingConfig
 
     config = TrainingConfig.from_dict(training)
     if model.get("context", 0) > config.window:
@@ -178,8 +172,6 @@ def _outcome(material: Genes | English, model: dict, size: int, seed: int, how: 
     identity = {"material": material.identity(), "model": model, "size": size, "seed": seed, "code": how.code}
     if model["kind"] != "ngram":
         import torch
-
-        from dnastudy.models.neural import pick_device
 
         identity |= {"training": how.training, "torch": torch.__version__, "device": pick_device(how.device).type}
     folder = Path(how.out) / f"{material.unit}-{model['kind']}-{size}-{seed}"
@@ -200,8 +192,6 @@ def _trained(
 ) -> tuple[np.ndarray, dict]:
     """Train and evaluate a network: bits of the windows, and what is known of its training."""
     import torch
-
-    from dnastudy.models import TrainingConfig, build, train
 
     config = TrainingConfig.from_dict(
         (how.training or {}) | {"seed": seed, "train_bases": size % material.total}

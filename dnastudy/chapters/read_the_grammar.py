@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata, zscore
 
 from dnastudy.files import InputError
 from dnastudy.genes import intervals
 from dnastudy.genes.codes import UNKNOWN, reverse_complement
 from dnastudy.genes.contigs import Contigs
+from dnastudy.genes.intervals import read_track
 from dnastudy.genes.motifs import DINUCLEOTIDES, FEWEST_SITES, WIDTHS, Motif, log_odds, scan
+from dnastudy.genes.repeat_classes import classification_error, classify_repeats, read_rmsk
+from dnastudy.genes.tracks import read_regions
+from dnastudy.models.bert import Bert
+from dnastudy.models.classify import count_in_pieces, embed
+from dnastudy.study.inputs import locate_tracks, note_silent, read_annotated, read_run_tracks, refuse_unannotated
 from dnastudy.study.metrics import judge, paired
 from dnastudy.study.statistics import weighted_sums
 from dnastudy.tasks import probe_windows, zero_shot
@@ -21,10 +28,6 @@ from dnastudy.tasks.composition import kmer_shares
 from dnastudy.tasks.embeddings import principal_components
 from dnastudy.tasks.floors import probe
 from dnastudy.tasks.next_kmer import blocks
-
-if TYPE_CHECKING:
-    from dnastudy.models.bert import Bert
-
 
 MOTIF_BITS = 10.0  # the least score of a CTCF site
 DRAWN = ("CpG islands", "TSS")  # so rare that windows are drawn about them
@@ -70,10 +73,6 @@ def read_bert(run) -> tuple[str, Bert]:
 
 def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
     """Read annotation, repeats and regulatory tracks of the contigs, and the user's regions."""
-    from dnastudy.genes.intervals import read_track
-    from dnastudy.genes.repeat_classes import read_rmsk
-    from dnastudy.genes.tracks import read_regions
-    from dnastudy.study.inputs import locate_tracks, note_silent, read_annotated, read_run_tracks, refuse_unannotated
 
     genome = {name: codes for part in contigs.values() for name, codes in _by_contig(part).items()}
     annotations, repeats = locate_tracks(run)
@@ -113,7 +112,6 @@ def draw_regions(run, contigs: dict[str, Contigs], marks: dict[str, Marks]) -> d
 
     Repeats that a window has a base of get a class from the consensus sequences, where they have none.
     """
-    from dnastudy.genes.repeat_classes import classify_repeats
 
     found = {}
     for split, part in contigs.items():
@@ -140,7 +138,6 @@ def class_errors(run, marks: Marks) -> pd.DataFrame:
 
     Empty where a file has the classes, or there is nothing to tell them by.
     """
-    from dnastudy.genes.repeat_classes import classification_error
 
     repeats = marks.intervals.get("repeats")
     if repeats is None or repeats.empty or "klass" in repeats or not marks.consensus:
@@ -156,7 +153,6 @@ def cut(codes: np.ndarray, drawn: pd.DataFrame) -> list[np.ndarray]:
 
 def note_pieces(run, model: Bert, contigs: dict[str, Contigs], drawn: dict[str, pd.DataFrame]) -> None:
     """Book how many windows are longer than the model's context, and note it where any are."""
-    from dnastudy.models.classify import count_in_pieces
 
     windows = [window for split, part in contigs.items() for window in cut(part.codes, drawn[split])]
     found = run.data["longer than the context"] = count_in_pieces(model, windows)
@@ -301,7 +297,6 @@ def claim_counts(claims: Mapping[str, Mapping[str, probe_windows.Claim]]) -> pd.
 
 def read_vectors(models: Mapping[str, Bert], codes: np.ndarray, drawn: pd.DataFrame) -> dict[str, np.ndarray]:
     """What probes are given of windows: the mean state of each model, and composition; float, [n, ...] by name."""
-    from dnastudy.models.classify import embed
 
     windows = cut(codes, drawn)
     found = {name: embed(model, windows) for name, model in models.items()}
@@ -410,7 +405,6 @@ def locus_table(model: Bert, sites: Sites, around: int) -> pd.DataFrame:
 
 def motif_correlations(expected: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Does a model expect the bases most where the motif is most sure of them?"""
-    from scipy.stats import rankdata, zscore
 
     random = np.random.default_rng(seed)
     rows = []

@@ -17,6 +17,10 @@ import pandas as pd
 
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes.codes import UNKNOWN, kmers_at
+from dnastudy.models import TrainingConfig, build, load, save, train
+from dnastudy.models.batches import MaskedTokenSource, TokenSource, masked_bits
+from dnastudy.models.classify import FineTuning, KmerClassifier, fine_tune_kmers, operations, predict_kmers
+from dnastudy.models.neural import pick_device
 from dnastudy.models.store import digest_of
 from dnastudy.models.token_bits import marginal, next_kmers, successors, token_log_likelihoods
 from dnastudy.study.cache import begin, finished, keep, side_by_side
@@ -137,8 +141,6 @@ def evaluate_vocabularies(
     """
     import torch
 
-    from dnastudy.models.neural import pick_device
-
     out = Path(out)
     waiting, done = [], {}
     if len({slug(name) for name in vocabularies}) < len(vocabularies):
@@ -221,10 +223,6 @@ def _pre_trained(source: str, material: Material, plan: Plan, folder: Path, devi
     """A model that has learnt a vocabulary, its tokenizer, and what is known of both."""
     import torch
 
-    from dnastudy.models import TrainingConfig, build, load, save, train
-    from dnastudy.models.batches import MaskedTokenSource, TokenSource
-    from dnastudy.models.classify import operations
-
     if source.startswith("hf:") or Path(source).is_dir():
         trunk = load(source, device=device)
         tokenizer = getattr(trunk, "tokenizer", single_base())
@@ -275,8 +273,6 @@ def _window(plan: Plan, per_token: float, causal: bool) -> int:
 
 def _count_masked(trunk, tokenizer: Tokenizer, material: Material, plan: Plan) -> dict[str, float]:
     """What a masked token of the held-out contigs costs a BERT, and that over its bases."""
-    from dnastudy.models import TrainingConfig
-    from dnastudy.models.batches import MaskedTokenSource, masked_bits
 
     pieces = [np.append(material.test_codes[start:end], np.uint8(UNKNOWN)) for start, end in material.windows]
     codes = np.concatenate(pieces)
@@ -332,9 +328,6 @@ def _examples(trunk, tokenizer: Tokenizer, material: Material, plan: Plan) -> in
     """How many examples the operations pay for that ``plan.examples`` cost a model of single bases."""
     import torch
 
-    from dnastudy.models import build
-    from dnastudy.models.classify import operations
-
     how = {"context": plan.context, "margin": plan.margin}
     some = context_tokens(tokenizer, material.train_codes, material.learn[:500], **how)
     mean = np.mean([len(tokens) for tokens in some])
@@ -355,9 +348,6 @@ class _Tuning(NamedTuple):
 def _fine_tuned(trunk, tokenizer, material: Material, plan: Plan, tuning: _Tuning, learn: np.ndarray, device):
     """Fine-tune a copy of a model, or one of the same build with fresh weights, and predict (a row a k and example)."""
     import torch
-
-    from dnastudy.models import build
-    from dnastudy.models.classify import FineTuning, KmerClassifier, fine_tune_kmers, predict_kmers
 
     test, margin, tested = material.test, plan.margin, material.test_codes
     if tuning.protocol == "published":

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from scipy.stats import spearmanr
 
 from dnastudy.genes.codes import UNKNOWN, decode, encode, reverse_complement
 from dnastudy.study.figures import FLOOR, PROTOCOLS
@@ -165,7 +166,6 @@ def by_rank(statistics: pd.DataFrame) -> pd.DataFrame:
 
 def first_letters(statistics: pd.DataFrame) -> pd.DataFrame:
     """Letters that tokens begin with, from their `token_statistics`."""
-    import pandas as pd
 
     bases = [(statistics["count"] * statistics["token"].str.count(base)).sum() for base in BASES]
     shares = [statistics["share"][statistics["first"] == base].sum() for base in BASES]
@@ -174,7 +174,6 @@ def first_letters(statistics: pd.DataFrame) -> pd.DataFrame:
 
 def dinucleotides_kept(tokenizer: Tokenizer, ids: np.ndarray) -> pd.DataFrame:
     """How often the two bases of each dinucleotide lie in one token."""
-    import pandas as pd
 
     spellings = [encode(token) for token in tokenizer.tokens[len(SPECIALS) :]]
     edge = [UNKNOWN] * len(SPECIALS)
@@ -191,8 +190,6 @@ def dinucleotides_kept(tokenizer: Tokenizer, ids: np.ndarray) -> pd.DataFrame:
 
 def agreement(first: Tokenizer, second: Tokenizer, sizes: Iterable[int]) -> pd.DataFrame:
     """How far two vocabularies agree in the first n tokens that they have learnt."""
-    import pandas as pd
-    from scipy.stats import spearmanr
 
     rows = []
     bases = len(SPECIALS) + len(BASES)
@@ -241,7 +238,6 @@ def edge_effect(
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare the tokens of random stretches, cut out with a margin, with those of the whole sequence."""
-    import pandas as pd
 
     edges = tokenizer.offsets(ids)
     starts = known_stretches(codes, length, count, seed)

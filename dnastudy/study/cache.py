@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from dnastudy.files import InputError, atomic_path, read_json, write_json
-
-if TYPE_CHECKING:
-    import pandas as pd
-
+from dnastudy.models.neural import pick_device
 
 _given: list = []  # the work of this process, and what all tasks share
 
@@ -38,7 +36,6 @@ def keep(folder: Path, identity: dict, facts: dict, **tables: pd.DataFrame) -> N
 
 def finished(folder: Path, identity: dict, tables: Sequence[str]) -> tuple | None:
     """The facts and the tables that an earlier call kept of the very same, if it did."""
-    import pandas as pd
 
     try:
         found = read_json(folder / "outcome.json")
@@ -58,8 +55,6 @@ def side_by_side(
     there are.
     """
     import torch
-
-    from dnastudy.models.neural import pick_device
 
     on_gpu = pick_device(device).type == "cuda"
     threads = torch.get_num_threads()

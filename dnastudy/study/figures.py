@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from dnastudy.tasks import floors
 
@@ -38,7 +39,6 @@ def style() -> None:
 
     The resolution is that of dots drawn as a picture inside it (``rasterized``). Text in tables isn't cut short.
     """
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     set_matplotlib_formats("svg")
     pd.set_option("display.max_colwidth", None)

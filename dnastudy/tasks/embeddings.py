@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from dnastudy.files import InputError
+from dnastudy.models.bert import Bert
+from dnastudy.models.classify import batches, piece_ids
 from dnastudy.tokens.ids import FIRST_BASE
 from dnastudy.tokens.statistics import token_statistics
 from dnastudy.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dnastudy.models.bert import Bert
-
 
 # Of GROVER (Sanabria et al. 2024, Nature Machine Intelligence 6:911-923): Spearman's rho of a principal component of
 # its token embeddings with a property of the tokens, and the largest share of variance of a component, which Word2Vec
@@ -95,8 +92,6 @@ def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
     """Add up each token's states over windows, one of each token in a window, at random."""
     import torch
     from torch.nn.functional import normalize
-
-    from dnastudy.models.classify import batches, piece_ids
 
     tokens, layers = len(model.tokenizer), model.config["layers"] + 1
     seen, random = np.zeros(tokens, dtype=np.int64), np.random.default_rng(0)

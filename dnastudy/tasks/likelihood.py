@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from dnastudy.files import InputError
+from dnastudy.genes import Corpus
 from dnastudy.genes.codes import known_bases, reverse_complement
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dnastudy.genes import Corpus
-
 
 NATS_PER_BIT = np.log(2)
 
@@ -57,7 +53,6 @@ def score_windows(
     Strata are of bases, not of genes: a gene that shares one stretch with training counts as shared on that
     stretch alone.
     """
-    import pandas as pd
 
     spans = list(zip(windows["start"].to_numpy(), windows["end"].to_numpy(), strict=True))
     sequences = [np.asarray(corpus.all_codes[start:end]) for start, end in spans]

@@ -8,18 +8,14 @@ import re
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from dnastudy.files import InputError
+from dnastudy.genes import Corpus
 from dnastudy.genes.codes import as_codes, decode, known_bases, reverse_complement
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dnastudy.genes import Corpus
-
 
 GIVEN = ["ll_real", "ll_mutated"]
 OPPOSITE = ["ll_real_opposite", "ll_mutated_opposite"]
@@ -103,7 +99,6 @@ def score_pairs(
     include_end: Collection[str] = (),
 ) -> pd.DataFrame:
     """Score the same pairs with several models."""
-    import pandas as pd
 
     pairs = pairs.reset_index(drop=True)
     backwards = [_reversed(pairs[name]) for name in ("real", "mutated")] if both_strands else []
@@ -119,7 +114,6 @@ def score_pairs(
 
 def judge_pairs(scored: pd.DataFrame, *, ties: float = 0.5) -> pd.DataFrame:
     """Judge the pairs of `score_pairs` in each way there is."""
-    import pandas as pd
 
     ways = [("perplexity", scored), ("probability", scored)]
     if OPPOSITE[0] in scored:
@@ -145,7 +139,6 @@ def strata_of_places(
     corpus: Corpus, places: Sequence[str], kinds: Sequence[str] = ("shared", "repeat", "cds")
 ) -> pd.DataFrame:
     """Say in which strata the changed bases of pairs lie."""
-    import pandas as pd
 
     bases = [np.array(pair.split(","), dtype=np.int64) for pair in places]
     parts = [pd.DataFrame({"places": places, "stratum": "all"})]
@@ -160,7 +153,6 @@ def strata_of_places(
 
 def _score(model, real: Sequence[str], mutated: Sequence[str], include_end: bool = False) -> pd.DataFrame:
     """Nats and known bases of pairs, each distinct sequence scored once."""
-    import pandas as pd
 
     if len(real) != len(mutated):
         raise InputError(f"{len(real)} real and {len(mutated)} mutated sequences; expected as many of both")
@@ -249,7 +241,6 @@ def make_pairs(
 
     A sequence's edits depend on the seed and its own place in the list alone.
     """
-    import pandas as pd
 
     ids = [str(number) for number in range(len(sequences))] if ids is None else [str(name) for name in ids]
     if len(ids) != len(sequences):
@@ -304,7 +295,6 @@ def substituted_places(pairs: pd.DataFrame, starts: Sequence[int]) -> list[str |
 
 def make_variant_pairs(corpus: Corpus, placed: pd.DataFrame, *, length: int, seed: int = 0) -> pd.DataFrame:
     """Pair the sequence round each known variant with its alternative allele, and with two controls."""
-    import pandas as pd
 
     rows = []
     for number, variant in enumerate(placed.itertuples()):
@@ -376,7 +366,6 @@ def _edited(real: str, kinds: np.ndarray, rng: np.random.Generator) -> str:
 
 def read_table(path: Path, of: str) -> pd.DataFrame:
     """A file of text columns (TSV or CSV, plain or gz) as strings, by line number; the delimiter is the header's."""
-    import pandas as pd
 
     opener = gzip.open if path.suffix == ".gz" else open
     rows, lines = [], []

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from dnastudy.genes.codes import UNKNOWN
 from dnastudy.genes.intervals import covered, touched
 from dnastudy.tasks.next_kmer import draw_examples
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 REPEATS = ("SINE", "LINE", "LTR")  # the classes that a probe is asked to tell from one another and from none
 MOSTLY, HARDLY = 0.5, 0.1  # share of a window that counts as being of a kind, and up to which it counts as not
@@ -40,7 +37,6 @@ def draw_regions(
     codes: np.ndarray, *, count: int, length: int, places: Mapping[str, np.ndarray], most: int, seed: int = 0
 ) -> pd.DataFrame:
     """Draw windows of known bases that don't overlap: some from anywhere, and some about places of a kind."""
-    import pandas as pd
 
     random = np.random.default_rng(seed)
     starts = draw_examples(codes, count, context=length, most=0, seed=seed) - length
@@ -68,7 +64,6 @@ def describe(
     silent: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """What lies in windows, from intervals in the same coordinates."""
-    import pandas as pd
 
     def share(table: pd.DataFrame) -> np.ndarray:
         return covered(regions["start"], regions["end"], table) / (regions["end"] - regions["start"]).to_numpy()

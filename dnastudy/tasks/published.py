@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from dnastudy.genes import Corpus
 from dnastudy.genes.codes import known_bases
+from dnastudy.models import CausalModel, NgramModel
 from dnastudy.tasks.floors import fit_floors
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dnastudy.genes import Corpus
-    from dnastudy.models import CausalModel, NgramModel
-
 
 # From Ihtiyar & Ozgur 2024, Scientific Reports 14:22204 (arXiv 2307.10634v2).
 # Test perplexity per symbol on human genes of at most 1,000 nt. The n-grams' figures also count one end
@@ -76,7 +71,6 @@ def fit_published(corpus: Corpus, names: Collection[str] | None = None) -> dict[
 
     All of them, or those in ``names``.
     """
-    from dnastudy.models import NgramModel
 
     spans = np.concatenate([corpus.spans("train"), corpus.spans("validation")])
     kinds = {f"{order}-gram": (order, "mle") for order in MLE_ORDERS}
@@ -105,7 +99,6 @@ def score_protocol(
     Reports 14:22204, Methods). Its neural models score no end symbol, and so do the n-grams added here, which
     are counted on the training genes alone.
     """
-    import pandas as pd
 
     genes = corpus.indices("test")
     codes = [corpus.codes(gene) for gene in genes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from collections import Counter
@@ -11,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from dnastudy.files import InputError
+from dnastudy.genes.manifest import fetch, load_manifest
+from dnastudy.models import TrainingConfig
+from dnastudy.models.neural import IGNORED, NeuralModel
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from dnastudy.models import TrainingConfig
-    from dnastudy.models.neural import NeuralModel
 
 
 UNITS = ("characters", "words")
@@ -64,7 +66,6 @@ class Text:
 
 def fetch_text(name: str) -> Path:
     """Fetch the text of a dataset and verify it."""
-    from dnastudy.genes.manifest import fetch, load_manifest
 
     texts = [member for member, described in load_manifest(name).members.items() if described.kind == "text"]
     if not texts:
@@ -74,7 +75,6 @@ def fetch_text(name: str) -> Path:
 
 def read_chapters(path: str | Path) -> dict[str, list[str]]:
     """Words of each chapter in lower case, punctuation apart, from lines like ``"01:001:001 In the beginning"``."""
-    import gzip
 
     path = Path(path)
     try:
@@ -158,7 +158,6 @@ class SymbolNgram:
 
     def fit(self, symbols: np.ndarray, spans: np.ndarray, validation: np.ndarray) -> SymbolNgram:
         """Count the n-grams of ``spans`` (int64 [m, 2]), and fit the weights by the likelihood of ``validation``'s."""
-        from scipy.optimize import minimize_scalar
 
         coded, first = _joined(symbols, spans)
         if not len(coded):
@@ -255,8 +254,6 @@ class TextSource:
 def rows(text: Text, spans: np.ndarray) -> tuple[Tensor, Tensor]:
     """Inputs (from `Text.start` on) and targets of spans, side by side: int64 [spans, longest]."""
     import torch
-
-    from dnastudy.models.neural import IGNORED
 
     longest = int((spans[:, 1] - spans[:, 0]).max())
     inputs = np.full((len(spans), longest), text.start, dtype=np.int64)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from dnastudy.files import InputError
 from dnastudy.genes.codes import UNKNOWN, decode, encode, reverse_complement
 from dnastudy.genes.variants import COLUMNS
+from dnastudy.models.base import CausalModel
+from dnastudy.models.bert import Bert
+from dnastudy.models.classify import batches
+from dnastudy.models.neural import positions_at_once
 from dnastudy.tokens.ids import CLS, FIRST_BASE, MASK, PAD, SEP, UNK
 from dnastudy.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dnastudy.models.base import CausalModel
-    from dnastudy.models.bert import Bert
-
 
 FLANK_NEAR = 30  # bases on each side of a core whose tokens a BERT is to restore
 _SITES_AT_ONCE = 2048  # sequences whose bases' likelihoods are held at once
@@ -95,8 +93,6 @@ def _causal_flanks(model: CausalModel, codes: Sequence[np.ndarray], cores: np.nd
 def _masked_flanks(model: Bert, codes: Sequence[np.ndarray], cores: np.ndarray, inside: bool) -> np.ndarray:
     """Sums of the log-probabilities of the cores' tokens, or of those next to them, all masked: float64 [n]."""
     import torch
-
-    from dnastudy.models.classify import batches
 
     rows, hidden = zip(
         *(_tokens(model, one, *core, inside) for one, core in zip(codes, cores, strict=True)), strict=True
@@ -233,8 +229,6 @@ def _restored(model: Bert, sequences: Sequence[np.ndarray], cores: np.ndarray) -
     """Mask each known token that has a base in a core by itself: where it was, and the logits there (float32)."""
     import torch
 
-    from dnastudy.models.classify import batches
-
     tokenizer, holes, rows = model.tokenizer, [], []
     for number, (codes, (start, end)) in enumerate(zip(sequences, cores, strict=True)):
         ids = tokenizer.encode(codes)
@@ -279,7 +273,6 @@ def score_variants(
     several are restored from left to right (Kauf & Ivanova 2023), their number being known. Either way the longer
     allele of an insertion or deletion pays for its bases: compare it with others of the same length.
     """
-    import pandas as pd
     from tqdm import tqdm
 
     masked = model.kind == "bert"
@@ -312,7 +305,6 @@ def matched_controls(
 
     It lies 50 to 500 bases away, and where no known variant lies.
     """
-    import pandas as pd
 
     taken = set(zip(known["contig"], known["position"], strict=True))
     rows = {}
@@ -426,8 +418,6 @@ def _agreeing(one: np.ndarray, other: np.ndarray) -> int:
 def _restore(model, rows: list[tuple[np.ndarray, int]], which: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """Log-probability (float64 [n]) of each of ``tokens`` at the place asked for in the row that goes with it."""
     import torch
-
-    from dnastudy.models.neural import positions_at_once
 
     logs = np.empty((len(rows), len(model.tokenizer)), dtype=np.float32)
     longest_first = np.argsort([-len(row) for row, _ in rows], kind="stable")
