@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dnastudy.files import InputError
+from dnastudy.models import save
 from dnastudy.models.checkpoint import Run, check_out, differences, locked
 from dnastudy.models.recurrent import RecurrentModel
 
@@ -113,7 +114,7 @@ def test_a_folder_without_a_model_is_free(tmp_path):
 
 
 def test_a_finished_model_is_overwritten_only_when_asked_to(tmp_path):
-    RecurrentModel("gru", layers=1, width=8, embedding=4).save(tmp_path)
+    save(RecurrentModel("gru", layers=1, width=8, embedding=4), tmp_path)
     check_out(tmp_path, overwrite=True)
     line = rf"^{tmp_path}: a finished gru model stands there; give another folder, or overwrite it \(--overwrite, in"
     with pytest.raises(InputError, match=line):
@@ -128,7 +129,7 @@ def test_a_finished_model_is_overwritten_only_when_asked_to(tmp_path):
 @pytest.mark.parametrize("number", [0, 1])
 def test_every_process_refuses_alike(number, tmp_path, monkeypatch):
     monkeypatch.setattr("dnastudy.models.checkpoint.rank", lambda: number)
-    RecurrentModel("gru", layers=1, width=8, embedding=4).save(tmp_path)
+    save(RecurrentModel("gru", layers=1, width=8, embedding=4), tmp_path)
     (tmp_path / "checkpoint").mkdir()
     with pytest.raises(InputError, match="a finished gru model stands there"):
         check_out(tmp_path, overwrite=False)

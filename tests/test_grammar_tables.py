@@ -65,7 +65,7 @@ def test_the_middle_of_windows_is_what_the_context_takes(properties, context, mo
         asked.append((sequences, cores))
         return np.array([0]), np.array([7]), np.array([-np.log(2)])
 
-    monkeypatch.setattr(tables.saliency, "token_log_likelihoods", scored)
+    monkeypatch.setattr(tables.zero_shot, "token_log_likelihoods", scored)
     windows = [CODES[:100]]
     table = tables.masked_table({"short": model}, windows, properties, flank=30, **DRAWS)
     assert table["bits"].iloc[0] == pytest.approx(1)

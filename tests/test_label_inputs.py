@@ -6,7 +6,7 @@ import pytest
 from dnastudy.chapters import label_regulatory_sequence
 from dnastudy.files import InputError
 from dnastudy.genes import decode
-from dnastudy.models import NgramModel
+from dnastudy.models import NgramModel, save
 from dnastudy.study import inputs
 from dnastudy.study.parameters import declared_parameters
 from dnastudy.study.record import Run
@@ -38,7 +38,7 @@ def test_starts_sites_and_repeats_lie_on_the_contigs(material):
 
 
 def test_models_are_looked_at_before_anything_is_made_of_contigs(tmp_path, monkeypatch):
-    NgramModel(2).fit(["ACGT"]).save(tmp_path / "mine")
+    save(NgramModel(2).fit(["ACGT"]), tmp_path / "mine")
     label_regulatory_sequence.check_models(a_run(tmp_path, models=str(tmp_path / "mine")))
     label_regulatory_sequence.check_models(a_run(tmp_path, models="none"))
     monkeypatch.setattr(inputs, "smoke_models", lambda kinds: pytest.fail("trained before anything else is looked at"))

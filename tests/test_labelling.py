@@ -35,7 +35,7 @@ def labels():
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    NgramModel(4).fit(["ACGTTGCATTGACCA" * 20]).save(folder / "ngram")
+    save(NgramModel(4).fit(["ACGTTGCATTGACCA" * 20]), folder / "ngram")
     torch.manual_seed(0)
     save(build({"kind": "lstm", "layers": 1, "width": 16, "embedding": 8}), folder / "lstm")
     save(build({"kind": "bert", "layers": 1, "width": 16, "heads": 2, "context": 30}), folder / "bert")

@@ -135,7 +135,7 @@ def test_a_bert_restores_a_core_from_both_flanks(bert):
 
 
 def test_a_bert_restores_the_flanks_near_a_core(bert, monkeypatch):
-    monkeypatch.setattr(zero_shot, "NEAR", 2)
+    monkeypatch.setattr(zero_shot, "FLANK_NEAR", 2)
     codes = encode("ACGTACG" + "TT" + "ACTG")
     other = codes.copy()
     other[7:9] = np.random.default_rng([1, 0]).choice(codes, (1, 2))[0]

@@ -9,7 +9,7 @@ import pytest
 from dnastudy import cli
 from dnastudy.files import InputError, sha256, write_json
 from dnastudy.genes import decode, fetch, m5
-from dnastudy.models import NgramModel
+from dnastudy.models import NgramModel, save
 from dnastudy.models.store import digest_of
 from dnastudy.study.parameters import package_hash
 from dnastudy.study.variant_file import score_vcf
@@ -21,7 +21,7 @@ OTHER = {"A": "G", "C": "T", "G": "A", "T": "C"}
 @pytest.fixture
 def given(tmp_path):
     """Arguments: an n-gram model, a FASTA of two contigs, and a VCF with four alleles that can be scored."""
-    NgramModel(4).fit([LETTERS]).save(tmp_path / "my_model")
+    save(NgramModel(4).fit([LETTERS]), tmp_path / "my_model")
     (tmp_path / "a.fa").write_text(f">22\n{LETTERS}\n>chr1\nACGTACG\n>unused\nACGT\n")
     lines = [
         f"chr22\t101\ta\t{LETTERS[100]}\t{OTHER[LETTERS[100]]},{LETTERS[100]}CC",
@@ -92,7 +92,7 @@ def test_alleles_on_a_contig_that_the_model_learnt_from_are_counted(given, capsy
     }
     model = NgramModel(4).fit([LETTERS])
     model.trained_on = {"codes.npy": "abc"}
-    model.save(given["model"])
+    save(model, given["model"])
     write_json(given["model"] / "learnt_from.json", parts)
     command = [f"--{name}={path}" for name, path in given.items() if name != "fasta"]
     assert cli.main(["variants", *command, f"--fasta={given['fasta'][0]}"]) == 0
