@@ -132,11 +132,11 @@ def test_an_interrupted_sweep_goes_on(genes, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(model, source, *arguments, **options)
 
-    monkeypatch.setattr("dnastudy.models.train", broken, raising=False)
+    monkeypatch.setattr("dnastudy.chapters.measure_data_hunger.train", broken)
     with pytest.raises(KeyboardInterrupt):
         sweep(genes, LSTM, [300, 500], [0], out=tmp_path / "cut", training=TRAINING, device="cpu")
     assert [path.parent.name for path in (tmp_path / "cut").glob("*/outcome.json")] == ["bases-lstm-300-0"]
-    monkeypatch.setattr("dnastudy.models.train", real, raising=False)
+    monkeypatch.setattr("dnastudy.chapters.measure_data_hunger.train", real)
     assert sweep(genes, LSTM, [300, 500], [0], out=tmp_path / "cut", training=TRAINING, device="cpu").equals(whole)
 
 
@@ -159,7 +159,9 @@ def test_a_network_of_another_torch_or_device_is_trained_again(genes, tmp_path, 
     from dnastudy.models import train
 
     trained = []
-    monkeypatch.setattr("dnastudy.models.train", lambda *a, **k: trained.append(a) or train(*a, **k), raising=False)
+    monkeypatch.setattr(
+        "dnastudy.chapters.measure_data_hunger.train", lambda *a, **k: trained.append(a) or train(*a, **k)
+    )
     for version in ("2.0", "2.0", "2.1"):
         monkeypatch.setattr("torch.__version__", version)
         sweep(genes, LSTM, [300], [0], out=tmp_path, training=TRAINING, device="cpu")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.models import build, export_to_transformers, save
+from dnastudy.models import build, export_to_transformers
 from dnastudy.models.base import KINDS
 from dnastudy.models.store import digest_of, save
 from dnastudy.study import load_record, start
