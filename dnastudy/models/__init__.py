@@ -6,6 +6,7 @@ __getattr__ = lazy(
     __name__,
     {
         "Bert": "bert",
+        "CausalModel": "base",
         "CopyModel": "copy_model",
         "CorpusSource": "batches",
         "MaskedSource": "batches",
