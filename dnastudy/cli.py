@@ -107,12 +107,13 @@ REF is compared with the sequence first; 22 and chr22 are the same contig. Allel
 to 50 bases, several alternatives one by one. Beside scores.tsv there are then
 
   scores.refused.tsv   the alleles not scored, each with the reason: another base in the sequence, no such contig ...
+                       (beside scores.txt, or a table of any other name, scores.txt.refused)
   scores.tsv.json      model, file, contigs by M5, which of them the model learnt from, context, counts, code, machine
 
 A model that learnt from a contig may know its alleles by heart: a warning says how many of those scored lie on such
 contigs, or that it isn't known. context_before and context_after say how many bases the model saw of those asked for:
 fewer at a contig's end, and where its own context is shorter (an n-gram's is its order less one). Interrupted, the
-same command begins anew: scores.tsv is written whole, at the end.
+same command begins anew: all three are written whole, at the end, and what stood there stays until then.
 """
 
 

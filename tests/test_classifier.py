@@ -8,7 +8,8 @@ import torch
 
 from dnastudy.files import InputError
 from dnastudy.models import build
-from dnastudy.models.classify import FineTuning, KmerClassifier, fine_tune_kmers, operations, predict_kmers, rows
+from dnastudy.models.classify import FineTuning, KmerClassifier, fine_tune_kmers, operations, predict_kmers
+from dnastudy.models.pooled import rows
 
 LSTM = {"kind": "lstm", "layers": 1, "width": 16, "embedding": 8, "vocabulary": 12}
 GPT = {"kind": "gpt", "layers": 1, "width": 16, "heads": 2, "context": 20, "vocabulary": 12}

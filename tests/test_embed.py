@@ -9,7 +9,7 @@ import torch
 from dnastudy.files import InputError
 from dnastudy.genes.codes import encode, reverse_complement
 from dnastudy.models import NgramModel, build
-from dnastudy.models.classify import batches, count_in_pieces, embed, padded, piece_ids, summed_states
+from dnastudy.models.pooled import batches, count_in_pieces, embed, padded, piece_ids, summed_states
 from dnastudy.tokens import Tokenizer
 
 LSTM = {"kind": "lstm", "layers": 2, "width": 16, "embedding": 8}

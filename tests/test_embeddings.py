@@ -70,7 +70,7 @@ def test_one_place_of_each_token_is_drawn_wherever_it_stands():
 def test_contexts_do_not_depend_on_the_size_of_batches(model, monkeypatch):
     windows = [encode(letters) for letters in ("AACAGTACA", "CACNAC", "GAGATTGA", "TTAACC")]
     found = embeddings.read_contexts(model, windows)
-    monkeypatch.setattr("dnastudy.models.classify.positions_at_once", lambda *_: 1)
+    monkeypatch.setattr("dnastudy.models.pooled.positions_at_once", lambda *_: 1)
     for one, other in zip(found, embeddings.read_contexts(model, windows), strict=True):
         assert_allclose(one, other, atol=1e-5)
 

@@ -9,7 +9,7 @@ from dnastudy.chapters import read_the_grammar as probes
 from dnastudy.chapters.read_the_grammar import Sites
 from dnastudy.genes import encode
 from dnastudy.models import Bert
-from dnastudy.models.classify import embed
+from dnastudy.models.pooled import embed
 from dnastudy.study.statistics import mean_bootstrap
 from dnastudy.tasks import zero_shot
 from dnastudy.tasks.probe_windows import Claim

@@ -12,7 +12,7 @@ from periodic_corpus import periodic_corpus
 
 from dnastudy.files import read_json
 from dnastudy.models import load, train_from_config
-from dnastudy.models.parallel import add_up, own_device, pieces, processes, rank, told_by_first
+from dnastudy.models.parallel import all_reduce, broadcast, own_device, pieces, rank, world_size
 
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "dnastudy"]
 TRAINING = {"steps": 20, "batch": 5, "window": 32, "warmup": 2, "validate_every": 1, "validation_windows": 4}
@@ -45,16 +45,16 @@ def costs(out):
 
 def test_alone_nothing_is_shared():
     drawn = torch.arange(10).view(5, 2), torch.arange(10).view(5, 2) + 100
-    assert (rank(), processes()) == (0, 1)
+    assert (rank(), world_size()) == (0, 1)
     assert [inputs[:, 0].tolist() for inputs, _ in pieces(drawn, 2)] == [[0, 2], [4, 6], [8]]
-    assert add_up([], torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
-    assert told_by_first(1.5, torch.device("cpu")) == 1.5
+    assert all_reduce([], torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
+    assert broadcast(1.5, torch.device("cpu")) == 1.5
     assert own_device("cpu") == torch.device("cpu")
 
 
 def test_rows_are_shared_among_processes(monkeypatch):
     drawn = torch.arange(5)[:, None], torch.arange(5)[:, None]
-    monkeypatch.setattr("dnastudy.models.parallel.processes", lambda: 3)
+    monkeypatch.setattr("dnastudy.models.parallel.world_size", lambda: 3)
     shares = []
     for number in range(3):
         monkeypatch.setattr("dnastudy.models.parallel.rank", lambda number=number: number)

@@ -10,9 +10,9 @@ from dnastudy.files import InputError
 from dnastudy.genes import decode, encode
 from dnastudy.genes.codes import reverse_complement
 from dnastudy.models import build, train
-from dnastudy.models.batches import MaskedTokenSource, TokenSource, masked_bits
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
+from dnastudy.models.token_batches import MaskedSource, TokenSource, masked_bits
 from dnastudy.tokens import KmerTokenizer, Tokenizer, single_base
 
 BPE = Tokenizer([("A", "A"), ("C", "G"), ("AA", "T")])
@@ -61,7 +61,7 @@ def test_every_place_of_a_run_is_drawn_from():
     assert {tuple(row) for row in targets.tolist()} == {(5, 6, 7), (6, 7, 8), (7, 8, 8)}
 
 
-@pytest.mark.parametrize("kind", [TokenSource, MaskedTokenSource])
+@pytest.mark.parametrize("kind", [TokenSource, MaskedSource])
 def test_steps_repeat_and_validation_is_alike_whatever_the_seed(contigs, kind):
     one, same, other = (source(contigs, kind=kind, seed=seed, batch=4 * seed) for seed in (1, 1, 2))
     assert all(map(torch.equal, one.draw(3), same.draw(3)))
@@ -108,18 +108,18 @@ def test_a_budget_of_bases_becomes_steps():
 def test_a_masked_window_counts_as_long_as_it_is_in_the_mean():
     codes = random_codes(5031)
     codes[5000] = 4
-    found = source(codes, single_base(), MaskedTokenSource, validation=codes, batch=2000, window=102)
+    found = source(codes, single_base(), MaskedSource, validation=codes, batch=2000, window=102)
     # Of the long run half have 100 tokens and half 20 to 100; of the short one 30, or 20 to 30 and mostly 30.
     short = 0.5 * 30 + 0.5 * (sum(range(20, 31)) + 70 * 30) / 81
     mean = (5000 * 80 + 30 * short) / 5030
     assert found.per_window(np.array([5000, 30])) == pytest.approx(mean)
     assert found.bases(*found.draw(0)) / 2000 == pytest.approx(mean, rel=0.02)
-    few = source(codes, single_base(), MaskedTokenSource, validation=codes, batch=1, window=102)
+    few = source(codes, single_base(), MaskedSource, validation=codes, batch=1, window=102)
     assert few.epoch_steps == few.steps_for(5030) == 64  # 63.1
 
 
 def test_masked_windows_lie_in_runs_of_known_tokens(contigs):
-    inputs, targets = source(contigs, kind=MaskedTokenSource, masked=0.3).draw(0)
+    inputs, targets = source(contigs, kind=MaskedSource, masked=0.3).draw(0)
     assert (inputs[:, 0] == 2).all() and ((inputs == 3).sum(1) == 1).all() and (inputs != 1).all()
     whole = " ".join(map(str, BPE.encode(contigs)))
     for row, wanted in zip(inputs, targets, strict=True):
@@ -151,7 +151,7 @@ def test_causal_model_learns_tokens_and_its_history_says_so(tmp_path):
 
 
 def test_masked_bits_are_of_the_validation_windows_and_leave_the_model_as_it_was(contigs):
-    data = source(contigs, KmerTokenizer(2), MaskedTokenSource, masked=0.3)
+    data = source(contigs, KmerTokenizer(2), MaskedSource, masked=0.3)
     torch.manual_seed(0)
     size = {"layers": 1, "width": 8, "heads": 1, "context": 20}
     model = build({"kind": "bert", "vocabulary": len(data.tokenizer), "dropout": 0.9} | size, device="cpu").eval()
@@ -176,7 +176,7 @@ def test_bad_input(codes, settings, message):
         source(codes, single_base(), **settings)
 
 
-@pytest.mark.parametrize("kind", [TokenSource, MaskedTokenSource])
+@pytest.mark.parametrize("kind", [TokenSource, MaskedSource])
 def test_unknown_validation_is_refused(kind):
     with pytest.raises(InputError, match=r"side by side in the sequence to validate on, 0 at most"):
         source(random_codes(500), single_base(), kind, validation=np.full(30, 4, np.uint8))

@@ -15,10 +15,11 @@ from periodic_corpus import periodic_corpus
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes import Corpus
 from dnastudy.models import build, load
-from dnastudy.models.batches import CorpusSource, MaskedSource, bits_per_symbol, validation_set
+from dnastudy.models.batches import CorpusSource, bits_per_symbol, validation_set
 from dnastudy.models.checkpoint import locked
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
+from dnastudy.models.token_batches import MaskedSource
 from dnastudy.models.training import parameter_groups, train, train_from_config, use_bf16
 from dnastudy.tokens import KmerTokenizer
 from dnastudy.tokens.ids import CLS, FIRST_BASE
@@ -237,7 +238,7 @@ def test_subset_of_the_training_genes(corpus, tmp_path):
 
 
 def test_processes_that_see_different_checkpoints_stop(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("dnastudy.models.training.told_by_first", lambda *_: 8.0)
+    monkeypatch.setattr("dnastudy.models.training.broadcast", lambda *_: 8.0)
     with pytest.raises(
         InputError, match=r"process 0 would go on from step 0, the first one from step 8; give a folder"
     ):
@@ -429,7 +430,7 @@ def test_no_model_is_written_into_a_corpus(corpus):
 
 
 def test_ngram_is_counted_by_one_process(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("dnastudy.models.training.processes", lambda: 2)
+    monkeypatch.setattr("dnastudy.models.training.world_size", lambda: 2)
     with pytest.raises(InputError, match="ngram: counted by one process; give the same command without torchrun"):
         train_from_config({"model": {"kind": "ngram", "order": 2}}, corpus, tmp_path / "out")
 

@@ -112,7 +112,7 @@ def test_a_dataset_gives_the_contigs_that_the_variants_lie_on(given, sample, tmp
         asked.extend(members)
         return fetch(name, dest=next(iter(sample.values())).parent, members=members)
 
-    monkeypatch.setattr("dnastudy.genes.manifest.fetch", fetching)
+    monkeypatch.setattr("dnastudy.study.variant_file.fetch", fetching)
     contigs = pd.read_csv(sample["snps.vcf.gz"], sep="\t", comment="#", header=None)
     first = contigs[contigs[0] == contigs[0].iloc[0]].head(20)
     first.to_csv(tmp_path / "a.vcf", sep="\t", header=False, index=False)
@@ -151,11 +151,10 @@ def test_a_file_without_anything_to_score_is_refused(given, tmp_path, lines, mes
 
 @pytest.mark.parametrize("places", [[301], [301, 201, 101]])
 def test_variants_of_another_assembly_are_listed_and_none_is_scored(given, tmp_path, capsys, places):
-    score_vcf(**given)
     wrong = [f"chr22\t{at}\tv{at}\t{OTHER[LETTERS[at - 1]]}\t{LETTERS[at - 1]}" for at in places]
     (tmp_path / "a.vcf").write_text("\n".join([*wrong, *(["1\t7\td\tG\tA"] if places[1:] else [])]))
     command = [f"--{name}={path}" for name, path in given.items() if name != "fasta"]
-    assert cli.main(["variants", *command, f"--fasta={given['fasta'][0]}", "--overwrite"]) == 1
+    assert cli.main(["variants", *command, f"--fasta={given['fasta'][0]}"]) == 1
     listed = given["out"].with_name("scores.refused.tsv")
     told = capsys.readouterr().err
     assert f"{given['vcf']}: at {len(places)} of {len(places) + bool(places[1:])} variants the sequence" in told
@@ -166,12 +165,46 @@ def test_variants_of_another_assembly_are_listed_and_none_is_scored(given, tmp_p
     assert list(given["out"].parent.iterdir()) == [listed]
 
 
-def test_what_stands_there_of_another_run_goes_with_its_list(given, tmp_path):
+@pytest.mark.parametrize("lines", ["7\t1\ta\tA\tC\n", "1\t1\ta\tG\tC\n", "", "chr22\t101\n"])
+def test_what_stands_there_stays_when_the_new_run_fails(given, tmp_path, lines):
     score_vcf(**given)
-    (tmp_path / "a.vcf").write_text("7\t1\ta\tA\tC\n")
-    with pytest.raises(InputError, match="no such contig"):
+    before = {path.name: path.read_bytes() for path in given["out"].parent.iterdir()}
+    assert before.keys() == {"scores.tsv", "scores.tsv.json", "scores.refused.tsv"}
+    (tmp_path / "a.vcf").write_text(lines)
+    with pytest.raises(InputError, match=r"a\.vcf") as error:
         score_vcf(**given, overwrite=True)
-    assert [path.name for path in given["out"].parent.iterdir()] == ["scores.refused.tsv"]
+    assert "lists them" not in str(error.value)  # that list would stand beside the table of another run
+    assert {path.name: path.read_bytes() for path in given["out"].parent.iterdir()} == before
+
+
+def test_what_stands_there_stays_when_scoring_fails(given, monkeypatch):
+    score_vcf(**given)
+    before = {path.name: path.read_bytes() for path in given["out"].parent.iterdir()}
+
+    def fail(*_, **__):
+        raise OSError("disk")
+
+    monkeypatch.setattr("dnastudy.study.variant_file.write_json", fail)
+    with pytest.raises(OSError, match="disk"):
+        score_vcf(**given, overwrite=True)
+    assert {path.name: path.read_bytes() for path in given["out"].parent.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("names", "lists"),
+    [
+        (["scores", "scores.tsv"], ["scores.refused", "scores.refused.tsv"]),
+        (["scores.txt", "scores.csv"], ["scores.txt.refused", "scores.csv.refused"]),
+    ],
+)
+def test_each_table_of_a_folder_has_a_list_of_its_own(given, tmp_path, names, lists):
+    other = tmp_path / "b.vcf"
+    other.write_text(f"5\t9\tother\tG\tA\n22\t101\ta\t{LETTERS[100]}\t{OTHER[LETTERS[100]]}\n")
+    for name, vcf in zip(names, [given["vcf"], other], strict=True):
+        score_vcf(**given | {"out": tmp_path / "out" / name, "vcf": vcf})
+    first, second = (pd.read_csv(tmp_path / "out" / name, sep="\t")["id"].tolist() for name in lists)
+    assert (first, second) == (["c", "e"], ["other"])
+    assert len(list((tmp_path / "out").iterdir())) == 6
 
 
 def test_bad_arguments_are_refused(given):

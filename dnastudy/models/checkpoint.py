@@ -121,6 +121,17 @@ class Run:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
+def in_units(history: list[dict], unit: str) -> list[dict]:
+    """Rows of a history, which call whatever is counted bases, by the names of another unit."""
+    names = {
+        "bases": f"{unit}s",
+        "train_bits_per_base": f"train_bits_per_{unit}",
+        "validation_bits_per_base": f"validation_bits_per_{unit}",
+        "bases_per_second": f"{unit}s_per_second",
+    }
+    return [{names.get(name, name): value for name, value in row.items()} for row in history]
+
+
 def differences(old: dict, new: dict, within: str = "") -> list[str]:
     """Where two nested mappings differ: ``key: old value there, new value here``."""
     found = []

@@ -1,4 +1,4 @@
-"""A classifier of the next k bases on a pre-trained model of tokens: fine-tune it, predict with it, count its cost."""
+"""Heads on a pre-trained model, and its fine-tuning: a classifier of the next k bases, and one of whole sequences."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import hashlib
 import math
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 import torch
@@ -19,30 +19,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dnastudy.files import InputError, write_json
-from dnastudy.genes.codes import coded
 from dnastudy.models.base import check_value
 from dnastudy.models.batches import GeneBatches
-from dnastudy.models.neural import (
-    IGNORED,
-    VOCABULARY,
-    Linear,
-    NeuralModel,
-    keep_freed_memory,
-    pick_device,
-    positions_at_once,
-)
+from dnastudy.models.checkpoint import in_units
+from dnastudy.models.neural import IGNORED, Linear, NeuralModel, keep_freed_memory, pick_device
 from dnastudy.models.parallel import rank
+from dnastudy.models.pooled import embed, opposite, padded, piece_ids, rows, summed_states
 from dnastudy.models.settings import TrainingConfig, learning_rate
-from dnastudy.models.training import flops_per_position, parameter_groups, train, use_bf16
-from dnastudy.tokens.ids import CLS, PAD, SEP
-from dnastudy.tokens.tokenizer import single_base
-
-if TYPE_CHECKING:
-    from dnastudy.models.ngram import NgramModel
-
+from dnastudy.models.training import parameter_groups, train, use_bf16
+from dnastudy.tokens.ids import PAD
 
 _ROWS_A_RUN = 10  # rows of the history
-BINS = 8  # parts of a sequence that an n-gram model's likelihood is averaged over
+
+
+def _head(trunk: NeuralModel, outputs: int) -> Linear:
+    """A linear layer on a model's states, to be learnt anew."""
+    head = Linear(trunk.config["width"], outputs)
+    nn.init.normal_(head.weight, std=0.02)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 @dataclass(frozen=True)
@@ -105,9 +100,7 @@ class KmerClassifier(nn.Module):
         self.trunk = copy.deepcopy(trunk)
         self.sizes = tuple(sizes)
         self.dropout = nn.Dropout(dropout)
-        self.heads = Linear(trunk.config["width"], sum(4**k for k in self.sizes))
-        nn.init.normal_(self.heads.weight, std=0.02)
-        nn.init.zeros_(self.heads.bias)
+        self.heads = _head(trunk, sum(4**k for k in self.sizes))
         if shares is not None:
             logarithms = np.log(np.concatenate([shares[k] for k in self.sizes]))
             self.heads.bias.data.copy_(torch.from_numpy(logarithms))
@@ -121,16 +114,6 @@ class KmerClassifier(nn.Module):
         with torch.autocast(ids.device.type, enabled=False):
             logits = self.heads(self.dropout(state.float()))
         return dict(zip(self.sizes, logits.split([4**k for k in self.sizes], dim=-1), strict=True))
-
-
-def rows(trunk: NeuralModel, tokens: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What a model is given of each example: CLS, its tokens (int [n]) and, in a BERT, SEP."""
-    before, after = [CLS], [] if trunk.causal else [SEP]
-    found = [np.concatenate([before, one, after]).astype(np.int64) for one in tokens]
-    longest = max(map(len, found), default=0)
-    if trunk.context is not None and longest > trunk.context:
-        raise InputError(f"an example of {longest} positions; the model's context is {trunk.context}: shorten it")
-    return found
 
 
 def fine_tune_kmers(
@@ -151,20 +134,16 @@ def fine_tune_kmers(
     config = settings.in_steps(steps)
     keep_freed_memory()
     classifier.to(device).train()
-    learnt = [one for one in classifier.parameters() if one.requires_grad]
+    weights = [one for one in classifier.parameters() if one.requires_grad]
     heads = classifier.heads.weight
-    groups = parameter_groups(learnt, settings.weight_decay, lambda one: settings.head_rate if one is heads else 1.0)
+    groups = parameter_groups(weights, settings.weight_decay, lambda one: settings.head_rate if one is heads else 1.0)
     optimizer = torch.optim.AdamW(groups, fused=device.type == "cuda")
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(settings.precision, device))
-    history, seen, seen_before, bits = [], 0, 0, 0.0
-    started = time.perf_counter()
+    history = _KmerHistory(classifier.sizes, steps, progress)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         for step in range(steps):
-            epoch, number = divmod(step, len(batches))
-            if number == 0:
-                order = batches.shuffled([settings.seed, epoch])
-            chosen = order[number]
+            chosen = batches.at(step, settings.seed)
             rate = learning_rate(step, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["times"]
@@ -173,7 +152,7 @@ def fine_tune_kmers(
                 logits = classifier(ids, last)
             nats = _nats(logits, wanted).sum(1)
             (nats.sum() / settings.batch).backward()  # a batch that is smaller weighs less
-            norm = torch.nn.utils.clip_grad_norm_(learnt, settings.clip or math.inf)
+            norm = torch.nn.utils.clip_grad_norm_(weights, settings.clip or math.inf)
             if not math.isfinite(norm):
                 raise InputError(
                     f"fine-tuning, step {step + 1}: loss {nats.sum().item() / len(chosen):.4g}, gradient norm "
@@ -181,19 +160,35 @@ def fine_tune_kmers(
                 )
             optimizer.step()
             optimizer.zero_grad()
-            seen += len(chosen)
-            bits = bits + nats.detach() / math.log(2)
-            if (step + 1) * _ROWS_A_RUN // steps > step * _ROWS_A_RUN // steps:
-                means = dict(zip(classifier.sizes, (bits / (seen - seen_before)).tolist(), strict=True))
-                row = {"step": step + 1, "examples": seen, "learning_rate": rate}
-                history.append(row | {f"train_bits_{k}": value for k, value in means.items()})
-                bits, seen_before = 0.0, seen
-                if progress:
-                    told = ", ".join(f"{value:.3f} (k = {k})" for k, value in means.items())
-                    speed = seen / (time.perf_counter() - started)
-                    print(f"step {step + 1}/{steps}  bits {told}  {speed:,.0f} examples/s", file=progress, flush=True)
+            history.count(step, len(chosen), nats.detach(), rate)
     classifier.eval()
-    return history
+    return history.rows
+
+
+class _KmerHistory:
+    """The rows that :func:`fine_tune_kmers` returns, each the mean over the steps since the one before."""
+
+    def __init__(self, sizes: Sequence[int], steps: int, progress: TextIO | None):
+        self.rows: list[dict] = []
+        self._sizes, self._steps, self._progress = sizes, steps, progress
+        self._seen, self._seen_before, self._bits = 0, 0, 0.0
+        self._started = time.perf_counter()
+
+    def count(self, step: int, examples: int, nats: Tensor, rate: float) -> None:
+        """Book one step: its examples, and their cost in nats of each k."""
+        self._seen += examples
+        self._bits = self._bits + nats / math.log(2)
+        if (step + 1) * _ROWS_A_RUN // self._steps == step * _ROWS_A_RUN // self._steps:
+            return
+        means = (self._bits / (self._seen - self._seen_before)).tolist()
+        row = {"step": step + 1, "examples": self._seen, "learning_rate": rate}
+        self.rows.append(row | {f"train_bits_{k}": mean for k, mean in zip(self._sizes, means, strict=True)})
+        self._bits, self._seen_before = 0.0, self._seen
+        if self._progress:
+            bits = ", ".join(f"{mean:.3f} (k = {k})" for k, mean in zip(self._sizes, means, strict=True))
+            speed = self._seen / (time.perf_counter() - self._started)
+            line = f"step {step + 1}/{self._steps}  bits {bits}  {speed:,.0f} examples/s"
+            print(line, file=self._progress, flush=True)
 
 
 def predict_kmers(
@@ -221,20 +216,21 @@ def predict_kmers(
 
 
 def operations(trunk: NeuralModel, sizes: Sequence[int], tokens_per_row: float) -> float:
-    """Operations to fine-tune on one example of so many tokens.
+    """Operations to fine-tune on one example of so many tokens, forward and backward.
 
-    Six for each weight that a position multiplies, those of the heads once, and attention's (see
-    :func:`dnastudy.models.training.flops_per_position`).
+    Six for each weight that a position multiplies, those of the heads once, and in a Transformer
+    12 x layers x width x positions for attention (Chowdhery et al. 2022, appendix B).
     """
     positions = tokens_per_row + (1 if trunk.causal else 2)
+    width = trunk.config["width"]
+    attention = 12 * trunk.config["layers"] * width * positions if trunk.kind in ("gpt", "bert") else 0
     matrices = (one for name, one in trunk.named_parameters() if name.startswith(("layers.", "blocks.")))
     others = trunk.size - sum(one.numel() for one in matrices if one.ndim > 1)
-    heads = trunk.config["width"] * sum(4**k for k in sizes)
-    return positions * (flops_per_position(trunk, positions) - 6 * others) + 6 * heads
+    return positions * (6 * trunk.size + attention - 6 * others) + 6 * width * sum(4**k for k in sizes)
 
 
 class _Examples:
-    """Examples as a table of ids (int32 [n, longest]) with their lengths, and labels (int64 [sizes, n])."""
+    """Rows of ids (see :func:`rows`) with their lengths, and labels (int64 [sizes, n])."""
 
     def __init__(self, classifier: KmerClassifier, tokens: Sequence[np.ndarray], labels: dict[int, np.ndarray]):
         if labels.keys() != set(classifier.sizes):
@@ -248,18 +244,14 @@ class _Examples:
                     f"labels of k = {k} from {np.min(numbers)} to {np.max(numbers)}; expected 0 to {4**k - 1}: "
                     "k-mers with an unknown base have no number, leave them out"
                 )
-        found = rows(classifier.trunk, tokens)
-        self.lengths = np.array([len(one) for one in found])
-        self.ids = np.full((len(found), self.lengths.max()), PAD, dtype=np.int32)
-        self.ids[np.arange(self.ids.shape[1]) < self.lengths[:, None]] = np.concatenate(found)
+        self.rows = rows(classifier.trunk, tokens)
+        self.lengths = np.array([len(one) for one in self.rows])
         self.labels = np.stack([labels[k] for k in classifier.sizes]).astype(np.int64)
 
     def batch(self, chosen: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Ids [rows, positions], each row's last position, and labels [sizes, rows], all int64."""
-        lengths = self.lengths[chosen]
-        arrays = self.ids[chosen, : lengths.max()].astype(np.int64), lengths - 1, self.labels[:, chosen]
-        ids, last, labels = (torch.from_numpy(one).to(device) for one in arrays)
-        return ids, last, labels
+        last, labels = (torch.from_numpy(one).to(device) for one in (self.lengths[chosen] - 1, self.labels[:, chosen]))
+        return padded([self.rows[number] for number in chosen]).to(device), last, labels
 
 
 def _nats(logits: dict[int, Tensor], wanted: Tensor) -> Tensor:
@@ -296,9 +288,7 @@ class SequenceClassifier(NeuralModel):
         }
         self.context = trunk.context
         self.dropout = nn.Dropout(dropout)
-        self.head = Linear(trunk.config["width"], classes)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        self.head = _head(trunk, classes)
         self.to(trunk.device)
 
     @property
@@ -346,14 +336,11 @@ class LabelSource:
         *,
         validation: tuple[Sequence[np.ndarray], np.ndarray],
     ):
-        strands = [codes]
-        if config.reverse_complement:
-            strands.append([codes.reverse_complement(one) for one in codes])
+        strands = [codes, opposite(codes)] if config.reverse_complement else [codes]
         self._strands = [piece_ids(trunk, strand) for strand in strands]
         self._labels, self._seed = np.asarray(labels, dtype=np.int64), config.seed
         # By bases and not by tokens: a batch by tokens would hold what is alike, and so of one class.
         self._batches = GeneBatches(np.array([len(one) for one in codes]), config.batch)
-        self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
         self.epoch_steps = len(self._batches)
         held_out, wanted = piece_ids(trunk, validation[0]), np.asarray(validation[1], dtype=np.int64)
         longest_first = np.argsort([-one.size for one in held_out], kind="stable")
@@ -367,10 +354,7 @@ class LabelSource:
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         """Input ids and targets of a step, int64 [rows, pieces, positions]."""
-        epoch, number = divmod(step, self.epoch_steps)
-        if self._epoch[0] != epoch:
-            self._epoch = epoch, self._batches.shuffled([self._seed, epoch])
-        chosen = self._epoch[1][number]
+        chosen = self._batches.at(step, self._seed)
         strands = np.random.default_rng([self._seed, step]).integers(len(self._strands), size=len(chosen))
         rows = [self._strands[strand][number] for strand, number in zip(strands, chosen, strict=True)]
         return _labelled(rows, self._labels[chosen])
@@ -423,8 +407,7 @@ def fine_tune(
     settings = dataclasses.replace(settings, sampling="genes", window=source.longest)
     history = train(classifier, source, out, settings, device=device, progress=progress)
     if rank() == 0:
-        rows = [{name.replace("base", source.unit): value for name, value in row.items()} for row in history]
-        write_json(Path(out) / "history.json", rows)
+        write_json(Path(out) / "history.json", in_units(history, source.unit))
         shutil.rmtree(Path(out) / "checkpoint", ignore_errors=True)
     return classifier
 
@@ -438,7 +421,7 @@ def predict(
 ) -> np.ndarray:
     """Probability of each class, float32 [n, classes]."""
     if reverse_complement:
-        strands = codes, [codes.reverse_complement(one) for one in codes]
+        strands = codes, opposite(codes)
         return np.mean([predict(classifier, strand, precision=precision) for strand in strands], axis=0)
     states = torch.from_numpy(embed(classifier.trunk, codes, precision=precision)).to(classifier.device)
     with classifier.evaluating():
@@ -469,125 +452,3 @@ def _digest(arrays: Iterable[np.ndarray]) -> str:
     for one in arrays:
         digest.update(repr(one.shape).encode() + np.ascontiguousarray(one).tobytes())
     return digest.hexdigest()
-
-
-def embed(
-    model: NeuralModel | NgramModel,
-    codes: Sequence[np.ndarray],
-    *,
-    reverse_complement: bool = False,
-    layer: int | None = None,
-    precision: str = "fp32",
-) -> np.ndarray:
-    """A vector for each sequence by a model that stays as it is.
-
-    That is the mean of the model's states over the sequence's tokens, without CLS and SEP; one longer than the context
-    is read in the pieces of :func:`piece_ids`. An n-gram model has no states. Its vector is the mean log-likelihood
-    (nats a base) in each of 8 equal parts of the sequence, read forwards and then read on the opposite strand; where a
-    part has no known base it is that of a base drawn at random, -log 4.
-    """
-    if reverse_complement:
-        strands = codes, [codes.reverse_complement(one) for one in codes]
-        how = {"layer": layer, "precision": precision}
-        return np.mean([embed(model, strand, **how) for strand in strands], axis=0)
-    if layer is not None and (model.kind != "bert" or not 0 <= layer <= model.config["layers"]):
-        raise InputError(f"layer {layer} of a {model.kind} model; expected 0 to the number of layers, of a bert alone")
-    if model.kind == "ngram":
-        return _likelihood_bins(model, codes)
-    pieces = piece_ids(model, codes)
-    number_of = np.repeat(np.arange(len(codes)), [len(one) for one in pieces])
-    sums = np.zeros((len(codes), model.config["width"]), dtype=np.float32)
-    counts = np.zeros((len(codes), 1), dtype=np.float32)
-    bf16 = use_bf16(precision, model.device)
-    with model.evaluating(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
-        for chosen, ids in batches(model, [piece for one in pieces for piece in one]):
-            states = model.hidden(ids) if layer is None else model.states(ids)[layer]
-            for total, part in zip((sums, counts), summed_states(states, ids), strict=True):
-                np.add.at(total, number_of[chosen], part.cpu().numpy())
-    return sums / counts
-
-
-def piece_ids(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What a model is given of each sequence: CLS, its tokens and, in a BERT, SEP; int64 [pieces, positions] each.
-
-    A sequence that has more tokens than the model's context takes beside these is read in pieces, as few as fit and of
-    equal length: where some are a token shorter, PAD stands at their end. Each piece has its own CLS and SEP, and the
-    model knows nothing of the others.
-    """
-    room = _room(model)
-    return [
-        padded(rows(model, np.array_split(one, -(-len(one) // (room or len(one)))))).numpy()
-        for one in _tokens(model, codes)
-    ]
-
-
-def count_in_pieces(model: NeuralModel, codes: Sequence[np.ndarray]) -> dict[str, int | None]:
-    """How many sequences :func:`piece_ids` gives in pieces, for the record."""
-    lengths = np.array([len(one) for one in _tokens(model, codes)], dtype=np.int64)
-    seen = _room(model)
-    in_pieces = 0 if seen is None else int((lengths > seen).sum())
-    return {"in_pieces": in_pieces, "longest": int(lengths.max(initial=0)), "seen": seen}
-
-
-def batches(model: NeuralModel, rows: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Rows of like length together, as many as are best computed at once: their numbers, and ids on the device."""
-    lengths = np.array([len(one) for one in rows])
-    waiting = np.argsort(-lengths, kind="stable")
-    while len(waiting):
-        chosen, waiting = np.split(waiting, [max(1, positions_at_once(model) // lengths[waiting[0]])])
-        yield chosen, padded([rows[number] for number in chosen]).to(model.device)
-
-
-def padded(arrays: Sequence[np.ndarray]) -> Tensor:
-    """Arrays of ids (int64, each of as many axes) one below the other, int64 [arrays, ...], padded with PAD."""
-    found = np.full((len(arrays), *np.max([one.shape for one in arrays], axis=0)), PAD, dtype=np.int64)
-    for row, one in zip(found, arrays, strict=True):
-        row[tuple(map(slice, one.shape))] = one
-    return torch.from_numpy(found)
-
-
-def summed_states(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum over the tokens of each row, float32 [rows, width], and how many these are, int64 [rows, 1].
-
-    They are all positions but CLS, SEP and PAD.
-    """
-    token = ((ids != CLS) & (ids != SEP) & (ids != PAD))[..., None]
-    return (states.float() * token).sum(1), token.sum(1)
-
-
-def _tokens(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Token ids of each sequence, by the model's own tokenizer."""
-    if model.causal and model.config["vocabulary"] != VOCABULARY:
-        raise InputError(
-            f"a {model.kind} model of {model.config['vocabulary']} tokens can't be given DNA, since its folder doesn't "
-            "hold its tokenizer; expected one of single bases, or a bert"
-        )
-    tokenizer = single_base() if model.causal else model.tokenizer
-    return [tokenizer.encode(one) for one in _not_empty(codes)]
-
-
-def _not_empty(codes: Sequence[np.ndarray]) -> list[np.ndarray]:
-    codes = coded(codes)
-    if empty := [number for number, one in enumerate(codes) if not len(one)]:
-        raise InputError(f"sequence {empty[0] + 1} of {len(codes):,} has no base; expected one or more: leave it out")
-    return codes
-
-
-def _room(model: NeuralModel) -> int | None:
-    """How many tokens the context takes beside CLS and, in a BERT, SEP."""
-    return model.context and model.context - (1 if model.causal else 2)
-
-
-def _likelihood_bins(model: NgramModel, codes: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean log-likelihood in each part of each sequence, of both strands; float32 [n, 2 x BINS]."""
-    codes = _not_empty(codes)
-    found = np.full((len(codes), 2, BINS), -np.log(4), dtype=np.float32)
-    for strand, read in enumerate([codes, [codes.reverse_complement(one) for one in codes]]):
-        for number, nats in enumerate(model.base_log_likelihoods(read)):
-            nats = nats[::-1] if strand else nats
-            part = np.arange(len(nats)) * BINS // len(nats)
-            known = ~np.isnan(nats)
-            scored = np.bincount(part[known], minlength=BINS)
-            sums = np.bincount(part[known], weights=nats[known], minlength=BINS)
-            found[number, strand, scored > 0] = sums[scored > 0] / scored[scored > 0]
-    return found.reshape(len(codes), 2 * BINS)

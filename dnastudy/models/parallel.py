@@ -17,7 +17,7 @@ def rank() -> int:
     return int(os.environ["RANK"]) if distributed.is_torchelastic_launched() else 0
 
 
-def processes() -> int:
+def world_size() -> int:
     """How many processes train together; 1 without torchrun."""
     return int(os.environ["WORLD_SIZE"]) if distributed.is_torchelastic_launched() else 1
 
@@ -25,15 +25,15 @@ def processes() -> int:
 def own_device(device: str | torch.device | None) -> torch.device:
     """The device asked for (see :func:`dnastudy.models.neural.pick_device`); of several GPUs, this process's own."""
     device = pick_device(device)
-    if device.type == "cuda" and device.index is None and processes() > 1:
+    if device.type == "cuda" and device.index is None and world_size() > 1:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return device
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def process_group(device: torch.device) -> Iterator[None]:
     """Connect the processes: by NCCL on GPUs, by Gloo on CPUs. Alone, do nothing."""
-    if processes() == 1:
+    if world_size() == 1:
         yield
         return
     if device.type == "cuda":
@@ -47,14 +47,14 @@ def joined(device: torch.device) -> Iterator[None]:
 
 def pieces(drawn: tuple[Tensor, Tensor], rows: int) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's share of a step's inputs and targets, ``rows`` rows at a time; there may be none."""
-    mine = [part.tensor_split(processes())[rank()] for part in drawn]
+    mine = [part.tensor_split(world_size())[rank()] for part in drawn]
     if len(mine[0]):
         yield from zip(*(part.split(rows) for part in mine), strict=True)
 
 
-def add_up(parameters: Sequence[nn.Parameter], numbers: Tensor) -> Tensor:
+def all_reduce(parameters: Sequence[nn.Parameter], numbers: Tensor) -> Tensor:
     """Add up over all processes, in one message: gradients, in place, and ``numbers`` (float32 [n]), returned."""
-    if processes() == 1:
+    if world_size() == 1:
         return numbers
     gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
     everything = torch.cat([numbers, *(one.flatten() for one in gradients)])
@@ -65,10 +65,10 @@ def add_up(parameters: Sequence[nn.Parameter], numbers: Tensor) -> Tensor:
     return pieces[0]
 
 
-def told_by_first(number: float, device: torch.device) -> float:
+def broadcast(number: float, device: torch.device) -> float:
     """The first process's number, which the others wait for."""
-    if processes() == 1:
+    if world_size() == 1:
         return number
-    told = torch.tensor(number, dtype=torch.float64, device=device)
-    distributed.broadcast(told, 0)
-    return told.item()
+    message = torch.tensor(number, dtype=torch.float64, device=device)
+    distributed.broadcast(message, 0)
+    return message.item()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from dnastudy.files import InputError, atomic_path, sha256, write_json
+from dnastudy.genes import check_assembly, check_variants, fetch, load_manifest, read_genome, read_variants
+from dnastudy.genes.contigs import names_in
+from dnastudy.models import load
+from dnastudy.models.store import digest_of
 from dnastudy.study.inputs import learnt_from, warnings
 from dnastudy.study.record import FORMAT_TIME, code_identity, machine
-
-if TYPE_CHECKING:
-    import pandas as pd
+from dnastudy.tasks import score_variants
 
 
 def score_vcf(
@@ -27,13 +30,11 @@ def score_vcf(
     overwrite: bool = False,
     progress: bool = False,
 ) -> dict:
-    """Score each alternative allele of a VCF with a model, after comparing REF with the sequence."""
-    from dnastudy.genes import check_assembly, check_variants, read_genome, read_variants
-    from dnastudy.genes.contigs import names_in
-    from dnastudy.models import load
-    from dnastudy.models.store import digest_of
-    from dnastudy.tasks import score_variants
+    """Score each alternative allele of a VCF with a model, after comparing REF with the sequence.
 
+    What stands at ``out`` is replaced at the end, table, list and record together. Where there is nothing to score,
+    the list alone is written, unless it would stand beside the table of another run.
+    """
     out, vcf = Path(out), Path(vcf)
     if out.exists() and not overwrite:
         raise InputError(f"{out}: stands there already; give another file, or overwrite it (--overwrite)")
@@ -44,52 +45,76 @@ def score_vcf(
     variants = read_variants(vcf, every_allele=True)
     if variants.empty:
         raise InputError(f"{vcf}: no variant lines; expected contig, position, id, ref, alt between tabs, a line each")
-    contigs = set(variants["contig"])
-    files = fasta or _fetch(dataset, contigs)
-    found = read_genome(files, contigs)
+    files = fasta or _fetch(dataset, set(variants["contig"]))
+    found = read_genome(files, set(variants["contig"]))
     genome = {name: codes for name, (codes, _) in found.items()}
     agreeing, refused = check_variants(variants, genome)
-    listed, beside = out.with_suffix(".refused.tsv"), out.with_name(f"{out.name}.json")
-    for stale in (out, beside):  # the list is not of that run
-        stale.unlink(missing_ok=True)
-    _write(refused.assign(position=refused["position"] + 1), listed)
-    check_assembly(agreeing, refused, vcf, listed)
-    reasons = refused["reason"].value_counts().to_dict()
-    if agreeing.empty:
-        told = ", ".join(f"{reason} ({number:,})" for reason, number in reasons.items())
-        held = ", ".join((list(found) or names_in(files))[:5])
-        raise InputError(
-            f"{vcf}: no variant to score: {told}; expected some on contigs of the sequence ({held}), found "
-            f"{', '.join(sorted(contigs)[:5])}"
-        )
-    name, on = Path(model).resolve().name, agreeing["contig"].value_counts()
-    states = learnt_from(model, {contig: found[contig][1] for contig in on.index})
+    refused_at_1 = refused.assign(position=refused["position"] + 1)
+    listed = refused_list(out)
+    try:
+        check_assembly(agreeing, refused, vcf, None if out.exists() else listed)
+        if agreeing.empty:
+            raise InputError(_nothing_to_score(vcf, variants, refused, list(found) or names_in(files)))
+    except InputError:
+        if not out.exists():
+            with atomic_path(listed) as partial:
+                _write(refused_at_1, partial)
+        raise
+    states = learnt_from(model, {contig: found[contig][1] for contig in agreeing["contig"].value_counts().index})
     scored = score_variants(scorer, genome, agreeing, context=context, progress=progress)
     record = {
-        "model": {"name": name, "kind": scorer.kind, "digest": digest_of(model)},
+        "model": {"name": Path(model).resolve().name, "kind": scorer.kind, "digest": digest_of(model)},
         "vcf": {"file": vcf.name, "sha256": sha256(vcf)},
         "contigs": {name: {"length": len(codes), "m5": its} for name, (codes, its) in found.items()},
         "learnt_from": states,
-        "warnings": [
-            f"{line}; {sum(on[contig] for contig in its):,} of {len(scored):,} alleles scored lie there"
-            for line, its in warnings(name, states).items()
-        ],
+        "warnings": _warnings(model, states, scored),
         "context": context,
-        "counts": {"alleles": len(variants), "scored": len(scored), "refused": reasons},
+        "counts": {"alleles": len(variants), "scored": len(scored), "refused": _reasons(refused)},
         "code": code_identity(),
         "machine": machine(),
         "finished": time.strftime(FORMAT_TIME, time.gmtime()),
         "seconds": round(time.monotonic() - started, 2),
     }
-    _write(scored, out)
-    write_json(beside, record)
+    # All three are whole before any takes its name.
+    with (
+        atomic_path(out) as table,
+        atomic_path(listed) as refusals,
+        atomic_path(out.with_name(f"{out.name}.json")) as about,
+    ):
+        _write(scored, table)
+        _write(refused_at_1, refusals)
+        write_json(about, record)
     return record
+
+
+def refused_list(out: Path) -> Path:
+    """The list of refused alleles of a table: scores.refused.tsv of scores.tsv, scores.txt.refused of scores.txt."""
+    own = f"{out.stem}.refused.tsv" if out.suffix == ".tsv" else f"{out.name}.refused"
+    return out.with_name(own)
+
+
+def _reasons(refused: pd.DataFrame) -> dict[str, int]:
+    return refused["reason"].value_counts().to_dict()
+
+
+def _nothing_to_score(vcf: Path, variants: pd.DataFrame, refused: pd.DataFrame, held: list[str]) -> str:
+    reasons = ", ".join(f"{reason} ({number:,})" for reason, number in _reasons(refused).items())
+    return (
+        f"{vcf}: no variant to score: {reasons}; expected some on contigs of the sequence ({', '.join(held[:5])}), "
+        f"found {', '.join(sorted(set(variants['contig']))[:5])}"
+    )
+
+
+def _warnings(model: str, states: dict[str, str], scored: pd.DataFrame) -> list[str]:
+    on = scored["contig"].value_counts()
+    return [
+        f"{line}; {sum(on[contig] for contig in its):,} of {len(scored):,} alleles scored lie there"
+        for line, its in warnings(Path(model).resolve().name, states).items()
+    ]
 
 
 def _fetch(dataset: str, contigs: set[str]) -> list[Path]:
     """The files of a dataset that hold any of the contigs."""
-    from dnastudy.genes import fetch, load_manifest
-
     held = load_manifest(dataset).contigs
     if not contigs & held.keys():
         raise InputError(
@@ -100,5 +125,4 @@ def _fetch(dataset: str, contigs: set[str]) -> list[Path]:
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
-    with atomic_path(path) as partial:
-        table.to_csv(partial, sep="\t", index=False, float_format="%.6f")
+    table.to_csv(path, sep="\t", index=False, float_format="%.6f")
