@@ -13,11 +13,11 @@ import torch
 from dnastudy.files import InputError
 from dnastudy.genes.codes import coded, decode, kmers_at, known_bases
 from dnastudy.genes.corpus import Corpus
-from dnastudy.models.batches import end_of_training
 from dnastudy.models.copy_model import CopyModel
 from dnastudy.models.counts import count, first_place
 from dnastudy.models.neural import pick_device
 from dnastudy.models.ngram import NgramModel
+from dnastudy.models.token_batches import end_of_training
 from dnastudy.models.token_bits import marginal, ngram_next_kmers
 from dnastudy.tasks.composition import kmer_shares
 from dnastudy.tasks.discriminator import logistic, one_hot, train_cnn
