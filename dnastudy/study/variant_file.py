@@ -49,17 +49,7 @@ def score_vcf(
     found = read_genome(files, set(variants["contig"]))
     genome = {name: codes for name, (codes, _) in found.items()}
     agreeing, refused = check_variants(variants, genome)
-    refused_at_1 = refused.assign(position=refused["position"] + 1)
-    listed = refused_list(out)
-    try:
-        check_assembly(agreeing, refused, vcf, None if out.exists() else listed)
-        if agreeing.empty:
-            raise InputError(_nothing_to_score(vcf, variants, refused, list(found) or names_in(files)))
-    except InputError:
-        if not out.exists():
-            with atomic_path(listed) as partial:
-                _write(refused_at_1, partial)
-        raise
+    _check_scorable(vcf, out, agreeing, refused, list(found) or names_in(files))
     states = learnt_from(model, {contig: found[contig][1] for contig in agreeing["contig"].value_counts().index})
     scored = score_variants(scorer, genome, agreeing, context=context, progress=progress)
     record = {
@@ -78,11 +68,11 @@ def score_vcf(
     # All three are whole before any takes its name.
     with (
         atomic_path(out) as table,
-        atomic_path(listed) as refusals,
+        atomic_path(refused_list(out)) as refusals,
         atomic_path(out.with_name(f"{out.name}.json")) as about,
     ):
         _write(scored, table)
-        _write(refused_at_1, refusals)
+        _write(_from_1(refused), refusals)
         write_json(about, record)
     return record
 
@@ -97,12 +87,24 @@ def _reasons(refused: pd.DataFrame) -> dict[str, int]:
     return refused["reason"].value_counts().to_dict()
 
 
-def _nothing_to_score(vcf: Path, variants: pd.DataFrame, refused: pd.DataFrame, held: list[str]) -> str:
-    reasons = ", ".join(f"{reason} ({number:,})" for reason, number in _reasons(refused).items())
-    return (
-        f"{vcf}: no variant to score: {reasons}; expected some on contigs of the sequence ({', '.join(held[:5])}), "
-        f"found {', '.join(sorted(set(variants['contig']))[:5])}"
-    )
+def _check_scorable(vcf: Path, out: Path, agreeing: pd.DataFrame, refused: pd.DataFrame, held: list[str]) -> None:
+    """Refuse variants of another assembly or of no contig of the sequence; list them, if nothing stands at ``out``."""
+    listed = None if out.exists() else refused_list(out)
+    if listed:
+        with atomic_path(listed) as partial:
+            _write(_from_1(refused), partial)
+    check_assembly(agreeing, refused, vcf, listed)
+    if agreeing.empty:
+        reasons = ", ".join(f"{reason} ({number:,})" for reason, number in _reasons(refused).items())
+        contigs = ", ".join(sorted(set(refused["contig"]))[:5])
+        raise InputError(
+            f"{vcf}: no variant to score: {reasons}; expected some on contigs of the sequence "
+            f"({', '.join(held[:5])}), found {contigs}"
+        )
+
+
+def _from_1(refused: pd.DataFrame) -> pd.DataFrame:
+    return refused.assign(position=refused["position"] + 1)
 
 
 def _warnings(model: str, states: dict[str, str], scored: pd.DataFrame) -> list[str]:
