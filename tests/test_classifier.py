@@ -8,7 +8,7 @@ import torch
 
 from dnastudy.files import InputError
 from dnastudy.models import build
-from dnastudy.models.classify import FineTuning, KmerClassifier, fine_tune_kmers, operations, predict_kmers
+from dnastudy.models.kmer_head import FineTuning, KmerClassifier, fine_tune_kmers, operations, predict_kmers
 from dnastudy.models.pooled import rows
 
 LSTM = {"kind": "lstm", "layers": 1, "width": 16, "embedding": 8, "vocabulary": 12}
