@@ -25,8 +25,9 @@ from dnastudy.genes.motifs import log_odds, scan
 from dnastudy.genes.tracks import Tracks
 from dnastudy.genes.variants import check_assembly, check_variants, read_variants
 from dnastudy.models import TrainingConfig, load
-from dnastudy.models.classify import count_in_pieces, embed, fine_tune, predict
+from dnastudy.models.classify import fine_tune, predict
 from dnastudy.models.neural import pick_device
+from dnastudy.models.pooled import count_in_pieces, embed
 from dnastudy.models.store import check, digest_of, untrained
 from dnastudy.study.cache import begin, finished, keep, side_by_side
 from dnastudy.study.inputs import (

@@ -19,7 +19,7 @@ from dnastudy.genes.motifs import DINUCLEOTIDES, FEWEST_SITES, WIDTHS, Motif, lo
 from dnastudy.genes.repeat_classes import classification_error, classify_repeats, read_rmsk
 from dnastudy.genes.tracks import read_regions
 from dnastudy.models.bert import Bert
-from dnastudy.models.classify import count_in_pieces, embed
+from dnastudy.models.pooled import count_in_pieces, embed
 from dnastudy.study.inputs import locate_tracks, note_silent, read_annotated, read_run_tracks, refuse_unannotated
 from dnastudy.study.metrics import judge, paired
 from dnastudy.study.statistics import weighted_sums

@@ -18,10 +18,10 @@ import pandas as pd
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes.codes import UNKNOWN, kmers_at
 from dnastudy.models import TrainingConfig, build, load, save, train
-from dnastudy.models.batches import MaskedTokenSource, TokenSource, masked_bits
-from dnastudy.models.classify import FineTuning, KmerClassifier, fine_tune_kmers, operations, predict_kmers
+from dnastudy.models.kmer_head import FineTuning, KmerClassifier, fine_tune_kmers, operations, predict_kmers
 from dnastudy.models.neural import pick_device
 from dnastudy.models.store import digest_of
+from dnastudy.models.token_batches import MaskedSource, TokenSource, masked_bits
 from dnastudy.models.token_bits import marginal, next_kmers, successors, token_log_likelihoods
 from dnastudy.study.cache import begin, finished, keep, side_by_side
 from dnastudy.tasks.next_kmer import blocks, check_classes, context_tokens, draw_examples
@@ -232,7 +232,7 @@ def _pre_trained(source: str, material: Material, plan: Plan, folder: Path, devi
     about = {"vocabulary": len(tokenizer)} if causal else {"tokenizer": source}
     per_token = _bases_per_token(tokenizer, material.train_codes)
     config = TrainingConfig.from_dict(plan.training | {"window": _window(plan, per_token, causal)})
-    windows = (TokenSource if causal else MaskedTokenSource)(material.train_codes, tokenizer, config)
+    windows = (TokenSource if causal else MaskedSource)(material.train_codes, tokenizer, config)
     steps = windows.steps_for(plan.bases)
     often = max(1, steps // LOOKS)
     config = dataclasses.replace(config, steps=steps, validate_every=often, checkpoint_every=often)
@@ -278,7 +278,7 @@ def _count_masked(trunk, tokenizer: Tokenizer, material: Material, plan: Plan) -
     codes = np.concatenate(pieces)
     window = min(_window(plan, _bases_per_token(tokenizer, codes), trunk.causal), trunk.context)
     settings = plan.training | {"window": window, "validation_windows": len(pieces)}
-    held_out = MaskedTokenSource(codes, tokenizer, TrainingConfig.from_dict(settings), validation=codes)
+    held_out = MaskedSource(codes, tokenizer, TrainingConfig.from_dict(settings), validation=codes)
     per_token, per_base = masked_bits(trunk, held_out)
     context = {"context": plan.context, "margin": plan.margin}
     learnt = context_tokens(tokenizer, material.train_codes, material.learn, **context)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dnastudy.files import InputError
 from dnastudy.models.bert import Bert
-from dnastudy.models.classify import batches, piece_ids
+from dnastudy.models.pooled import batches, piece_ids
 from dnastudy.tokens.ids import FIRST_BASE
 from dnastudy.tokens.statistics import token_statistics
 from dnastudy.tokens.tokenizer import Tokenizer

@@ -13,8 +13,8 @@ from dnastudy.genes.codes import UNKNOWN, decode, encode, reverse_complement
 from dnastudy.genes.variants import COLUMNS
 from dnastudy.models.base import CausalModel
 from dnastudy.models.bert import Bert
-from dnastudy.models.classify import batches
 from dnastudy.models.neural import positions_at_once
+from dnastudy.models.pooled import batches
 from dnastudy.tokens.ids import CLS, FIRST_BASE, MASK, PAD, SEP, UNK
 from dnastudy.tokens.tokenizer import Tokenizer
 
