@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.models import save
 from dnastudy.models.checkpoint import Run, check_out, differences, locked
 from dnastudy.models.recurrent import RecurrentModel
 from dnastudy.models.store import save

@@ -134,7 +134,7 @@ def test_an_interrupted_piece_keeps_fine_tunings_that_ended(
             raise RuntimeError("killed")
         return fine_tune(*given, **how)
 
-    monkeypatch.setattr("dnastudy.models.classify.fine_tune", killed_once)
+    monkeypatch.setattr("dnastudy.chapters.label_regulatory_sequence.fine_tune", killed_once)
     folder = tmp_path / "lstm"
 
     def judge(of):
