@@ -48,13 +48,7 @@ class Corpus:
 
     @classmethod
     def load(cls, folder: str | Path) -> Corpus:
-        """Open a corpus after checking that each of its files is the one that was written.
-
-        Raises
-        ------
-        InputError
-            When the folder is no corpus, or one of its files is missing or was changed.
-        """
+        """Open a corpus after checking that each of its files is the one that was written."""
         folder = Path(folder)
         if not (folder / "corpus.json").is_file():
             raise InputError(f"{folder}: no corpus there; expected a folder as notebook 01_extract_genes makes one")
@@ -96,13 +90,7 @@ class Corpus:
         return self.all_codes[self.offsets[gene] : self.offsets[gene + 1]]
 
     def indices(self, split: str) -> np.ndarray:
-        """Numbers of the genes of a split, ascending, int64.
-
-        Raises
-        ------
-        InputError
-            When there is no such split, or no gene in it.
-        """
+        """Numbers of the genes of a split, ascending, int64."""
         if split not in SPLITS:
             raise InputError(f"no split {split!r}; expected one of {', '.join(SPLITS)}")
         numbers = np.flatnonzero(self.split == SPLITS.index(split))
@@ -140,11 +128,7 @@ def write_corpus(
     intervals: dict[str, tuple[np.ndarray, np.ndarray]],
     info: dict,
 ) -> Corpus:
-    """Write a corpus and open it.
-
-    All files are written before the first takes its name; ``corpus.json``, with the others' digests, is the last, so
-    that a corpus replaced by half is noticed on loading.
-    """
+    """Write a corpus and open it."""
     import pandas as pd
 
     from dnastudy.genes.intervals import runs, union_length
@@ -167,7 +151,9 @@ def write_corpus(
             "span_bases": int(span.sum()),
             "union_bases": union_length(starts, starts + span),
         }
-    with ExitStack() as stack:  # which is left in reverse order
+    # All files are written before the first takes its name; corpus.json, with the digests of the others, is the last
+    # (a stack is left in reverse order), so that a corpus replaced by half is noticed on loading.
+    with ExitStack() as stack:
         partial = {name: stack.enter_context(atomic_path(Path(out) / name)) for name in ("corpus.json", *FILES)}
         for name, array in (("codes.npy", flat), ("offsets.npy", offsets), ("split.npy", split.astype(np.uint8))):
             with open(partial[name], "wb") as handle:
@@ -180,11 +166,8 @@ def write_corpus(
 
 
 def contig_line(genes: pd.DataFrame) -> np.ndarray:
-    """Offset that lays each gene's contig after the one before it, so that one axis holds them all; int64.
-
-    Contigs are one base apart, so that no interval reaches or touches the next contig. A ready sequence has
-    no contig and lies on a line of its own.
-    """
+    """Offset that lays each gene's contig after the one before it, so that one axis holds them all; int64."""
+    # One base apart, so that no interval touches the next contig. A ready sequence lies on a line of its own.
     names = genes["contig"].where(genes["contig"] != "", genes.index.astype(str))
     lengths = genes["end"].groupby(names, sort=False).max() + 1
     return names.map(lengths.cumsum() - lengths).to_numpy(dtype=np.int64)

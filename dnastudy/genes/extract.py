@@ -119,8 +119,7 @@ def extract_genes(
     Raises
     ------
     InputError
-        When an input cannot be read (see there), a FASTA and its annotation have no contig in common, a contig that
-        is named is missing or named twice, no gene is left, or a split is empty or of no known rule.
+        An input that cannot be read, contigs that don't match, no gene left, or an empty or unknown split.
     """
     check_rule(split)
     filters = _Filters(biotypes, min_length, max_length, max_n)
@@ -389,15 +388,9 @@ def load_sequences(
 ) -> Corpus:
     """Code ready sequences into a corpus folder; each sequence is a locus of its own.
 
-    A file is FASTA (see `read_fasta`), or CSV or TSV with a column ``NucleotideSequence``, whose values may
-    be wrapped in ``<`` and ``>``; ``NCBIGeneID``, ``Symbol`` and ``GeneType`` are used where they are there
-    (Ihtiyar and Ozgur 2024). What isn't given is drawn from the training sequences, a tenth each unless told
-    otherwise.
-
-    A file is kept whole, save that by family the sequences of train and validation that have a relative in the test
-    file, and those of train with one in the validation file, are dropped and counted. By any other rule a test file
-    keeps its relatives; ``corpus.json`` says, as ``test_relatives``, how many test sequences have one in train or
-    validation.
+    A file is FASTA, or CSV or TSV with a column ``NucleotideSequence`` and perhaps ``NCBIGeneID``, ``Symbol`` and
+    ``GeneType`` (Ihtiyar and Ozgur 2024). What isn't given is drawn from the training sequences. By family, sequences
+    with a relative in a later split's file are dropped; else ``corpus.json`` counts them as ``test_relatives``.
     """
     check_rule(split)
     given = dict(zip(SPLITS, (train, validation, test), strict=True))

@@ -10,16 +10,12 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from dnastudy.files import InputError, atomic_path
 from dnastudy.genes.codes import IUPAC, encode, m5
-
-if TYPE_CHECKING:
-    import pyfaidx
-
 
 DAMAGED_GZIP = (EOFError, zlib.error, gzip.BadGzipFile)
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
@@ -75,14 +71,11 @@ def damaged_gzip(path: Path, error: Exception) -> InputError:
 
 
 def read_fasta(path: str | Path, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Record]:
-    """Yield the records of a FASTA file in file order, holding one at a time.
-
-    Takes plain, gzip and bgzip files, either case, CRLF line ends and a last line without one. The index and
-    any decompressed copy go to a temporary folder, so the file's own folder may be read-only.
-    """
+    """Yield the records of a FASTA file (plain, gzip or bgzip) in file order, holding one at a time."""
     import pyfaidx
 
     path = Path(path)
+    # The index and any decompressed copy go to a temporary folder, since the file's own may be read-only.
     with tempfile.TemporaryDirectory(prefix="dnastudy-") as scratch:
         plain = _plain_copy(path, Path(scratch))
         headers = _find_headers(plain, path)
@@ -95,7 +88,7 @@ def read_fasta(path: str | Path, wanted: Callable[[str], bool] = lambda name: Tr
             ) from None
         with fasta:
             for contig in filter(lambda record: wanted(record.name), fasta):
-                yield _read_record(contig, fasta.faidx.index[contig.name], headers[contig.name], plain, path)
+                yield _read_record(contig, fasta.faidx.index[contig.name].lenc, headers[contig.name], plain, path)
 
 
 def read_names(path: str | Path) -> list[str]:
@@ -159,10 +152,8 @@ def _line_at(plain: Path, offset: int) -> int:
         return handle.read(offset).count(b"\n") + 1
 
 
-def _read_record(
-    contig: pyfaidx.FastaRecord, entry: pyfaidx.IndexRecord, header: int, plain: Path, path: Path
-) -> Record:
-    """Code a record whose name stands at offset ``header``."""
+def _read_record(contig, line_length: int, header: int, plain: Path, path: Path) -> Record:
+    """Code pyfaidx's ``contig``, whose name stands at offset ``header``; lines have ``line_length`` bases."""
     if not len(contig):
         raise InputError(
             f"{path}, line {_line_at(plain, header)}: record {contig.name!r} is empty; expected at least one base. "
@@ -177,7 +168,7 @@ def _read_record(
         ) from None
     if illegal := letters.translate(None, IUPAC + IUPAC.lower()):
         position = letters.index(illegal[:1])
-        line = _line_at(plain, header) + 1 + position // entry.lenc
+        line = _line_at(plain, header) + 1 + position // line_length
         raise InputError(
             f"{path}, line {line}: {chr(illegal[0])!r} at base {position + 1:,} of contig {contig.name!r} is "
             f"no nucleotide code; expected one of {IUPAC.decode()} in either case. Replace it with N"

