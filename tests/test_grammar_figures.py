@@ -1,4 +1,4 @@
-"""dnastudy.chapters.grammar_report: each draws what its table holds."""
+"""dnastudy.chapters.grammar_figures: each draws what its table holds."""
 
 import matplotlib
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 matplotlib.use("agg")
 from matplotlib.colors import to_hex
 
-from dnastudy.chapters import grammar_report
+from dnastudy.chapters import grammar_figures
 from dnastudy.study.figures import FLOOR
 from dnastudy.tasks.embeddings import PROPERTIES
 
@@ -25,7 +25,7 @@ def labels(axes):
 
 def test_variance_stands_beside_the_papers():
     table = pd.DataFrame({"embedding": ["a", "a", "b"], "component": [1, 2, 1], "share": [0.5, 0.25, 0.1]})
-    axes = grammar_report.draw_variance(table)
+    axes = grammar_figures.draw_variance(table)
     assert labels(axes) == ["a", "b"] and axes.lines[0].get_ydata().tolist() == [50, 25]
     assert [line.get_ydata()[0] for line in axes.lines[2:]] == pytest.approx([3.5, 15])
 
@@ -35,7 +35,7 @@ def test_correlations_that_are_sure_are_bold():
     table = pd.DataFrame(rows, columns=["embedding", "component", "property", "rho"]).assign(low=-0.1, high=0.7)
     table.loc[7, "low"] = 0.2  # AG of the second component
     table.loc[table["property"] == "length", ["rho", "low", "high"]] = np.nan
-    axes = grammar_report.draw_correlations(table)
+    axes = grammar_figures.draw_correlations(table)
     weights = {text.get_position(): text.get_fontweight() for text in axes.texts}
     assert len(weights) == 8 and [place for place, weight in weights.items() if weight == "bold"] == [(2.5, 1.5)]
 
@@ -44,7 +44,7 @@ def test_tokens_are_named_where_they_are_commonest():
     tokens = pd.DataFrame(
         {"PC1": range(10), "PC2": 0, "token": list("abcdefghij"), "log frequency": range(10), "GC": 0.5}
     )
-    axes = grammar_report.draw_tokens(tokens)
+    axes = grammar_figures.draw_tokens(tokens)
     assert [text.get_text() for text in axes.texts] == list("jihgfedc")
     heights = [text.get_position()[1] for text in axes.texts]
     assert np.diff(heights).min() > 0.05 and 0 < heights[0] and heights[-1] < 1  # in the panel, and none on another
@@ -61,7 +61,7 @@ def similarity():
 
 
 def test_self_similarity_by_layer(similarity):
-    axes = grammar_report.draw_similarity(similarity)
+    axes = grammar_figures.draw_similarity(similarity)
     assert labels(axes) == ["m", "m: any two tokens"]
     assert axes.lines[0].get_ydata().tolist() == [0.5, 0.5] and axes.lines[1].get_ydata().tolist() == [0.1, 0.6]
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
@@ -69,13 +69,13 @@ def test_self_similarity_by_layer(similarity):
 
 
 def test_tokens_at_home_are_those_of_the_last_layer(similarity):
-    axes = grammar_report.draw_at_home(similarity)
+    axes = grammar_figures.draw_at_home(similarity)
     assert len(axes.collections[0].get_offsets()) == 11
     assert [text.get_text() for text in axes.texts] == ["T16", "T17", "T18", "T19", "T20", "T21"]
 
 
 def test_no_token_seen_often_enough_leaves_the_figure_empty(similarity):
-    axes = grammar_report.draw_at_home(similarity[:0])
+    axes = grammar_figures.draw_at_home(similarity[:0])
     assert len(axes.collections[0].get_offsets()) == 0 and not axes.texts
 
 
@@ -83,7 +83,7 @@ def test_windows_are_coloured_by_what_lies_in_them():
     table = pd.DataFrame({"gc": [0.1, 0.5, 0.9], "repeat": pd.array(["SINE", None, "none"], dtype="string")})
     table = table.assign(alu=[0.5, 0, -0.5], tss=[True, False, False], island=[0.6, 0.6, 0], in_gene=[0, 1, 1])
     maps = {"PCA": np.arange(6.0).reshape(3, 2), "UMAP": np.zeros((3, 2))}
-    axes = grammar_report.draw_regions(table, maps)
+    axes = grammar_figures.draw_regions(table, maps)
     panels = np.array(axes.figure.axes[:8]).reshape(4, 2).T
     assert [panel.get_title() for panel in panels[0]] == ["repeat, mostly", "place", "strand of an Alu", "G + C"]
     assert [panel.get_ylabel() for panel in panels[:, 3]] == ["PCA", "UMAP"]
@@ -98,7 +98,7 @@ def test_windows_are_coloured_by_what_lies_in_them():
 
 def test_windows_of_which_nothing_is_known_are_drawn_as_nothing():
     table = pd.DataFrame({"tss": [1, 0, np.nan], "island": [0, 0, np.nan], "in_gene": 0, "alu": [0.5, 0, np.nan]})
-    kinds = {title: labels.fillna("").tolist() for title, (labels, _) in grammar_report._kinds(table).items()}
+    kinds = {title: labels.fillna("").tolist() for title, (labels, _) in grammar_figures._kinds(table).items()}
     assert kinds == {"place": ["TSS", "elsewhere", ""], "strand of an Alu": ["Alu +", "neither", ""]}
 
 
@@ -106,14 +106,14 @@ def test_many_windows_make_a_small_file(tmp_path):
     rng = np.random.default_rng(0)
     maps = {name: rng.normal(size=(3000, 2)) for name in ("PCA", "UMAP")}
     table = pd.DataFrame({"gc": rng.integers(3, 8, 3000) / 10, "alu": rng.uniform(-1, 1, 3000)})
-    axes = grammar_report.draw_regions(table, maps)
+    axes = grammar_figures.draw_regions(table, maps)
     axes.figure.savefig(tmp_path / "regions.svg", dpi=200)
     text = (tmp_path / "regions.svg").read_text()
     assert len(text) < 200_000 and text.count("<image") == 4  # a map each and colouring
 
 
 def test_windows_without_tracks_are_coloured_by_composition_alone():
-    axes = grammar_report.draw_regions(pd.DataFrame({"gc": [0.1, 0.2]}), {"PCA": np.zeros((2, 2))})
+    axes = grammar_figures.draw_regions(pd.DataFrame({"gc": [0.1, 0.2]}), {"PCA": np.zeros((2, 2))})
     assert axes.get_title() == "G + C"
 
 
@@ -121,7 +121,7 @@ def test_windows_without_tracks_are_coloured_by_composition_alone():
 def test_probes_of_composition_are_grey(metric, level):
     rows = [(claim, seen, 0.7, 0.6, 0.9) for claim in ("one", "two") for seen in ("mine", "random start", "GC")]
     columns = ["claim", "seen", metric, f"{metric}_low", f"{metric}_high"]
-    axes = grammar_report.draw_probes(pd.DataFrame(rows, columns=columns), metric)
+    axes = grammar_figures.draw_probes(pd.DataFrame(rows, columns=columns), metric)
     points = {its.get_label(): its for its in axes.containers}
     assert labels(axes) == list(points) == ["mine", "random start", "GC"]
     shades = {name: to_hex(its.lines[0].get_color()) for name, its in points.items()}
@@ -133,16 +133,18 @@ def test_probes_of_composition_are_grey(metric, level):
 
 
 def test_sites_stand_under_their_motif():
-    table = pd.DataFrame({"model": "m", "place": [-1, 0, 1, 2], "bits": [0, 1, 2, 3], "low": -1, "high": 4})
-    logo = grammar_report.draw_sites(table, np.array([[10.0, 0, 0, 0], [0, 5, 5, 0]]))
+    table = pd.DataFrame({"model": "m", "place": [-1, 0, 1, 2], "bits": 5, "bits_over_untrained": [0, 1, 2, 3]})
+    table = table.assign(low_over_untrained=-1, high_over_untrained=4)
+    table = pd.concat([table, table.assign(model="untrained", bits_over_untrained=0)])
+    logo = grammar_figures.draw_sites(table, np.array([[10.0, 0, 0, 0], [0, 5, 5, 0]]))
     below = logo.figure.axes[1]
     assert below.lines[0].get_ydata().tolist() == [0, 1, 2, 3] and below.get_xlim() == logo.get_xlim() == (-1.5, 2.5)
-    assert len(logo.patches) == 3
+    assert len(logo.patches) == 3 and len(below.lines) == 2  # the untrained model is the zero line
 
 
 def test_a_locus_has_a_letter_for_each_base():
     locus = pd.DataFrame({"place": [-1, 0, 1], "code": np.array([0, 1, 2], np.uint8), "bits": [1, 2, -1], "cost": 0.5})
-    logo = grammar_report.draw_locus(locus, np.array([[10.0, 0, 0, 0]]), "chr1:5-5 (+)")
+    logo = grammar_figures.draw_locus(locus, np.array([[10.0, 0, 0, 0]]), "chr1:5-5 (+)")
     panels = logo.figure.axes
     assert logo.get_title() == "chr1:5-5 (+)" and logo.get_xlim() == (-1.5, 1.5)
     # The motif's place is shaded, too.

@@ -142,6 +142,15 @@ def test_what_is_expected_at_sites(model, sites):
     assert locus["cost"].tolist() == pytest.approx(effects.sum(axis=1) / 3)
 
 
+def test_what_training_adds_is_a_column(model, sites):
+    torch.manual_seed(2)
+    other = Bert(layers=1, width=8, heads=2, context=80).eval()
+    table = probes.site_table({"mine": model, "random start": other}, sites, 4, **DRAWS).set_index(["model", "place"])
+    added = table.loc["mine", "bits"] - table.loc["random start", "bits"]
+    assert table.loc["mine", "bits_over_untrained"].tolist() == pytest.approx(added.tolist())
+    assert (table.loc["random start", "bits_over_untrained"] == 0).all()
+
+
 def test_no_more_is_looked_at_than_the_flanks(model, sites):
     assert probes.site_table({"mine": model}, sites, 99, **DRAWS)["place"].tolist() == list(range(-10, 13))
     assert len(probes.locus_table(model, sites, 99)) == 23

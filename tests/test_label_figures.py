@@ -1,4 +1,4 @@
-"""dnastudy.chapters.label_report: each draws what its table holds."""
+"""dnastudy.chapters.label_figures: each draws what its table holds."""
 
 import matplotlib
 import numpy as np
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 matplotlib.use("agg")
-from dnastudy.chapters import grammar_report, label_report
+from dnastudy.chapters import grammar_figures, label_figures
 from dnastudy.genes.codes import encode
 from dnastudy.study.figures import FLOOR, colour
 
@@ -55,7 +55,7 @@ def boxes(axes):
 
 
 def test_scores_have_a_panel_a_task_and_a_row_a_predictor():
-    axes = label_report.scores_figure(scores())
+    axes = label_figures.scores_figure(scores())
     first, second = axes.figure.axes
     assert (first.get_title(), second.get_title()) == ("Prom300", "CTCF")
     assert [label.get_text() for label in first.get_yticklabels()] == ["GC", "CNN", "lstm", "GROVER"]
@@ -76,21 +76,21 @@ def test_scores_have_a_panel_a_task_and_a_row_a_predictor():
 @pytest.mark.parametrize(("tasks", "rows"), [(1, 1), (3, 1), (4, 2), (7, 2)])
 def test_scores_of_many_tasks_stand_in_two_rows(tasks, rows):
     table = pd.concat([scores().assign(task=f"Prom300, {number}") for number in range(tasks)])
-    figure = label_report.scores_figure(table).figure
+    figure = label_figures.scores_figure(table).figure
     assert len(figure.axes) == tasks and figure.axes[-1].get_title() == f"Prom300\n{tasks - 1}"
     assert len({panel.get_subplotspec().rowspan.start for panel in figure.axes}) == rows
     assert figure.get_size_inches()[0] < 9  # of a page's column of 7.8, so that text stays readable
 
 
 def test_a_random_start_is_hollow_and_without_a_paper_there_is_no_tick():
-    axes = label_report.scores_figure(scores().assign(paper=NONE))
+    axes = label_figures.scores_figure(scores().assign(paper=NONE))
     fills = {line.get_label(): line.get_markerfacecolor() for line in axes.lines}
     assert fills["random start"] == "white" and fills["fine-tuned"] != "white"
     assert "in the paper" not in fills
 
 
 def test_negatives_stand_side_by_side_with_a_line_a_predictor():
-    axes = label_report.negatives_figure(scores("negatives"))
+    axes = label_figures.negatives_figure(scores("negatives"))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["Prom300", "CTCF"]
     lines = {bars.get_label(): bars.lines[0] for bars in axes.containers}
     assert list(lines) == ["GC", "CNN", "lstm, fine-tuned", "lstm, random start", "GROVER, fine-tuned"]
@@ -115,7 +115,7 @@ def test_a_track_has_a_panel_a_region_with_its_starts():
         [("chr22", 1700, "+", "ABC1"), ("chr22", 3000, "-", "OUT"), ("chr19", 1200, "-", "XYZ")],
         columns=["contig", "position", "strand", "symbol"],
     )
-    axes = label_report.track_figure(windows, {"lstm, probe": [0.1, 0.2, 0.3, 0.4], "GC": [0, 0, 0, 0]}, starts)
+    axes = label_figures.track_figure(windows, {"lstm, probe": [0.1, 0.2, 0.3, 0.4], "GC": [0, 0, 0, 0]}, starts)
     first, second = axes.figure.axes
     line = first.lines[0]
     assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([1.5, 2.0, 2.5], [0.1, 0.2, 0.4])
@@ -131,7 +131,7 @@ def test_calibration_has_a_line_a_predictor():
     table = pd.DataFrame(
         {"confidence": [0.6, 0.9, 0.7], "accuracy": [0.55, 0.95, 0.4], "share": [0.25, 0.75, 1.0]}
     ).assign(predictor=["gpt", "gpt", "GC"], use=["probe", "probe", "floor"])
-    axes = label_report.calibration_figure(table)
+    axes = label_figures.calibration_figure(table)
     lines = {line.get_label(): line for line in axes.lines}
     assert lines["gpt, probe"].get_ydata().tolist() == [0.55, 0.95]
     assert (lines["GC"].get_color(), lines["GC"].get_xdata().tolist()) == (FLOOR, [0.7])
@@ -141,8 +141,8 @@ def test_calibration_has_a_line_a_predictor():
 
 def test_a_logo_is_as_high_as_its_information(panel):
     # All G: 2 bits. A and T alike: 1 bit, half each. All alike: none.
-    grammar_report.motif_logo(panel, [[0, 0, 30, 0], [5, 0, 0, 5], [1, 1, 1, 1]])
-    bases = grammar_report.BASES
+    grammar_figures.motif_logo(panel, [[0, 0, 30, 0], [5, 0, 0, 5], [1, 1, 1, 1]])
+    bases = grammar_figures.BASES
     assert boxes(panel) == [
         (pytest.approx(0), 0, 2, bases["G"]),
         (pytest.approx(1), 0, 0.5, bases["A"]),
@@ -152,13 +152,13 @@ def test_a_logo_is_as_high_as_its_information(panel):
 
 
 def test_letters_of_importance_point_down_where_negative(panel):
-    grammar_report.importance_logo(panel, encode("CANT"), [0.5, -2.0, 3.0, 0.0], start=-2)
+    grammar_figures.importance_logo(panel, encode("CANT"), [0.5, -2.0, 3.0, 0.0], start=-2)
     assert boxes(panel) == [
-        (pytest.approx(-2), 0, 0.5, grammar_report.BASES["C"]),
-        (pytest.approx(-1), -2, 0, grammar_report.BASES["A"]),
+        (pytest.approx(-2), 0, 0.5, grammar_figures.BASES["C"]),
+        (pytest.approx(-1), -2, 0, grammar_figures.BASES["A"]),
     ]
     assert panel.get_ylim() == pytest.approx((-2.1, 0.525))
-    flat = grammar_report.importance_logo(matplotlib.pyplot.subplots()[1], encode("AC"), np.zeros(2))
+    flat = grammar_figures.importance_logo(matplotlib.pyplot.subplots()[1], encode("AC"), np.zeros(2))
     assert flat.get_ylim() == (-1, 1) and not flat.patches
 
 
@@ -166,7 +166,7 @@ def test_what_gives_negatives_away_has_a_row_a_statistic_and_a_mark_a_kind():
     table = pd.DataFrame({"statistic": ["tokens", "GC"], "learnt": [True, False], "a": [0.9, 0.5], "b": [0.4, 0.6]})
     for kind in "ab":
         table = table.assign(**{f"{kind}_low": table[kind] - 0.1, f"{kind}_high": table[kind] + 0.1})
-    axes = label_report.given_away_figure(table, ["a", "b"])
+    axes = label_figures.given_away_figure(table, ["a", "b"])
     assert [text.get_text() for text in axes.get_yticklabels()] == ["tokens (learnt)", "GC"]
     marks = [line.get_xdata().tolist() for line in axes.get_lines() if line.get_marker() in "os"]
     assert marks == [[0.9, 0.5], [0.4, 0.6]]

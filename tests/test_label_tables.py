@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from made_up_outcomes import EMPTY, HALF, RIGHT, label_set, outcome, predictions, two_blocks, two_tasks
 
-from dnastudy.chapters import label_report
+from dnastudy.chapters import label_cards, label_report
 from dnastudy.tokens import Tokenizer
 
 
@@ -72,14 +72,14 @@ def test_what_gives_negatives_away_has_an_interval_over_blocks():
     # In the first block promoters are rich in G and C, in the second the others.
     codes = [weak, strong] + [weak, strong] * 2 + [strong, weak] * 2
     sets = {"Prom300, tokens": labels._replace(codes=codes), "PromScan": labels}
-    table = label_report.given_away(sets, Tokenizer(), resamples=200, seed=0)
+    table = label_cards.given_away(sets, Tokenizer(), resamples=200, seed=0)
     assert table.columns.tolist() == ["statistic", "learnt", "tokens", "tokens_low", "tokens_high"]
-    assert label_report.kinds_of(table) == ["tokens"]
+    assert label_cards.kinds_of(table) == ["tokens"]
     by_name = table.set_index("statistic")
     assert by_name.loc["GC share"].tolist() == [False, 0.5, 0.0, 1.0]
     assert by_name.loc["6-mers"].tolist() == [True, 0.5, 0.0, 1.0]
-    empty = label_report.given_away({"PromScan": labels}, Tokenizer(), resamples=200, seed=0)
-    assert empty.empty and label_report.kinds_of(empty) == []
+    empty = label_cards.given_away({"PromScan": labels}, Tokenizer(), resamples=200, seed=0)
+    assert empty.empty and label_cards.kinds_of(empty) == []
 
 
 def test_zero_shot_scores_are_ranked_beside_floors(study):
@@ -154,7 +154,7 @@ def test_promoters_against_their_negatives_leave_out_the_floors_that_know_least(
 
 
 def test_labelled_sequences_are_listed_with_their_place(study):
-    table = label_report.labels_table(study[0])
+    table = label_cards.labels_table(study[0])
     assert list(table) == ["task", "split", "row", "label", "contig", "start", "end", "strand"]
     test = table.query("task == 'PromScan' and split == 'test'")
     labels = study[0]["PromScan"]
@@ -162,8 +162,21 @@ def test_labelled_sequences_are_listed_with_their_place(study):
     assert test["row"].tolist() == list(range(8)) and test["label"].tolist() == [labels.classes[each] for each in truth]
 
 
+def test_a_class_that_no_decoy_is_like_has_no_zero_shot_score():
+    labels = label_set("splice", ("none", "donor", "acceptor"), [0, 1, 0, 2, 0, 1, 0, 2])
+    labels.table["like"] = ["donor" if label < 2 else "acceptor" for label in labels.table["label"]]
+    scores = pd.DataFrame({"predictor": "ours", "use": "occlusion", "example": range(8), "score": np.arange(8.0)})
+    empty = pd.DataFrame(columns=["predictor", "use", "seed", "strands", "example", "p0", "p1", "p2"])
+    outcomes = {("splice", "ours"): outcome(empty, scores=scores)}
+    table = label_report.zero_shot_table({"splice": labels}, outcomes, resamples=50, seed=0).set_index("against")
+    assert np.isfinite(table.loc["donor", "auroc"]) and table.loc["acceptor", ["auroc", "n"]].isna().tolist() == [
+        True,
+        False,
+    ]
+
+
 def test_sizes_and_costs(study):
-    sizes = label_report.sizes_table(study[0]).set_index("task").loc["PromScan"]
+    sizes = label_cards.sizes_table(study[0]).set_index("task").loc["PromScan"]
     assert (sizes["train"], sizes["test"], sizes["blocks"]) == (2, 8, 8)
     assert (sizes["commonest"], sizes["shared"]) == (1 / 2, 1 / 8)
     costs = label_report.costs_table(study[1])

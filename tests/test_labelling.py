@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dnastudy.chapters import label_regulatory_sequence
-from dnastudy.chapters.label_regulatory_sequence import Plan, judge_models, part, rows_of
+from dnastudy.chapters.label_regulatory_sequence import Plan, evaluate_models, part, rows_of
 from dnastudy.files import InputError
 from dnastudy.genes.codes import encode
 from dnastudy.models import NgramModel, build, save
@@ -46,7 +46,7 @@ def models(tmp_path_factory):
 def kept(labels, models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     scores = {"words": {"length of A": (np.arange(48.0), np.arange(20.0))}}
-    return folder, scores, judge_models({"words": labels}, models, PLAN, folder, floor_scores=scores, device="cpu")
+    return folder, scores, evaluate_models({"words": labels}, models, PLAN, folder, floor_scores=scores, device="cpu")
 
 
 def test_splits_are_taken_apart(labels):
@@ -109,13 +109,13 @@ def test_what_is_finished_is_not_done_again(kept, labels, models, monkeypatch):
         return task[:2], outcomes[task[:2]]
 
     monkeypatch.setattr(label_regulatory_sequence, "_judge", again)
-    found = judge_models({"words": labels}, models, PLAN, folder, floor_scores=scores, device="cpu")
+    found = evaluate_models({"words": labels}, models, PLAN, folder, floor_scores=scores, device="cpu")
     assert judged == [] and found["words", "lstm"].predictions.equals(outcomes["words", "lstm"].predictions)
-    judge_models({"words": labels}, models, PLAN, folder, device="cpu")  # other floors: other examples
+    evaluate_models({"words": labels}, models, PLAN, folder, device="cpu")  # other floors: other examples
     assert len(judged) == 4
     judged.clear()
     other = dataclasses.replace(PLAN, head_rate=1.0)
-    judge_models({"words": labels}, {"lstm": models["lstm"]}, other, folder, floor_scores=scores, device="cpu")
+    evaluate_models({"words": labels}, {"lstm": models["lstm"]}, other, folder, floor_scores=scores, device="cpu")
     assert sorted(judged) == [("words", "floors"), ("words", "lstm")]
 
 
@@ -134,7 +134,7 @@ def test_an_interrupted_piece_keeps_fine_tunings_that_ended(
             raise RuntimeError("killed")
         return fine_tune(*given, **how)
 
-    monkeypatch.setattr("dnastudy.chapters.label_regulatory_sequence.fine_tune", killed_once)
+    monkeypatch.setattr(label_regulatory_sequence, "fine_tune", killed_once)
     folder = tmp_path / "lstm"
 
     def judge(of):
@@ -186,7 +186,7 @@ def test_n_grams_of_the_classes_are_like_the_model(labels, monkeypatch):
         asked.append((order, reverse_complement))
         return np.zeros((2 * 20, 2))
 
-    monkeypatch.setattr("dnastudy.tasks.floors.class_ngrams", ngrams)
+    monkeypatch.setattr(label_regulatory_sequence, "class_ngrams", ngrams)
     for model in (NgramModel(4), NgramModel(12, reverse_complement=True)):
         assert len(list(label_regulatory_sequence._class_ngrams(model, labels))) == 2
     assert asked == [(4, False), (6, True)]
@@ -194,4 +194,4 @@ def test_n_grams_of_the_classes_are_like_the_model(labels, monkeypatch):
 
 def test_a_model_named_as_the_floors_is_refused(labels, models, tmp_path):
     with pytest.raises(InputError, match="'floors' is what the floors are called; rename the model's folder"):
-        judge_models({"words": labels}, {"floors": models["lstm"]}, PLAN, tmp_path)
+        evaluate_models({"words": labels}, {"floors": models["lstm"]}, PLAN, tmp_path)

@@ -1,68 +1,24 @@
-"""Notebook 09's tables: what label sets hold, and how well each predictor does."""
+"""Notebook 09's tables of outcomes: how well each predictor does, beside the floors."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
 
-from dnastudy.chapters.label_regulatory_sequence import Outcome, card, rows_of, single_statistics
-from dnastudy.study.figures import FLOOR, PROTOCOLS, colour, grid_of_panels
+from dnastudy.chapters.label_cards import PROMOTERS, auroc
+from dnastudy.chapters.label_regulatory_sequence import Outcome, rows_of
 from dnastudy.study.metrics import calibration, judge, paired
 from dnastudy.study.statistics import BETTER, UNDECIDED, WORSE, Interval, ratio_bootstrap, verdict, with_interval
 from dnastudy.tasks.label_sets import LabelSet
 from dnastudy.tasks.published import PUBLISHED_MCC
-from dnastudy.tokens import Tokenizer
 
 RUNS = ["predictor", "use", "strands"]
-PROMOTERS = "Prom300, "  # and the kind of negatives
 RANDOM = "random start"  # the use that is a floor: what a network learns without pre-training
 ZERO_SHOT_FLOORS = ("GC", "positional", "CTCF motif")  # each of a single run
 TUNED = "fine-tuned"
 COLUMNS = ["task", "predictor", "use", "floor", "difference", "low", "high", "verdict"]
-
-
-def cards(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
-    """The card of every label set: task, what, value."""
-    return pd.concat([card(labels).assign(task=name) for name, labels in label_sets.items()], ignore_index=True)[
-        ["task", "what", "value"]
-    ]
-
-
-def given_away(label_sets: Mapping[str, LabelSet], tokenizer: Tokenizer, *, resamples: int, seed: int) -> pd.DataFrame:
-    """AUROC of single statistics between held-out promoters and each kind of negatives, the most telling ones first."""
-    values, ends = {}, {}
-    for name, labels in label_sets.items():
-        if name.startswith(PROMOTERS):
-            kind = name.removeprefix(PROMOTERS)
-            rows, statistics = single_statistics(labels, tokenizer)
-            test = labels.table.iloc[rows]
-            found = {(name, learnt): _auroc(test, each, resamples, seed) for name, learnt, each in statistics}
-            values[kind] = {key: interval.value for key, interval in found.items()}
-            ends[f"{kind}_low"] = {key: interval.low for key, interval in found.items()}
-            ends[f"{kind}_high"] = {key: interval.high for key, interval in found.items()}
-    if not values:
-        return pd.DataFrame()
-    table = pd.DataFrame(values | ends).rename_axis(index=["statistic", "learnt"])
-    order = (table.iloc[:, 0] - 0.5).abs().sort_values(ascending=False, kind="stable").index
-    return table.loc[order].reset_index()
-
-
-def kinds_of(given_away: pd.DataFrame) -> list[str]:
-    """Kinds of negatives that a table of `given_away` has a column of."""
-    return [name for name in given_away if f"{name}_low" in given_away]
-
-
-def _auroc(test: pd.DataFrame, values: np.ndarray, resamples: int, seed: int) -> Interval:
-    """How well one number (float [n]) tells held-out rows of label 0 from those of a higher one."""
-    columns, truth = np.stack([-values, values], axis=1), (test["label"] > 0).to_numpy(np.int64)
-    how = {"metrics": ["auroc"], "resamples": resamples, "seed": seed}
-    return judge(truth, columns, test["group"].to_numpy(), **how)["auroc"]
 
 
 def costs_table(outcomes: Mapping[tuple[str, str], Outcome]) -> pd.DataFrame:
@@ -72,38 +28,6 @@ def costs_table(outcomes: Mapping[tuple[str, str], Outcome]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns).query("kind.notna()").reset_index(drop=True)
     # Missing where there is none: an n-gram has no parameters, and its context no end.
     return table.astype(dict.fromkeys(columns[3:-1], "Int64"))
-
-
-def labels_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
-    """Every labelled sequence: task, row (its number among those of its split), split, label (word), and its place.
-
-    The place (contig, start, end, strand) is missing of sequences that have none. Predictions are in the order of rows.
-    """
-    parts = []
-    for name, labels in label_sets.items():
-        words = labels.table["label"].map(dict(enumerate(labels.classes)))
-        row = labels.table.groupby("split").cumcount()
-        parts.append(labels.table.assign(task=name, row=row, label=words))
-    columns = ["task", "split", "row", "label", "contig", "start", "end", "strand"]
-    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
-
-
-def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
-    """What each label set holds: examples by split, classes, bases, and of held-out rows two shares.
-
-    Those of the commonest class, and those that stand in training, whole or with 31 of their bases.
-    """
-    rows = []
-    for name, labels in label_sets.items():
-        table, test = labels.table, rows_of(labels, "test")
-        row = {"task": name, "classes": len(labels.classes)}
-        row |= {split: int((table["split"] == split).sum()) for split in ("train", "validation", "test")}
-        row["bases"] = int(np.median([len(codes) for codes in labels.codes]))
-        row["blocks"] = table["group"].iloc[test].nunique()
-        row["commonest"] = float(table["label"].iloc[test].value_counts(normalize=True).max())
-        row["shared"] = float(table["shared"].iloc[test].mean())
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def scores_table(
@@ -232,7 +156,8 @@ def zero_shot_table(
 ) -> pd.DataFrame:
     """AUROC of zero-shot scores, each class against the first: task, predictor, use, against, auroc, low, high, n.
 
-    Where a label set says what its rows are like (donors, acceptors), a class is compared with those like it alone.
+    Where a label set says what its rows are like (donors, acceptors), a class is compared with those like it alone;
+    if there are none, its AUROC is NaN and n 0.
     Beside them, of use "floor", are `ZERO_SHOT_FLOORS` on the same rows, of which one class's probability counts
     against the first's. They were shown labels; what lies below them can be had from so little.
     """
@@ -246,7 +171,10 @@ def zero_shot_table(
                 pair = test["label"].isin([0, number])
                 if "like" in test:
                     pair &= test["like"] == name
-                rows.append((task, predictor, use, name, *_auroc(test[pair], scores[pair, number], resamples, seed)))
+                found = Interval(np.nan, np.nan, np.nan, 0)
+                if test.loc[pair, "label"].nunique() == 2:  # all that look like donors may be donors
+                    found = auroc(test[pair], scores[pair, number], resamples, seed)
+                rows.append((task, predictor, use, name, *found))
     return pd.DataFrame(rows, columns=["task", "predictor", "use", "against", "auroc", "low", "high", "n"])
 
 
@@ -408,167 +336,3 @@ def _names(rows: pd.DataFrame) -> str:
     """Predictors, each with its uses."""
     uses = rows.groupby("predictor", sort=False)["use"].agg(", ".join)
     return ", ".join(f"{name} ({use})" for name, use in uses.items()) or "none"
-
-
-def scores_figure(table: pd.DataFrame) -> Axes:
-    """MCC with 95% intervals, a panel a label set, a row a predictor and a mark a use; floors are grey.
-
-    More than three panels stand in two rows, so that a page's column shows them large enough to read.
-    A black tick is the paper's figure. Columns: task, predictor, use ("floor", "fine-tuned", "probe", "random start"
-    ...), mcc, low, high, paper (NaN where there is none; mcc of what the paper alone has).
-    """
-    tasks, names = (list(dict.fromkeys(table[column])) for column in ("task", "predictor"))
-    looks = _looks(table)
-    columns = len(tasks) if len(tasks) < 4 else (len(tasks) + 1) // 2
-    panels = grid_of_panels(len(tasks), columns, (max(2.1, 6.3 / columns), 0.7 + 0.3 * len(names)))
-    figure = panels[0].figure
-    rows = {name: len(names) - 1 - number for number, name in enumerate(names)}
-    for axes, task in zip(panels, tasks, strict=True):
-        for row in table[table["task"] == task].itertuples():
-            marker, shift = looks[row.use]
-            y, shade = rows[row.predictor] - shift, _shade(row.predictor, row.use)
-            axes.plot([row.low, row.high], [y, y], color=shade, lw=1.5)
-            axes.plot(row.mcc, y, marker, color=shade, ms=5, mfc="white" if row.use.startswith("random") else shade)
-            axes.plot(row.paper, rows[row.predictor], "|", color="black", ms=14, mew=1.8)
-        axes.axvline(0, color=FLOOR, ls=":", lw=1)
-        axes.set(title=task.replace(", ", "\n"), xlim=(min(-0.1, table["low"].min() - 0.02), 1.02))
-        axes.grid(axis="y", lw=0.3)
-    panels[0].set_yticks(list(rows.values()), list(rows), va="center")
-    figure.supxlabel("MCC on held-out sequences (0: chance, 1: all right)", size="medium")
-    for use, (marker, _) in looks.items():
-        fill = {"mfc": "white"} if use.startswith("random") else {}
-        panels[0].plot([], [], marker, color=colour("held out") if use != "floor" else FLOOR, ms=5, label=use, **fill)
-    if table["paper"].notna().any():
-        panels[0].plot([], [], "|", color="black", ms=12, mew=1.8, label="in the paper")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-    return panels[0]
-
-
-def given_away_figure(table: pd.DataFrame, kinds: Sequence[str]) -> Axes:
-    """AUROC of single statistics between promoters and negatives, a row a statistic and a mark a kind of negatives.
-
-    Columns: statistic, learnt (from the training split), and of each kind its AUROC, and ``_low`` and ``_high``.
-    """
-    axes = plt.subplots(figsize=(7.2, 0.8 + 0.42 * len(table)), layout="constrained")[1]
-    rows = np.arange(len(table))
-    for number, (kind, shade) in enumerate(zip(kinds, PROTOCOLS, strict=False)):
-        ends = [table[kind] - table[f"{kind}_low"], table[f"{kind}_high"] - table[kind]]
-        y = rows + 0.18 * (number - (len(kinds) - 1) / 2)
-        axes.errorbar(table[kind], y, xerr=ends, fmt="osD"[number], color=shade, ms=4.5, lw=1.2, label=kind)
-    axes.axvline(0.5, color=FLOOR, ls=":", lw=1)
-    names = [f"{row.statistic} (learnt)" if row.learnt else row.statistic for row in table.itertuples()]
-    axes.set_yticks(rows, names)
-    axes.invert_yaxis()
-    axes.set(xlabel="AUROC of held-out promoters against negatives", xlim=(0, 1))
-    axes.figure.legend(title="negatives", loc="outside right center")
-    return axes
-
-
-def negatives_figure(table: pd.DataFrame) -> Axes:
-    """MCC of each predictor against each kind of negatives, a line a predictor and use; floors are grey.
-
-    Where lines fall from the first kind to the last, what was told apart there was how the negatives were made. Black
-    ticks are the paper's figures. Columns: negatives, predictor, use, mcc, low, high, paper (NaN where there is none).
-    """
-    axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
-    kinds = list(dict.fromkeys(table["negatives"]))
-    parts = list(table.groupby(["predictor", "use"], sort=False))
-    looks, marks = _looks(table), _floor_marks(table)
-    for number, ((name, use), part) in enumerate(parts):
-        part = part.set_index("negatives").reindex(kinds)
-        x = np.arange(len(kinds)) + 0.035 * (number - (len(parts) - 1) / 2)
-        shade, marker = _shade(name, use), marks[name] if use == "floor" else looks[use][0]
-        look = {"color": shade, "lw": 1, "ms": 5, "mfc": "white" if use.startswith("random") else shade}
-        ends = [part["mcc"] - part["low"], part["high"] - part["mcc"]]
-        line = "--" if use == "floor" else "-"
-        axes.errorbar(x, part["mcc"], ends, fmt=f"{marker}{line}", label=_label(name, use), **look)
-        axes.plot(x, part["paper"], "_", color="black", ms=14, mew=1.8)
-    axes.axhline(0, color=FLOOR, ls=":", lw=1)
-    axes.set_xticks(range(len(kinds)), kinds)
-    axes.set(xlabel="negatives", ylabel="MCC on held-out promoters", ylim=(None, 1.05))
-    if table["paper"].notna().any():
-        axes.plot([], [], "_", color="black", ms=12, mew=1.8, label="in the paper")
-    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside right center")
-    return axes
-
-
-def track_figure(windows: pd.DataFrame, probabilities: Mapping[str, ArrayLike], starts: pd.DataFrame) -> Axes:
-    """Probability that a window holds a transcription start, along a panel a region and a line a model.
-
-    Starts are marked with an arrow in their direction; the first of a gene has its symbol, where there is room for it.
-    """
-    regions = list(windows.groupby("region", sort=False))
-    size = (7.2, 0.9 + 1.7 * len(regions))
-    figure, panels = plt.subplots(len(regions), figsize=size, sharey=True, squeeze=False, layout="constrained")
-    numbers = pd.Series(np.arange(len(windows)), windows.index)
-    for axes, (region, part) in zip(panels[:, 0], regions, strict=True):
-        for name, values in probabilities.items():
-            chosen = np.asarray(values)[numbers[part.index]]
-            predictor, _, use = name.partition(", ")
-            look = {"color": _shade(predictor, use or "floor"), "lw": 1.2, "ms": 4}
-            axes.plot((part["start"] + part["end"]) / 2e3, chosen, ".-", label=name, **look)
-        inside = starts[
-            (starts["contig"] == part["contig"].iloc[0])
-            & starts["position"].between(part["start"].min(), part["end"].max(), inclusive="left")
-        ]
-        low, high = part["start"].min() / 1e3, part["end"].max() / 1e3
-        named, taken = set(), -np.inf
-        for start in inside.sort_values("position").itertuples():
-            place, ahead = start.position / 1e3, (high - low) * (0.04 if start.strand == "+" else -0.04)
-            axes.axvline(place, color=FLOOR, lw=1, ls=":")
-            look = {"arrowstyle": "->", "color": colour("held out")}
-            axes.annotate("", (place + ahead, 1.08), (place, 1.08), annotation_clip=False, arrowprops=look)
-            if start.symbol not in named and place - taken > 0.1 * (high - low):
-                axes.annotate(start.symbol, (place, 1.12), ha="center", va="bottom", size=8, annotation_clip=False)
-                named.add(start.symbol)
-                taken = place
-        axes.set(xlim=(low, high), ylim=(0, 1.05))
-        axes.set_title(region, loc="left", size="small", pad=16)
-        axes.ticklabel_format(useOffset=False)
-    panels[-1, 0].set_xlabel("position on the contig (kb)")
-    figure.supylabel("probability of a transcription start", size="medium")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(probabilities))
-    return panels[0, 0]
-
-
-def calibration_figure(table: pd.DataFrame) -> Axes:
-    """How often a prediction is right, by how sure it is, a line a predictor; on the diagonal the two are the same.
-
-    Marks are larger the more predictions they stand for. Columns: predictor, use, confidence, accuracy, share (as of
-    `dnastudy.study.metrics.calibration`).
-    """
-    axes = plt.subplots(figsize=(5.4, 3.8), layout="constrained")[1]
-    looks, marks = _looks(table), _floor_marks(table)
-    low = min(0.5, table["confidence"].min(), table["accuracy"].min())
-    axes.plot([low, 1], [low, 1], color=FLOOR, ls=":", lw=1)
-    for (name, use), part in table.groupby(["predictor", "use"], sort=False):
-        line, marker = ("--", marks[name]) if use == "floor" else ("-", looks[use][0])
-        look = {"color": _shade(name, use), "marker": marker}
-        axes.plot(part["confidence"], part["accuracy"], line, lw=1.2, ms=3, label=_label(name, use), **look)
-        axes.scatter(part["confidence"], part["accuracy"], s=8 + 160 * part["share"], alpha=0.8, lw=0, **look)
-    axes.set(xlabel="probability of the likeliest class", ylabel="share that is right")
-    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside right center")
-    return axes
-
-
-def _looks(table: pd.DataFrame) -> dict[str, tuple[str, float]]:
-    """Marker of each use, and how far below the middle of its row it stands."""
-    uses = list(dict.fromkeys(table["use"]))
-    others = [use for use in uses if use != "floor"]
-    places = np.linspace(-0.27, 0.27, len(others)) if len(others) > 1 else [0.0]
-    return dict.fromkeys(uses, ("o", 0.0)) | dict(zip(others, zip("osD^v<>", places, strict=False), strict=False))
-
-
-def _floor_marks(table: pd.DataFrame) -> dict[str, str]:
-    """Markers of the floors, which share a colour and so have one each."""
-    floors = dict.fromkeys(table.loc[table["use"] == "floor", "predictor"])
-    return dict(zip(floors, itertools.cycle("o^v<>pPX*d"), strict=False))
-
-
-def _shade(name: str, use: str) -> str:
-    return FLOOR if use == "floor" else colour(name)
-
-
-def _label(name: str, use: str) -> str:
-    return name if use == "floor" else f"{name}, {use}"

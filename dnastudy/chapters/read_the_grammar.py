@@ -373,20 +373,24 @@ def project(vectors: np.ndarray, *, umap: bool, seed: int) -> dict[str, np.ndarr
 
 
 def site_table(models: Mapping[str, Bert], sites: Sites, around: int, *, resamples: int, seed: int) -> pd.DataFrame:
-    """What masked models expect at each place of sites and of some bases about them."""
+    """What masked models, the untrained one last, expect at each place of sites and of some bases about them."""
     first, last = sites.core
     around = min(around, first)
     span = np.array([first - around, last + around])
     window = sites.codes[:, slice(*span)]
     motif = np.zeros(window.shape[1])
     motif[around : len(motif) - around] = zero_shot.information(sites.counts / sites.counts.sum(axis=1, keepdims=True))
-    tables = []
+    spans, found = np.tile(span, (len(sites.codes), 1)), {}
     for name, model in models.items():
-        told = zero_shot.base_probabilities(model, sites.codes, np.tile(span, (len(sites.codes), 1)))
-        bits = zero_shot.bits_gained(told, window, _shares(sites))
-        low, high = np.quantile(weighted_sums(bits.T, resamples, seed) / len(bits), [0.025, 0.975], axis=1)
-        columns = {"model": name, "place": np.arange(len(motif)) - around, "motif": motif, "bits": bits.mean(axis=0)}
-        tables.append(pd.DataFrame(columns | {"low": low, "high": high}))
+        chances = zero_shot.base_probabilities(model, sites.codes, spans)
+        found[name] = zero_shot.bits_gained(chances, window, _shares(sites))
+    untrained, tables = list(found.values())[-1], []
+    for name, bits in found.items():
+        columns = {"model": name, "place": np.arange(len(motif)) - around, "motif": motif}
+        for column, values in (("", bits), ("_over_untrained", bits - untrained)):
+            ends = np.quantile(weighted_sums(values.T, resamples, seed) / len(values), [0.025, 0.975], axis=1)
+            columns |= {f"bits{column}": values.mean(axis=0), f"low{column}": ends[0], f"high{column}": ends[1]}
+        tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
