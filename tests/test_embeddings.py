@@ -126,7 +126,7 @@ def test_one_token_has_no_anisotropy():
 
 def test_word2vec_puts_tokens_of_the_same_neighbours_together():
     # CC and GG stand in the same surroundings, AA and TT in the others'.
-    pairs = RANDOM.choice(["AACCAA", "AAGGAA", "TTCATT", "TTACTT"], size=4000)
+    pairs = RANDOM.choice(["AACCAA", "AAGGAA", "TTCATT", "TTACTT"], size=40_000)
     tokenizer = KmerTokenizer(2)
     ids = tokenizer.encode("".join(pairs))
     vectors = embeddings.word2vec(ids, tokenizer, 8, epochs=5, seed=1)

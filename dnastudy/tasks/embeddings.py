@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numba import njit
 
 from dnastudy.files import InputError
 from dnastudy.models.bert import Bert
@@ -28,8 +29,11 @@ GROVER_CORRELATIONS = (
 )
 GROVER_VARIANCE = {"BERT": 0.035, "Word2Vec": 0.15}
 PROPERTIES = ("log frequency", "GC", "AG", "AC", "length")
-WORD2VEC = {"window": 5, "min_count": 1, "sg": 0}  # continuous bag of words, as in the paper; the rest is gensim's
-_SENTENCE = 10_000  # tokens that gensim takes at once, at most
+# Word2Vec as GROVER's authors trained it, with gensim: a continuous bag of words, all else as gensim has it.
+_REACH = 5  # words on each side, at most
+_NEGATIVES, _NEGATIVE_EXPONENT = 5, 0.75  # noise words a place, and the power of counts that they are drawn by
+_FREQUENT = 1e-3  # share of the text above which some of a word's places are left out
+_RATES = (0.025, 1e-4)  # of the first and the last place
 
 
 class Contexts(NamedTuple):
@@ -69,23 +73,61 @@ def principal_components(vectors: np.ndarray, most: int = 10) -> tuple[np.ndarra
 
 
 def word2vec(ids: np.ndarray, tokenizer: Tokenizer, width: int, *, epochs: int = 5, seed: int = 0) -> np.ndarray:
-    """Embeddings of Word2Vec (continuous bag of words; Mikolov et al. 2013), learnt from a row of tokens."""
-    from gensim.models import Word2Vec
+    """Embeddings of Word2Vec (continuous bag of words; Mikolov et al. 2013), float32 [tokens, width].
 
-    words = np.array([str(number) for number in range(len(tokenizer))], dtype=object)
-    known = np.flatnonzero(np.diff(ids >= FIRST_BASE, prepend=False, append=False)).reshape(-1, 2)
-    sentences = [
-        words[ids[start : min(start + _SENTENCE, end)]].tolist()
-        for first, end in known
-        for start in range(first, end, _SENTENCE)
-        if end - start > 1
-    ]
-    if not sentences:
+    NaN for tokens that never stand beside another.
+    """
+    known = np.asarray(ids) >= FIRST_BASE
+    paired = known[1:] & known[:-1]
+    if not paired.any():
         raise InputError("Word2Vec: no two known tokens side by side; give more sequence")
-    trained = Word2Vec(sentences, vector_size=width, epochs=epochs, seed=seed, workers=1, **WORD2VEC)
+    beside = np.append(paired, False) | np.insert(paired, 0, False)
+    tokens, words = np.unique(ids[beside], return_inverse=True)
+    runs = np.cumsum(~known)[beside]  # words of one run have no unknown token between them
+    random, counts = np.random.default_rng(seed), np.bincount(words)
+    rarity = _FREQUENT * len(words) / counts
+    noise = np.cumsum(counts**_NEGATIVE_EXPONENT)
+    inputs = random.uniform(-1 / width, 1 / width, (len(counts), width)).astype(np.float32)
+    outputs = np.zeros_like(inputs)
+    for epoch in range(epochs):
+        chosen = random.random(len(words)) < (np.sqrt(rarity) + rarity)[words]
+        rates = np.interp(np.array([epoch, epoch + 1]) / epochs, (0, 1), _RATES)
+        _learn_bags(words[chosen], runs[chosen], inputs, outputs, noise / noise[-1], rates, int(random.integers(2**31)))
     vectors = np.full((len(tokenizer), width), np.nan, dtype=np.float32)
-    vectors[[int(word) for word in trained.wv.index_to_key]] = trained.wv.vectors
+    vectors[tokens] = inputs
     return vectors
+
+
+@njit(cache=True, fastmath=True)
+def _learn_bags(words, runs, inputs, outputs, noise, rates, seed):
+    """One pass through a text by gradient descent on both weights, in place."""
+    np.random.seed(seed)  # noqa: NPY002 - numba's own generator
+    bag, error = np.empty(inputs.shape[1], np.float32), np.empty(inputs.shape[1], np.float32)
+    for place in range(len(words)):
+        rate = np.float32(rates[0] + (rates[1] - rates[0]) * place / len(words))
+        reach = np.random.randint(1, _REACH + 1)  # noqa: NPY002
+        first, last = max(0, place - reach), min(len(words), place + reach + 1)
+        around = [at for at in range(first, last) if at != place and runs[at] == runs[place]]
+        if len(around) == 0:
+            continue
+        bag[:], error[:] = 0, 0
+        for at in around:
+            bag += inputs[words[at]]
+        bag /= np.float32(len(around))
+        for draw in range(1 + _NEGATIVES):
+            asked = np.searchsorted(noise, np.random.random(), side="right") if draw else words[place]  # noqa: NPY002
+            if draw and asked == words[place]:
+                continue  # noise that is the word itself teaches nothing
+            score = np.float32(0)
+            for column in range(len(bag)):
+                score += bag[column] * outputs[asked, column]
+            step = rate * ((draw == 0) - np.float32(1) / (np.float32(1) + np.exp(-score)))
+            for column in range(len(bag)):
+                error[column] += step * outputs[asked, column]
+                outputs[asked, column] += step * bag[column]
+        for at in around:  # each takes the whole error, as in gensim
+            for column in range(len(bag)):
+                inputs[words[at], column] += error[column]
 
 
 def read_contexts(model: Bert, windows: Sequence[np.ndarray]) -> Contexts:
