@@ -1,4 +1,4 @@
-"""Turn a notebook's parameters into its inputs: a corpus from whatever was given, and small ones where nothing was."""
+"""Pairs of real and mutated sequences for 08_detect_mutations, and tables and figures of how they are told apart."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ CHANGES = {
 
 def build_pairs(run):
     """Real and mutated sequences for 08_detect_mutations: the user's, or stretches of test genes with edits."""
-
     if run.pairs:
         pairs = read_pairs(run.pairs)
         letters = pd.concat([pairs["real"], pairs["mutated"]])
@@ -52,12 +51,12 @@ def build_pairs(run):
     if 0 < enough.sum() < len(enough):
         run.note(f"{(~enough).sum()} test genes hold no more than {most} known bases, too few to edit: left out")
         stretches = stretches[enough].reset_index(drop=True)
-    parts = [
-        make_pairs(stretches["real"], edits=edits, kinds=[kind], seed=run.seed + number, ids=stretches["id"]).assign(
-            group=stretches["locus"], places=lambda pairs: substituted_places(pairs, stretches["start"])
-        )
-        for number, (kind, edits) in enumerate(design)
-    ]
+    parts = []
+    for number, (kind, edits) in enumerate(design):
+        how = {"edits": edits, "kinds": [kind], "seed": run.seed + number}
+        pairs = make_pairs(stretches["real"], ids=stretches["id"], **how)
+        places = substituted_places(pairs, stretches["start"])
+        parts.append(pairs.assign(group=stretches["locus"], places=places))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -66,7 +65,6 @@ def build_published_pairs(run):
 
     Where there are none, a note says why.
     """
-
     most_edits = run.listed("published_most", int)
     reasons = {"published_draws is 0": run.published_draws < 1, "published_most is empty": not most_edits}
     if _left_out(run, "the published protocol", reasons):
@@ -76,18 +74,16 @@ def build_published_pairs(run):
         chosen = _stretches(run)
         run.note(f"test genes are longer than {LONGEST_GENE:,} bases: the published protocol is run on the stretches")
     locus = dict(zip(chosen["id"], chosen["locus"], strict=True))
-    parts = [
-        make_published_pairs(
-            chosen["real"], most=most, draws=run.published_draws, seed=run.seed + most, ids=chosen["id"]
-        ).assign(most=most, group=lambda pairs: pairs["id"].map(locus))
-        for most in most_edits
-    ]
+    parts = []
+    for most in most_edits:
+        how = {"most": most, "draws": run.published_draws, "seed": run.seed + most}
+        pairs = make_published_pairs(chosen["real"], ids=chosen["id"], **how)
+        parts.append(pairs.assign(most=most, group=pairs["id"].map(locus)))
     return pd.concat(parts, ignore_index=True)
 
 
 def build_variant_pairs(run):
     """Known variants in test genes, reference beside alternative allele, with controls; notes say what is left out."""
-
     section = "variants that people carry"
     test = set(run.corpus.genes["contig"].iloc[run.corpus.indices("test")])
     reasons = {"variants is 0": run.variants < 1, "ready sequences have no place on a contig": test == {""}}
@@ -227,16 +223,8 @@ def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed:
     rows = []
     for keys, part in judged.groupby(by, sort=False):
         interval = mean_bootstrap(part["correct"], part["group"], resamples=resamples, seed=seed)
-        rows.append(
-            dict(zip(by, keys, strict=True))
-            | {
-                "accuracy": interval.value,
-                "low": interval.low,
-                "high": interval.high,
-                "pairs": len(part),
-                "interval": interval,
-            }
-        )
+        row = dict(zip(by, keys, strict=True)) | {"accuracy": interval.value, "low": interval.low}
+        rows.append(row | {"high": interval.high, "pairs": len(part), "interval": interval})
     return pd.DataFrame(rows)
 
 
@@ -246,12 +234,6 @@ def published_accuracy_table(accuracy: pd.DataFrame, models: Mapping[str, object
     for row in accuracy.drop(columns="interval").to_dict("records"):
         name = NEURAL.get(models[row["model"]].kind, row["model"])
         seeds = PUBLISHED_ACCURACY.get((row["score"], name, row["most"]), (math.nan,))
-        rows.append(
-            row
-            | {
-                "published": sum(seeds) / len(seeds),
-                "published_low": min(seeds),
-                "published_high": max(seeds),
-            }
-        )
+        paper = {"published": sum(seeds) / len(seeds), "published_low": min(seeds), "published_high": max(seeds)}
+        rows.append(row | paper)
     return pd.DataFrame(rows)

@@ -14,9 +14,8 @@ from matplotlib.colors import LogNorm
 from scipy.stats import ks_2samp
 
 from dnastudy.files import InputError
-from dnastudy.genes import Corpus
 from dnastudy.genes.codes import as_codes
-from dnastudy.genes.corpus import windows
+from dnastudy.genes.corpus import Corpus, windows
 from dnastudy.genes.motifs import SpliceSite, fit_splice_sites, site_density
 from dnastudy.study.figures import FLOOR, colour
 from dnastudy.tasks.composition import (
@@ -82,51 +81,28 @@ def compare(
     Two sets are added for reference: windows of training genes ("train"), which show how far real sequence is from
     real, and the held-out ones themselves ("held out"). Every set is cut to the number and the lengths of the
     held-out windows, since most measures depend on them; a window longer than any that training genes still have has
-    no counterpart in "train". Windows of training genes are hidden where these are searched: for copies, from
-    themselves alone; for repeats, which recur, from every set.
+    no counterpart in "train".
     """
-
-    clash = {HELD_OUT, TRAIN} & set(generated)
-    if clash:
-        raise InputError(f"set {clash.pop()!r}: that name is a reference's; call the generated set otherwise")
     lengths = (held_out["end"] - held_out["start"]).to_numpy()
     drawn = [_train_windows(corpus, lengths, seed + i) for i in range(SAMPLES)]
     pieces = {f"{TRAIN} {i}": corpus.cut(chosen) for i, chosen in enumerate(drawn)}
-    everything = {
-        name: [sequence[:length] for sequence, length in zip(sequences, lengths, strict=False)]
-        for name, sequences in generated.items()
-    }
-    everything |= pieces | {HELD_OUT: corpus.cut(held_out)}
+    everything = _cut(generated, lengths) | pieces | {HELD_OUT: corpus.cut(held_out)}
     for name, sequences in everything.items():
         if not any(map(len, sequences)):
             raise InputError(f"set {name!r}: no sequence; expected at least one base in every set")
 
     table = describe(everything, fit_splice_sites(corpus))
-    rest = hide(corpus, pd.concat(drawn, ignore_index=True))
-    flat = [sequence for sequences in everything.values() for sequence in sequences]
-    if "repeat" in set(corpus.intervals["kind"]):
-        table["repeat_share"] = repeat_shares(flat, corpus, rest)
-    ours = table["set"].isin(pieces).to_numpy()
-    for mask, codes in ((ours, rest), (~ours, corpus.all_codes)):
-        looked_up = [sequence for sequence, here in zip(flat, mask, strict=True) if here]
-        train = [codes[start:end] for start, end in corpus.spans("train")]
-        table.loc[mask, "longest_copy"] = longest_copies(looked_up, train)
-
+    _look_up(table, everything, corpus, drawn)
     against = {name: sequences for name, sequences in everything.items() if name != HELD_OUT}
     spectra = _relative(spectrum_divergence(against, everything[HELD_OUT]), "k", "divergence")
     shown = {name: against[name] for name in generated} | {TRAIN: against[f"{TRAIN} 0"]}
-    loci = {TRAIN: drawn[0]["locus"].to_numpy()}
-    told = {
-        name: tell_apart(
-            everything[HELD_OUT],
-            sequences,
-            groups=(held_out["locus"].to_numpy(), loci.get(name, np.arange(len(sequences)))),
-            epochs=epochs,
-            seed=seed,
-            device=device,
-        )
-        for name, sequences in shown.items()
-    }
+    discriminator = []
+    for name, sequences in shown.items():
+        loci = drawn[0]["locus"].to_numpy() if name == TRAIN else np.arange(len(sequences))
+        how = {"groups": (held_out["locus"].to_numpy(), loci), "epochs": epochs, "seed": seed, "device": device}
+        found = tell_apart(everything[HELD_OUT], sequences, **how)
+        found.insert(0, "set", name)
+        discriminator.append(found)
     shown |= {HELD_OUT: everything[HELD_OUT]}
     apart = _relative(distances(everything, table), "property", "distance")
     table["set"] = table["set"].replace(f"{TRAIN} 0", TRAIN)
@@ -135,14 +111,42 @@ def compare(
         spectra,
         tabulate_odds(shown),
         tabulate_runs(shown),
-        pd.concat(told, names=["set"]).reset_index("set").reset_index(drop=True),
+        pd.concat(discriminator, ignore_index=True),
         apart,
     )
 
 
+def _cut(generated: Mapping[str, Sequence[str]], lengths: np.ndarray) -> dict[str, list[str]]:
+    """Generated sets cut to the number and lengths of the held-out windows."""
+    clash = {HELD_OUT, TRAIN} & set(generated)
+    if clash:
+        raise InputError(f"set {clash.pop()!r}: that name is a reference's; call the generated set otherwise")
+    return {
+        name: [sequence[:length] for sequence, length in zip(sequences, lengths, strict=False)]
+        for name, sequences in generated.items()
+    }
+
+
+def _look_up(
+    table: pd.DataFrame, sets: Mapping[str, Sequence[str]], corpus: Corpus, drawn: Sequence[pd.DataFrame]
+) -> None:
+    """Add ``repeat_share`` and ``longest_copy``, with the windows drawn from training genes hidden.
+
+    For copies they are hidden from themselves alone; for repeats, which recur, from every set.
+    """
+    rest = hide(corpus, pd.concat(drawn, ignore_index=True))
+    flat = [sequence for sequences in sets.values() for sequence in sequences]
+    if "repeat" in set(corpus.intervals["kind"]):
+        table["repeat_share"] = repeat_shares(flat, corpus, rest)
+    ours = table["set"].isin([f"{TRAIN} {i}" for i in range(SAMPLES)]).to_numpy()
+    for mask, codes in ((ours, rest), (~ours, corpus.all_codes)):
+        looked_up = [sequence for sequence, here in zip(flat, mask, strict=True) if here]
+        train = [codes[start:end] for start, end in corpus.spans("train")]
+        table.loc[mask, "longest_copy"] = longest_copies(looked_up, train)
+
+
 def describe(sets: Mapping[str, Sequence[str]], sites: Mapping[str, SpliceSite]) -> pd.DataFrame:
     """Composition, runs, reading frames and splice sites of each sequence."""
-
     tables = []
     for name, sequences in sets.items():
         counts = np.array([np.bincount(as_codes(sequence), minlength=5)[:4] for sequence in sequences])
@@ -173,20 +177,15 @@ def distances(sets: Mapping[str, Sequence[str]], table: pd.DataFrame) -> pd.Data
     of their odds (Karlin & Burge 1995); what each sequence has a value of: the largest difference between the
     cumulative distributions (Kolmogorov-Smirnov, 0 to 1).
     """
-
     real = sets[HELD_OUT]
     odds, runs = dinucleotide_odds(real), run_counts(real).ravel()
     others = {name: sequences for name, sequences in sets.items() if name != HELD_OUT}
     divergence = spectrum_divergence(others, real, (3, 6))
     rows = [(f"{row.k}-mers", row.set, row.divergence) for row in divergence.itertuples()]
-    rows += [
-        ("dinucleotides", name, float(np.abs(dinucleotide_odds(sequences) - odds).mean()))
-        for name, sequences in others.items()
-    ]
-    rows += [
-        ("runs of one base", name, jensen_shannon(run_counts(sequences).ravel(), runs))
-        for name, sequences in others.items()
-    ]
+    for name, sequences in others.items():
+        rows.append(("dinucleotides", name, float(np.abs(dinucleotide_odds(sequences) - odds).mean())))
+    for name, sequences in others.items():
+        rows.append(("runs of one base", name, jensen_shannon(run_counts(sequences).ravel(), runs)))
     for column in [column for column in PROPERTIES if column in table]:
         values = {name: part.dropna().to_numpy() for name, part in table.groupby("set")[column]}
         for name in others:
@@ -218,7 +217,6 @@ def _train_windows(corpus: Corpus, lengths: np.ndarray, seed: int) -> pd.DataFra
 
 def _relative(table: pd.DataFrame, key: str, value: str) -> pd.DataFrame:
     """Divide by the mean of the training samples; they become one row, with their extremes as low and high."""
-
     sample = table["set"].str.fullmatch(rf"{TRAIN} \d+")
     samples = table[sample].groupby(key, sort=False)[value].agg(["mean", "min", "max"])
     scale = samples["mean"].where(samples["mean"] > 0)
@@ -268,17 +266,8 @@ def draw_dinucleotides(odds: pd.DataFrame) -> Axes:
     """Heat map of dinucleotide odds, a row a set. Columns: set, dinucleotide, odds."""
     by_set = odds.pivot(index="set", columns="dinucleotide", values="odds").loc[list(dict.fromkeys(odds["set"]))]
     axes = plt.subplots(figsize=(8, 1 + 0.4 * len(by_set)))[1]
-    sns.heatmap(
-        by_set,
-        cmap="RdBu_r",
-        vmin=0.4,
-        vmax=1.6,
-        annot=True,
-        fmt=".2f",
-        annot_kws={"size": 8},
-        cbar_kws={"label": "odds"},
-        ax=axes,
-    )
+    look = {"cmap": "RdBu_r", "vmin": 0.4, "vmax": 1.6, "cbar_kws": {"label": "odds"}}
+    sns.heatmap(by_set, annot=True, fmt=".2f", annot_kws={"size": 8}, ax=axes, **look)
     axes.set(xlabel="", ylabel="")
     axes.tick_params(length=0)
     axes.tick_params(axis="y", rotation=0)
@@ -324,7 +313,6 @@ def draw_distances(distances: pd.DataFrame) -> Axes:
 
     Columns: property, set, relative, and for ``train`` low and high.
     """
-
     order = {column: list(dict.fromkeys(distances[column])) for column in ("property", "set")}
     values = distances.pivot(index="property", columns="set", values="relative").loc[order["property"], order["set"]]
     text = values.map("{:.1f}".format)

@@ -11,14 +11,15 @@ from typing import NamedTuple, TextIO
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
 
 from dnastudy.files import InputError, nearest
-from dnastudy.genes import Corpus
 from dnastudy.genes.codes import known_bases
+from dnastudy.genes.corpus import Corpus
 from dnastudy.models import NgramModel, TrainingConfig, build, train
 from dnastudy.models.batches import CorpusSource, training_spans
-from dnastudy.models.neural import NeuralModel, pick_device
+from dnastudy.models.neural import pick_device
 from dnastudy.study.cache import begin, finished, keep
 from dnastudy.study.figures import _LOOKS, FLOOR, colour
 from dnastudy.study.statistics import Interval
@@ -50,13 +51,11 @@ class Genes:
 
     def count(self, order: int, size: int, seed: int) -> np.ndarray:
         """Bits of each window under an n-gram of ``size`` bases or characters, drawn by ``seed``; float64."""
-
         codes, spans = self.corpus.all_codes, training_spans(self.corpus, size, seed)
         return self.evaluate(NgramModel(order).fit((codes, spans), validation=(codes, self.corpus.spans("validation"))))
 
     def source(self, size: int, config: TrainingConfig) -> object:
         """Windows of a subset for `dnastudy.models.train`."""
-
         return CorpusSource(self.corpus, config)
 
     def evaluate(self, model) -> np.ndarray:
@@ -92,7 +91,7 @@ class English:
     def source(self, size: int, config: TrainingConfig) -> english.TextSource:
         return english.TextSource(self.text, size, config)
 
-    def evaluate(self, model: NeuralModel) -> np.ndarray:
+    def evaluate(self, model) -> np.ndarray:
         return self._by_passage(english.neural_bits(model, self.text, self._passages))
 
     def _by_passage(self, bits: np.ndarray) -> np.ndarray:
@@ -156,7 +155,6 @@ def sweep(material: Genes | English, model: dict, sizes: Sequence[int], seeds: S
 
 def _seen_once(material: Genes | English, model: dict, sizes: list[int], training: dict, what: str) -> list[int]:
     """The sizes whose symbols (bases, characters, words) a network's steps can see at least once."""
-
     config = TrainingConfig.from_dict(training)
     if model.get("context", 0) > config.window:
         raise InputError(
@@ -171,8 +169,6 @@ def _outcome(material: Genes | English, model: dict, size: int, seed: int, how: 
     """Facts and bits of one run, from the cache where it is there."""
     identity = {"material": material.identity(), "model": model, "size": size, "seed": seed, "code": how.code}
     if model["kind"] != "ngram":
-        import torch
-
         identity |= {"training": how.training, "torch": torch.__version__, "device": pick_device(how.device).type}
     folder = Path(how.out) / f"{material.unit}-{model['kind']}-{size}-{seed}"
     if (found := finished(folder, identity, ["bits"])) is None:
@@ -191,8 +187,6 @@ def _trained(
     material: Genes | English, model: dict, size: int, seed: int, folder: Path, how: _How
 ) -> tuple[np.ndarray, dict]:
     """Train and evaluate a network: bits of the windows, and what is known of its training."""
-    import torch
-
     config = TrainingConfig.from_dict(
         (how.training or {}) | {"seed": seed, "train_bases": size % material.total}
     )  # 0: all
@@ -218,8 +212,7 @@ class PowerLaw(NamedTuple):
 def fit_power_law(sizes: np.ndarray, bits: np.ndarray) -> PowerLaw:
     """Fit a power law with a limit by least squares, the form of Hestness et al. 2017 (arXiv 1712.00409, eq. 1).
 
-    For each of 200 exponents from 0.02 to 2, limit and scale are linear least squares with neither below 0;
-    the best exponent is taken.
+    For each exponent limit and scale are linear least squares with neither below 0; the best exponent is taken.
     """
     bits = np.asarray(bits, dtype=np.float64)
     powers = (np.asarray(sizes) / sizes[-1]) ** -_EXPONENTS[:, None]  # [exponents, S]
@@ -254,10 +247,8 @@ def curve_table(runs: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFram
 def fit_table(runs: pd.DataFrame, uniform: dict[str, float], *, resamples: int, seed: int) -> pd.DataFrame:
     """What each curve says of its model's hunger, from the sizes at which no run was limited by its steps.
 
-    Two numbers need no fit. ``saving`` is the share of the cost that a doubling of the data saved over the
-    last ten-fold. ``tenth`` looks at the gain, what a model costs less than the uniform one: the share of the
-    gain at ``largest`` that a tenth of those data give; ``largest`` is the same for all curves of a kind. A
-    model that has learnt what it can is near 1 whatever its alphabet; a hungry one is far below.
+    Two numbers need no fit, ``saving`` and ``tenth``; ``largest``, of which this is a tenth, is the same for all curves
+    of a kind. A model that has learnt what it can has a tenth near 1 whatever its alphabet; a hungry one far below.
     """
     free = runs[~runs.groupby(["unit", "kind", "size"])["limited"].transform("any")]
     ends = free.groupby(["kind", "unit"])["size"].agg(["min", "max"])
@@ -267,29 +258,44 @@ def fit_table(runs: pd.DataFrame, uniform: dict[str, float], *, resamples: int, 
         part = free[(free["unit"] == unit) & (free["kind"] == kind)]
         row = {"unit": unit, "kind": kind, "sizes": part["size"].nunique(), "largest": 0, "identified": False}
         row |= dict.fromkeys(("saving", "tenth", *PowerLaw._fields, "halving"), unknown)
+        if row["sizes"] >= 2:
+            curve = _resampled(part, resamples, seed)
+            row["saving"], row["largest"] = _saving(curve), ends.loc[kind, "max"].min()
+            if ends.loc[kind, "min"].max() <= row["largest"] / 10:
+                row["tenth"] = _tenth(curve, uniform[unit], row["largest"]) or unknown
+            if row["sizes"] >= LEAST_SIZES:
+                row |= _law(curve)
         rows.append(row)
-        if row["sizes"] < 2:
-            continue
-        sizes, bits, draws, groups = _resampled(part, resamples, seed)
-        first = min(int(np.searchsorted(sizes, sizes[-1] / 10)), len(sizes) - 2)
-        doublings = np.log2(sizes[-1] / sizes[first])
-        savings = (1 - (costs[..., -1] / costs[..., first]) ** (1 / doublings) for costs in (bits, draws))
-        row["saving"] = _interval(*savings, groups)
-        row["largest"] = ends.loc[kind, "max"].min()
-        if ends.loc[kind, "min"].max() <= row["largest"] / 10:
-            gains = ([_along(sizes, uniform[unit] - c, row["largest"] / n) for n in (10, 1)] for c in (bits, draws))
-            (tenth, whole), (tenths, wholes) = gains
-            if tenth > 0 and min(whole, np.quantile(wholes, _LEVEL[0])) > 0:
-                row["tenth"] = _interval(tenth / whole, tenths / wholes, groups)
-        if row["sizes"] >= LEAST_SIZES:
-            law, laws = fit_power_law(sizes, bits), fit_power_law(sizes, draws)
-            at_an_end = (laws.limit <= 0) | (laws.exponent <= _EXPONENTS[0]) | (laws.exponent >= _EXPONENTS[-1])
-            row["identified"] = bool(at_an_end.mean() <= _LEVEL[0])
-            row["limit"] = Interval(float("nan"), 0.0, float(np.quantile(laws.limit, _LEVEL[1])), groups)
-            if row["identified"]:
-                row |= {name: _interval(getattr(law, name), getattr(laws, name), groups) for name in law._fields}
-                row["halving"] = _interval(2 ** (1 / law.exponent), 2 ** (1 / laws.exponent), groups)
     return pd.DataFrame(rows)
+
+
+def _saving(curve: _Curve) -> Interval:
+    """Share of the cost that a doubling of the data saved over the last ten-fold."""
+    sizes = curve.sizes
+    first = min(int(np.searchsorted(sizes, sizes[-1] / 10)), len(sizes) - 2)
+    doublings = np.log2(sizes[-1] / sizes[first])
+    savings = (1 - (bits[..., -1] / bits[..., first]) ** (1 / doublings) for bits in (curve.bits, curve.draws))
+    return _interval(*savings, curve.groups)
+
+
+def _tenth(curve: _Curve, uniform: float, largest: int) -> Interval | None:
+    """Share of the gain over the uniform model at ``largest`` that a tenth gives; None where no gain is sure."""
+    gains = ([_along(curve.sizes, uniform - bits, largest / n) for n in (10, 1)] for bits in (curve.bits, curve.draws))
+    (tenth, whole), (tenths, wholes) = gains
+    if tenth > 0 and min(whole, np.quantile(wholes, _LEVEL[0])) > 0:
+        return _interval(tenth / whole, tenths / wholes, curve.groups)
+    return None
+
+
+def _law(curve: _Curve) -> dict:
+    """Parameters of the power law, as far as the draws settle them; else a bound of the limit alone."""
+    law, laws = fit_power_law(curve.sizes, curve.bits), fit_power_law(curve.sizes, curve.draws)
+    at_an_end = (laws.limit <= 0) | (laws.exponent <= _EXPONENTS[0]) | (laws.exponent >= _EXPONENTS[-1])
+    if at_an_end.mean() > _LEVEL[0]:
+        return {"limit": Interval(float("nan"), 0.0, float(np.quantile(laws.limit, _LEVEL[1])), curve.groups)}
+    found = {name: _interval(getattr(law, name), getattr(laws, name), curve.groups) for name in law._fields}
+    halving = _interval(2 ** (1 / law.exponent), 2 ** (1 / laws.exponent), curve.groups)
+    return {"identified": True, **found, "halving": halving}
 
 
 def fitted_curves(curves: pd.DataFrame) -> pd.DataFrame:
@@ -305,10 +311,7 @@ def fitted_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def gain_table(curves: pd.DataFrame, fits: pd.DataFrame, uniform: dict[str, float]) -> pd.DataFrame:
-    """The share of its gain at ``largest`` that a model has at each size: unit, kind, size, share.
-
-    Only of the curves that have a ``tenth`` (see `fit_table`).
-    """
+    """The share of its gain at ``largest`` that a curve with a ``tenth`` has at each size: unit, kind, size, share."""
     known = fits[[tenth.value == tenth.value for tenth in fits["tenth"]]]
     joined = curves[curves["limited"] == 0].merge(known[["unit", "kind", "largest"]], on=["unit", "kind"])
     parts = []
@@ -331,12 +334,18 @@ def _interval(value: float, draws: np.ndarray, groups: int) -> Interval:
     return Interval(float(value), float(low), float(high), groups)
 
 
-def _resampled(runs: pd.DataFrame, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Sizes [S], costs [S], resampled costs [resamples, S], and how many groups there are.
+class _Curve(NamedTuple):
+    """Sizes [S], costs [S], resampled costs [resamples, S], and how many groups there are."""
 
-    The same groups are drawn for every size, since all were judged on the same windows; seeds are drawn for
-    each size apart. A cost is the mean over seeds of a ratio of sums.
-    """
+    sizes: np.ndarray
+    bits: np.ndarray
+    draws: np.ndarray
+    groups: int
+
+
+def _resampled(runs: pd.DataFrame, resamples: int, seed: int) -> _Curve:
+    """The costs of one model by size, each the mean over seeds of a ratio of sums."""
+    # The same groups are drawn for all sizes, which saw the same windows; seeds are drawn for each size apart.
     random = np.random.default_rng(seed)
     sums = runs.groupby(["group", "size", "seed"])[["bits", "amount"]].sum()
     groups, sizes, seeds = (level.to_numpy() for level in sums.index.levels)
@@ -347,14 +356,11 @@ def _resampled(runs: pd.DataFrame, resamples: int, seed: int) -> tuple[np.ndarra
     costs = np.tensordot(drawn, bits, 1) / (drawn @ amounts)[:, None, None]
     picks = random.integers(len(seeds), size=costs.shape)
     point = (bits.sum(0) / amounts.sum()).mean(-1)
-    return sizes, point, np.take_along_axis(costs, picks, -1).mean(-1), len(groups)
+    return _Curve(sizes, point, np.take_along_axis(costs, picks, -1).mean(-1), len(groups))
 
 
 def draw_hunger(curves: pd.DataFrame, laws: pd.DataFrame) -> Axes:
-    """Cost by training data, a line a model: the power law fitted to the filled marks; open ones were cut short.
-
-    Columns of ``curves``: unit, kind, size, bits, low, high, limited; of ``laws``: unit, kind, size, bits.
-    """
+    """Costs of `curve_table` and laws of `fitted_curves`, a line a model; marks of limited sizes are open."""
     axes = plt.subplots()[1]
     for (unit, kind), part in curves.groupby(["unit", "kind"], sort=False):
         law = laws[(laws["unit"] == unit) & (laws["kind"] == kind)]
