@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from dnastudy.models import TrainingConfig
-from dnastudy.models.training import progress_line
+from dnastudy.models.progress import progress_line
 
 
 def test_line_of_a_look():
