@@ -28,10 +28,7 @@ _TRACKS = ("bits over\ncomposition", "cost of\nanother base")
 
 
 def draw_variance(variance: pd.DataFrame) -> Axes:
-    """Share of variance by component, a line an embedding, and the largest that GROVER's authors report.
-
-    Columns: embedding, component, share.
-    """
+    """Share of variance by component, a line an embedding, and the largest that GROVER's authors report."""
     axes = plt.subplots()[1]
     for (name, part), shade in zip(variance.groupby("embedding", sort=False), _shades(), strict=False):
         axes.plot(part["component"], 100 * part["share"], "o-", ms=4, color=shade, label=name)
@@ -67,10 +64,7 @@ def draw_correlations(components: pd.DataFrame) -> Axes:
 
 
 def draw_tokens(tokens: pd.DataFrame) -> Axes:
-    """Tokens on the first two components, coloured by how often they come and by G + C; the commonest are named.
-
-    Columns: PC1, PC2, token, "log frequency", GC, length.
-    """
+    """Tokens on the first two components, coloured by how often they come and by G + C; the commonest are named."""
     panels = plt.subplots(1, 2, figsize=(9, 4), sharex=True, sharey=True, layout="constrained")[1]
     for axes, name, shades in zip(panels, ("log frequency", "GC"), ("viridis", "coolwarm"), strict=True):
         points = axes.scatter(tokens["PC1"], tokens["PC2"], 14, tokens[name], cmap=shades, alpha=0.85, lw=0)
@@ -81,10 +75,7 @@ def draw_tokens(tokens: pd.DataFrame) -> Axes:
 
 
 def draw_similarity(similarity: pd.DataFrame) -> Axes:
-    """Self-similarity by layer, the middle token and the middle 80%, and anisotropy dashed; a colour a model.
-
-    Columns: model, layer, anisotropy, similarity.
-    """
+    """Self-similarity by layer, the middle token and the middle 80%, and anisotropy dashed; a colour a model."""
     axes = plt.subplots()[1]
     for (name, part), shade in zip(similarity.groupby("model", sort=False), _shades(), strict=False):
         by_layer = part.groupby("layer")
@@ -100,10 +91,7 @@ def draw_similarity(similarity: pd.DataFrame) -> Axes:
 
 
 def draw_at_home(similarity: pd.DataFrame) -> Axes:
-    """Self-similarity after the last layer by the share of a token in repeats, the most self-similar named.
-
-    Columns: layer, similarity, in_repeats, length, token; one model's.
-    """
+    """Self-similarity after the last layer by the share of a token in repeats, the most self-similar named."""
     axes = plt.subplots()[1]
     last = similarity[similarity["layer"] == similarity["layer"].max()]
     points = axes.scatter(last["in_repeats"], last["similarity"], 16, last["length"], cmap="viridis", alpha=0.85, lw=0)
@@ -176,10 +164,7 @@ def draw_sites(expected: pd.DataFrame, counts: np.ndarray) -> Axes:
 
 
 def draw_locus(locus: pd.DataFrame, counts: np.ndarray, title: str) -> Axes:
-    """One site under its motif's logo: the bases as high as the masked model expects them, and as losing them costs.
-
-    Columns: place (0: the motif's first), code (of the base), bits (over composition), cost (nats).
-    """
+    """One site under its motif's logo: the bases as high as the masked model expects them, and as losing them costs."""
     start = locus["place"].min()
     panels = plt.subplots(3, 1, figsize=(9, 5), sharex=True, layout="constrained")[1]
     for axes, column, label in zip(panels[1:], ("bits", "cost"), _TRACKS, strict=True):
@@ -237,11 +222,7 @@ def _shades() -> tuple[str, ...]:
 
 
 def motif_logo(axes: Axes, motif: ArrayLike) -> Axes:
-    """Sequence logo of a motif's counts or probabilities (float [width, 4], A C G T), in bits.
-
-    As Schneider & Stephens 1990 have it: letters are as high as their share of the information at their place, against
-    bases that are all alike. Places are 0, 1, ... on the x axis.
-    """
+    """Sequence logo of a motif's counts or probabilities (float [width, 4], A C G T), in bits."""
     counts = np.asarray(motif, dtype=np.float64)
     shares = counts / counts.sum(axis=1, keepdims=True)
     bits = 2 + np.sum(shares * np.log2(np.where(shares > 0, shares, 1)), axis=1)
@@ -252,10 +233,7 @@ def motif_logo(axes: Axes, motif: ArrayLike) -> Axes:
 
 
 def importance_logo(axes: Axes, codes: np.ndarray, values: ArrayLike, *, start: int = 0) -> Axes:
-    """The bases of one sequence (uint8 [n]), each as high as its value (float [n]), below the line where negative.
-
-    The first base stands at ``start`` on the x axis; one that isn't A C G T has no letter.
-    """
+    """The bases of one sequence (uint8 [n]), each as high as its value (float [n]), below the line where negative."""
     heights = np.where(codes[:, None] == np.arange(4), np.asarray(values, dtype=np.float64)[:, None], 0)
     _draw_letters(axes, heights, start)
     axes.axhline(0, color=FLOOR, lw=0.5)

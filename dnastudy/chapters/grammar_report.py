@@ -124,10 +124,7 @@ def variance_table(vectors: Mapping[str, np.ndarray]) -> pd.DataFrame:
 def component_table(
     vectors: Mapping[str, np.ndarray], properties: pd.DataFrame, *, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """Spearman's rho of the first components of each embedding with properties of its tokens.
-
-    Intervals are over tokens, the components as they are.
-    """
+    """Spearman's rho of the first components of each embedding with properties of its tokens."""
     names = list(embeddings.PROPERTIES)
     rows = []
     for name, its in vectors.items():
@@ -203,10 +200,7 @@ def vocabulary_table(
 
 
 def searchable(table: pd.DataFrame) -> str:
-    """A table as HTML: what is typed is looked for in the first column, and a click on a header sorts by its column.
-
-    Numbers that aren't whole are rounded to three digits, missing ones left empty.
-    """
+    """A table as HTML: what is typed is looked for in the first column, and a click on a header sorts by its column."""
     head = "".join(f'<th style="cursor: pointer">{html.escape(str(name))}</th>' for name in table.columns)
     rows = ("".join(f"<td>{html.escape(_text(value))}</td>" for value in row) for row in table.itertuples(index=False))
     return _PAGE.format(head=head, body="\n".join(f"<tr>{row}</tr>" for row in rows))

@@ -47,10 +47,7 @@ def card(labels: LabelSet) -> pd.DataFrame:
 
 
 def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
-    """What each label set holds: examples by split, classes, bases, and of held-out rows two shares.
-
-    Those of the commonest class, and those that stand in training, whole or with 31 of their bases.
-    """
+    """What each label set holds: examples by split, classes, bases, and of held-out rows two shares."""
     rows = []
     for name, labels in label_sets.items():
         table, test = labels.table, rows_of(labels, "test")
@@ -65,10 +62,7 @@ def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
 
 
 def labels_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
-    """Every labelled sequence: task, row (its number among those of its split), split, label (word), and its place.
-
-    The place (contig, start, end, strand) is missing of sequences that have none. Predictions are in the order of rows.
-    """
+    """Every labelled sequence: task, row (its number among those of its split), split, label (word), and its place."""
     parts = []
     for name, labels in label_sets.items():
         words = labels.table["label"].map(dict(enumerate(labels.classes)))

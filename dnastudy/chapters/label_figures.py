@@ -50,10 +50,7 @@ def scores_figure(table: pd.DataFrame) -> Axes:
 
 
 def given_away_figure(table: pd.DataFrame, kinds: Sequence[str]) -> Axes:
-    """AUROC of single statistics between promoters and negatives, a row a statistic and a mark a kind of negatives.
-
-    Columns: statistic, learnt (from the training split), and of each kind its AUROC, and ``_low`` and ``_high``.
-    """
+    """AUROC of single statistics between promoters and negatives, a row a statistic and a mark a kind of negatives."""
     axes = plt.subplots(figsize=(7.2, 0.8 + 0.42 * len(table)), layout="constrained")[1]
     rows = np.arange(len(table))
     for number, (kind, shade) in enumerate(zip(kinds, PROTOCOLS, strict=False)):
@@ -70,11 +67,7 @@ def given_away_figure(table: pd.DataFrame, kinds: Sequence[str]) -> Axes:
 
 
 def negatives_figure(table: pd.DataFrame) -> Axes:
-    """MCC of each predictor against each kind of negatives, a line a predictor and use; floors are grey.
-
-    Where lines fall from the first kind to the last, what was told apart there was how the negatives were made. Black
-    ticks are the paper's figures. Columns: negatives, predictor, use, mcc, low, high, paper (NaN where there is none).
-    """
+    """MCC of each predictor against each kind of negatives, a line a predictor and use; floors are grey."""
     axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
     kinds = list(dict.fromkeys(table["negatives"]))
     parts = list(table.groupby(["predictor", "use"], sort=False))
@@ -98,10 +91,7 @@ def negatives_figure(table: pd.DataFrame) -> Axes:
 
 
 def track_figure(windows: pd.DataFrame, probabilities: Mapping[str, ArrayLike], starts: pd.DataFrame) -> Axes:
-    """Probability that a window holds a transcription start, along a panel a region and a line a model.
-
-    Starts are marked with an arrow in their direction; the first of a gene has its symbol, where there is room for it.
-    """
+    """Probability that a window holds a transcription start, along a panel a region and a line a model."""
     regions = list(windows.groupby("region", sort=False))
     size = (7.2, 0.9 + 1.7 * len(regions))
     figure, panels = plt.subplots(len(regions), figsize=size, sharey=True, squeeze=False, layout="constrained")
@@ -137,11 +127,7 @@ def track_figure(windows: pd.DataFrame, probabilities: Mapping[str, ArrayLike], 
 
 
 def calibration_figure(table: pd.DataFrame) -> Axes:
-    """How often a prediction is right, by how sure it is, a line a predictor; on the diagonal the two are the same.
-
-    Marks are larger the more predictions they stand for. Columns: predictor, use, confidence, accuracy, share (as of
-    `dnastudy.study.metrics.calibration`).
-    """
+    """How often a prediction is right, by how sure it is, a line a predictor; on the diagonal the two are the same."""
     axes = plt.subplots(figsize=(5.4, 3.8), layout="constrained")[1]
     looks, marks = _looks(table), _floor_marks(table)
     low = min(0.5, table["confidence"].min(), table["accuracy"].min())

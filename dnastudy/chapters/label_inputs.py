@@ -65,11 +65,7 @@ class Material(NamedTuple):
 
 
 class KnownVariants(NamedTuple):
-    """Variants on the held-out contigs and, row by row, their controls.
-
-    ``genome`` are base codes (uint8) by contig; both tables are as `zero_shot.score_variants` takes them,
-    ``chosen`` with group (block of the contig, int64) too.
-    """
+    """Variants on the held-out contigs and, row by row, their controls."""
 
     genome: dict[str, np.ndarray]
     chosen: pd.DataFrame

@@ -120,10 +120,7 @@ def _has_sites(labels: LabelSet) -> bool:
 
 
 def _centre(labels: LabelSet) -> int | None:
-    """Where each sequence is looked at by place: the middle of the bases that all labels hang on.
-
-    Of a user's own sequences, of which that isn't known, it is their middle; of windows without a core there is none.
-    """
+    """Where each sequence is looked at by place: the middle of the bases that all labels hang on."""
     table = labels.table
     if "core_start" in table:
         first, end = int(table["core_start"].max()), int(table["core_end"].min())

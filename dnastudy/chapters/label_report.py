@@ -59,10 +59,7 @@ def scores_table(
 
 
 def published(task: str, predictor: str, use: str, kind: str = "") -> float:
-    """MCC that the paper gives for the like of a predictor on the like of a task, NaN where it has none.
-
-    A fine-tuned BERT is beside GROVER, a forest beside theirs.
-    """
+    """MCC that the paper gives for the like of a predictor on the like of a task, NaN where it has none."""
     name = {("bert", "fine-tuned"): "GROVER", ("", "floor"): predictor}.get((kind, use), "")
     return _theirs(task).get(name, np.nan)
 
@@ -132,10 +129,7 @@ def against_negatives(scores: pd.DataFrame) -> pd.DataFrame:
 def reliability_table(
     label_sets: Mapping[str, LabelSet], outcomes: Mapping[tuple[str, str], Outcome], scores: pd.DataFrame
 ) -> pd.DataFrame:
-    """How sure and how right predictors are, on all label sets of two classes together.
-
-    Of each model its best use, no random start, and the floor that is best in the mean (`best_first`).
-    """
+    """How sure and how right predictors are, on all label sets of two classes together."""
     found = by_task(outcomes)
     tasks = [task for task in found if len(label_sets[task].classes) == 2]
     truth = [label_sets[task].table["label"].to_numpy()[rows_of(label_sets[task], "test")] for task in tasks]
@@ -195,10 +189,7 @@ def scan_track(
     scores: pd.DataFrame,
     shown: int,
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Held-out stretches of PromScan with a start in them, as the best model and floor (`best_first`) see them.
-
-    A random start is neither.
-    """
+    """Held-out stretches of PromScan with a start in them, as the best model and floor (`best_first`) see them."""
     if "PromScan" not in label_sets:
         return pd.DataFrame(), {}
     labels = label_sets["PromScan"]
@@ -306,11 +297,7 @@ def _less(
 
 
 def findings(floors: pd.DataFrame, scores: pd.DataFrame, pretraining: pd.DataFrame) -> str:
-    """In words, by label set: the best floor (`best_first`), and which models beat it, don't, or are beaten by it.
-
-    A random start is no model: lines of their own say whether one stands above all, which beat the best floor, and
-    which models are worse than their own.
-    """
+    """In words, by label set: the best floor (`best_first`), and which models beat it, don't, or are beaten by it."""
     lines = []
     for task, part in floors.groupby("task", sort=False):
         here = best_first(scores[(scores["task"] == task) & (scores["use"] == "floor")])

@@ -134,10 +134,7 @@ def draw_regions(run, contigs: dict[str, Contigs], marks: dict[str, Marks]) -> d
 
 
 def class_errors(run, marks: Marks) -> pd.DataFrame:
-    """How often the classes of repeats are right, by `dnastudy.genes.repeat_classes.classification_error`.
-
-    Empty where a file has the classes, or there is nothing to tell them by.
-    """
+    """How often the classes of repeats are right, by `dnastudy.genes.repeat_classes.classification_error`."""
 
     repeats = marks.intervals.get("repeats")
     if repeats is None or repeats.empty or "klass" in repeats or not marks.consensus:
@@ -359,10 +356,7 @@ def findings(probes: pd.DataFrame) -> list[str]:
 
 
 def project(vectors: np.ndarray, *, umap: bool, seed: int) -> dict[str, np.ndarray]:
-    """Two coordinates of each vector ([n, width]) by name of the map: PCA and, if asked for, UMAP; float, [n, 2].
-
-    UMAP (McInnes et al. 2018) is umap-learn's, as it comes, on standardised vectors.
-    """
+    """Two coordinates of each vector ([n, width]) by name of the map: PCA and, if asked for, UMAP; float, [n, 2]."""
     found = {"PCA": principal_components(vectors, 2)[0]}
     if umap:
         from umap import UMAP
