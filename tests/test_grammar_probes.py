@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from dnastudy.chapters import grammar_report
 from dnastudy.chapters import read_the_grammar as probes
 from dnastudy.chapters.read_the_grammar import Sites
 from dnastudy.genes import encode
@@ -125,7 +126,7 @@ def sites():
 
 
 def test_what_is_expected_at_sites(model, sites):
-    table = probes.site_table({"mine": model}, sites, 4, **DRAWS)
+    table = grammar_report.site_table({"mine": model}, sites, 4, **DRAWS)
     assert table["place"].tolist() == list(range(-4, 7))
     inside = table.set_index("place").loc[0:2, "motif"]
     assert inside.tolist() == pytest.approx([1, 2, 2 + np.log2(0.4) * 0.4 + 3 * 0.2 * np.log2(0.2)])
@@ -136,7 +137,7 @@ def test_what_is_expected_at_sites(model, sites):
     assert table["bits"].tolist() == pytest.approx(bits.mean(axis=0))
     third = mean_bootstrap(bits[:, 2], **DRAWS)
     assert table.loc[2, ["bits", "low", "high"]].tolist() == pytest.approx(third[:3])
-    locus = probes.locus_table(model, sites, 4)
+    locus = grammar_report.locus_table(model, sites, 4)
     assert locus["bits"].tolist() == pytest.approx(bits[0]) and locus["code"].tolist() == sites.codes[0, 6:17].tolist()
     effects = zero_shot.substitution_effects(model, sites.codes[0], 6, 17)
     assert locus["cost"].tolist() == pytest.approx(effects.sum(axis=1) / 3)
@@ -145,15 +146,17 @@ def test_what_is_expected_at_sites(model, sites):
 def test_what_training_adds_is_a_column(model, sites):
     torch.manual_seed(2)
     other = Bert(layers=1, width=8, heads=2, context=80).eval()
-    table = probes.site_table({"mine": model, "random start": other}, sites, 4, **DRAWS).set_index(["model", "place"])
+    table = grammar_report.site_table({"mine": model, "random start": other}, sites, 4, **DRAWS).set_index(
+        ["model", "place"]
+    )
     added = table.loc["mine", "bits"] - table.loc["random start", "bits"]
     assert table.loc["mine", "bits_over_untrained"].tolist() == pytest.approx(added.tolist())
     assert (table.loc["random start", "bits_over_untrained"] == 0).all()
 
 
 def test_no_more_is_looked_at_than_the_flanks(model, sites):
-    assert probes.site_table({"mine": model}, sites, 99, **DRAWS)["place"].tolist() == list(range(-10, 13))
-    assert len(probes.locus_table(model, sites, 99)) == 23
+    assert grammar_report.site_table({"mine": model}, sites, 99, **DRAWS)["place"].tolist() == list(range(-10, 13))
+    assert len(grammar_report.locus_table(model, sites, 99)) == 23
 
 
 def test_bits_that_follow_the_motif_are_beyond_shuffled_ones():
@@ -163,7 +166,7 @@ def test_bits_that_follow_the_motif_are_beyond_shuffled_ones():
         pd.DataFrame({"model": name, "place": places, "motif": motif, "bits": bits})
         for name, bits in {"follows": motif * 2 + 1, "against": -motif}.items()
     ]
-    found = probes.motif_correlations(pd.concat(tables)).set_index("model")
+    found = grammar_report.motif_correlations(pd.concat(tables)).set_index("model")
     assert found["rho"].tolist() == pytest.approx([1, -1])
     assert found.loc["follows", "p"] < 0.01 and found.loc["against", "p"] == 1
     assert found.loc["follows", "low"] < -0.4 and found.loc["follows", "high"] > 0.4

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, zscore
 
 from dnastudy.files import InputError
 from dnastudy.genes import intervals
@@ -22,8 +21,7 @@ from dnastudy.models.bert import Bert
 from dnastudy.models.pooled import count_in_pieces, embed
 from dnastudy.study.inputs import locate_tracks, note_silent, read_annotated, read_run_tracks, refuse_unannotated
 from dnastudy.study.metrics import judge, paired
-from dnastudy.study.statistics import weighted_sums
-from dnastudy.tasks import probe_windows, zero_shot
+from dnastudy.tasks import probe_windows
 from dnastudy.tasks.composition import kmer_shares
 from dnastudy.tasks.embeddings import principal_components
 from dnastudy.tasks.floors import probe
@@ -364,64 +362,6 @@ def project(vectors: np.ndarray, *, umap: bool, seed: int) -> dict[str, np.ndarr
         scaled = (vectors - vectors.mean(axis=0)) / (vectors.std(axis=0) + 1e-9)
         found["UMAP"] = UMAP(random_state=seed, n_jobs=1).fit_transform(scaled)
     return found
-
-
-def site_table(models: Mapping[str, Bert], sites: Sites, around: int, *, resamples: int, seed: int) -> pd.DataFrame:
-    """What masked models, the untrained one last, expect at each place of sites and of some bases about them."""
-    first, last = sites.core
-    around = min(around, first)
-    span = np.array([first - around, last + around])
-    window = sites.codes[:, slice(*span)]
-    motif = np.zeros(window.shape[1])
-    motif[around : len(motif) - around] = zero_shot.information(sites.counts / sites.counts.sum(axis=1, keepdims=True))
-    spans, found = np.tile(span, (len(sites.codes), 1)), {}
-    for name, model in models.items():
-        chances = zero_shot.base_probabilities(model, sites.codes, spans)
-        found[name] = zero_shot.bits_gained(chances, window, _shares(sites))
-    untrained, tables = list(found.values())[-1], []
-    for name, bits in found.items():
-        columns = {"model": name, "place": np.arange(len(motif)) - around, "motif": motif}
-        for column, values in (("", bits), ("_over_untrained", bits - untrained)):
-            ends = np.quantile(weighted_sums(values.T, resamples, seed) / len(values), [0.025, 0.975], axis=1)
-            columns |= {f"bits{column}": values.mean(axis=0), f"low{column}": ends[0], f"high{column}": ends[1]}
-        tables.append(pd.DataFrame(columns))
-    return pd.concat(tables, ignore_index=True)
-
-
-def locus_table(model: Bert, sites: Sites, around: int) -> pd.DataFrame:
-    """What a masked model says of the first of some sites, base by base."""
-    first, last = sites.core
-    around = min(around, first)
-    span = np.array([first - around, last + around])
-    codes = sites.codes[0]
-    told = zero_shot.base_probabilities(model, [codes], span[None])
-    bits = zero_shot.bits_gained(told, codes[None, slice(*span)], _shares(sites))[0]
-    cost = zero_shot.substitution_effects(model, codes, *span).sum(axis=1) / 3
-    columns = {"place": np.arange(len(bits)) - around, "code": codes[slice(*span)], "bits": bits, "cost": cost}
-    return pd.DataFrame(columns)
-
-
-def motif_correlations(expected: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Does a model expect the bases most where the motif is most sure of them?"""
-
-    random = np.random.default_rng(seed)
-    rows = []
-    for name, part in expected.groupby("model", sort=False):
-        inside = part[part["place"].between(0, part["place"].max() + part["place"].min())]
-        motif, bits = (zscore(rankdata(inside[column])) for column in ("motif", "bits"))
-        rho = (motif * bits).mean()
-        shuffled = random.permuted(np.tile(motif, (draws, 1)), axis=1) @ bits / len(bits)
-        low, high = np.quantile(shuffled, [0.025, 0.975])
-        p = (1 + (shuffled >= rho).sum()) / (1 + draws)
-        outside = part.drop(inside.index)["bits"].mean()
-        rows.append((name, rho, low, high, p, inside["bits"].mean(), outside))
-    return pd.DataFrame(rows, columns=["model", "rho", "low", "high", "p", "mean_bits", "mean_bits_outside"])
-
-
-def _shares(sites: Sites) -> np.ndarray:
-    """Share of each base in the flanks of sites, float64, [4]."""
-    flanks = np.delete(sites.codes, np.arange(*sites.core), axis=1)
-    return np.bincount(flanks.ravel(), minlength=4)[:4] / flanks.size
 
 
 def _common(train: probe_windows.Claim, test: probe_windows.Claim) -> list[int]:
