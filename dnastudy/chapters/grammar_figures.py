@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from dnastudy.chapters.read_the_grammar import COMPOSITION
 from dnastudy.study.figures import FLOOR, OTHERS, PROTOCOLS, grid_of_panels
 from dnastudy.tasks.embeddings import GROVER_VARIANCE, PROPERTIES
+from dnastudy.tasks.probe_windows import MOSTLY, ORIENTED
 
 KINDS = {"SINE": "#d55e00", "LINE": "#0173b2", "LTR": "#029e73", "none": "#c9c9c9"}
 # A picture in the file, since a map of thousands of shapes is megabytes; hard edges halve it (matplotlib blurs them if
@@ -184,14 +185,14 @@ def _kinds(regions: pd.DataFrame) -> dict[str, tuple[pd.Series, dict[str, str]]]
     if "repeat" in regions:
         found["repeat, mostly"] = regions["repeat"], dict(reversed(KINDS.items()))
     if {"tss", "island", "in_gene"} <= set(regions):
-        conditions = [regions["tss"] > 0, regions["island"] >= 0.5, regions["in_gene"] == 1]
+        conditions = [regions["tss"] > 0, regions["island"] >= MOSTLY, regions["in_gene"] == 1]
         labels = np.select(conditions, ["TSS", "CpG island", "gene body"], "elsewhere")
         shades = ("#c9c9c9", PROTOCOLS[2], PROTOCOLS[1], PROTOCOLS[0])
         names = ("elsewhere", "gene body", "CpG island", "TSS")
         known = regions[["tss", "island", "in_gene"]].notna().all(axis=1)
         found["place"] = pd.Series(labels, index=regions.index).where(known), dict(zip(names, shades, strict=True))
     if "alu" in regions:
-        labels = np.select([regions["alu"] >= 0.25, regions["alu"] <= -0.25], ["Alu +", "Alu -"], "neither")
+        labels = np.select([regions["alu"] >= ORIENTED, regions["alu"] <= -ORIENTED], ["Alu +", "Alu -"], "neither")
         shades = {"neither": "#dddddd", "Alu +": PROTOCOLS[0], "Alu -": PROTOCOLS[1]}
         found["strand of an Alu"] = pd.Series(labels, index=regions.index).where(regions["alu"].notna()), shades
     return found

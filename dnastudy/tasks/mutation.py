@@ -115,24 +115,11 @@ def score_pairs(
 def judge_pairs(scored: pd.DataFrame, *, ties: float = 0.5) -> pd.DataFrame:
     """Judge the pairs of `score_pairs` in each way there is."""
 
-    ways = [("perplexity", scored), ("probability", scored)]
+    how = {"perplexity": {"score": "perplexity"}, "probability": {"score": "probability"}}
     if OPPOSITE[0] in scored:
-        ways.insert(0, ("both strands", scored))
-    return pd.concat(
-        [
-            part.assign(
-                score=way,
-                correct=judge(
-                    part,
-                    score="probability" if way == "probability" else "perplexity",
-                    ties=ties,
-                    both_strands=way == "both strands",
-                ),
-            )
-            for way, part in ways
-        ],
-        ignore_index=True,
-    )
+        how = {"both strands": {"score": "perplexity", "both_strands": True}} | how
+    parts = [scored.assign(score=way, correct=judge(scored, ties=ties, **its)) for way, its in how.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def strata_of_places(

@@ -98,14 +98,13 @@ def _masked_flanks(model: Bert, codes: Sequence[np.ndarray], cores: np.ndarray, 
         *(_tokens(model, one, *core, inside) for one, core in zip(codes, cores, strict=True)), strict=True
     )
     totals = np.zeros(len(codes))
-    with model.evaluating():
-        for chosen, ids in batches(model, [np.where(mask, MASK, ids) for ids, mask in zip(rows, hidden, strict=True)]):
-            wanted = torch.from_numpy(np.concatenate([rows[number][hidden[number]] for number in chosen]))
-            logs = model(ids, torch.eq(ids, MASK))[0][:, FIRST_BASE:].double().log_softmax(-1).cpu()
-            logs = logs.gather(1, wanted[:, None] - FIRST_BASE)[:, 0].numpy()
-            totals += np.bincount(
-                np.repeat(chosen, [hidden[number].sum() for number in chosen]), weights=logs, minlength=len(codes)
-            )
+    masked = [np.where(mask, MASK, ids) for ids, mask in zip(rows, hidden, strict=True)]
+    for chosen, logits in _masked_logits(model, masked):
+        wanted = torch.from_numpy(np.concatenate([rows[number][hidden[number]] for number in chosen]))
+        logs = logits[:, FIRST_BASE:].double().log_softmax(-1).cpu()
+        logs = logs.gather(1, wanted[:, None] - FIRST_BASE)[:, 0].numpy()
+        places = np.repeat(chosen, [hidden[number].sum() for number in chosen])
+        totals += np.bincount(places, weights=logs, minlength=len(codes))
     return totals
 
 
@@ -225,10 +224,17 @@ def _spellings(tokenizer: Tokenizer) -> dict[int, tuple[np.ndarray, np.ndarray]]
     return found
 
 
-def _restored(model: Bert, sequences: Sequence[np.ndarray], cores: np.ndarray) -> Iterator[tuple[Hole, np.ndarray]]:
-    """Mask each known token that has a base in a core by itself: where it was, and the logits there (float32)."""
+def _masked_logits(model: Bert, rows: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Numbers of rows, a batch at a time, and the logits at all their masks, row by row: tensors [masks, tokens]."""
     import torch
 
+    with model.evaluating():
+        for chosen, ids in batches(model, rows):
+            yield chosen, model(ids, torch.eq(ids, MASK))[0]
+
+
+def _restored(model: Bert, sequences: Sequence[np.ndarray], cores: np.ndarray) -> Iterator[tuple[Hole, np.ndarray]]:
+    """Mask each known token that has a base in a core by itself: where it was, and the logits there (float32)."""
     tokenizer, holes, rows = model.tokenizer, [], []
     for number, (codes, (start, end)) in enumerate(zip(sequences, cores, strict=True)):
         ids = tokenizer.encode(codes)
@@ -243,9 +249,8 @@ def _restored(model: Bert, sequences: Sequence[np.ndarray], cores: np.ndarray) -
             f"{model.context:,}; take shorter flanks"
         )
     logits = np.zeros((len(rows), len(tokenizer)), dtype=np.float32)
-    with model.evaluating():
-        for chosen, ids in batches(model, rows):
-            logits[chosen] = model(ids, torch.eq(ids, MASK))[0].cpu().numpy()
+    for chosen, found in _masked_logits(model, rows):
+        logits[chosen] = found.cpu().numpy()
     return zip(holes, logits, strict=True)
 
 
