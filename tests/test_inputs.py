@@ -367,6 +367,8 @@ def test_small_models_are_trained_once_and_only_those_asked_for(monkeypatch, tmp
     monkeypatch.setattr("dnastudy.models.train_from_config", train, raising=False)
     assert [folder.name for folder in smoke_models(CAUSAL)] == ["ngram"] == trained
     assert [folder.name for folder in smoke_models(("bert", "ngram"))] == ["ngram", "bert"] == trained
+    monkeypatch.setattr("torch.__version__", "of another release")
+    assert [folder.name for folder in smoke_models(CAUSAL)] == ["ngram"] and trained == ["ngram", "bert", "ngram"]
 
 
 def test_two_notebooks_at_once_build_the_small_corpus_once(monkeypatch, tmp_path):

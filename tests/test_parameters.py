@@ -10,6 +10,7 @@ from dnastudy.study.parameters import (
     MODEL_FIELDS,
     NOTEBOOKS,
     PROFILES,
+    RENAMED,
     check_parameters,
     declared_parameters,
     language_model,
@@ -240,3 +241,10 @@ def test_the_training_chapter_declares_what_a_configuration_takes():
     for kind in MODEL_FIELDS:
         config = language_model({name: one.default for name, one in declared.items()} | {"model": kind})
         assert build(config["model"], device="cpu").kind == kind
+
+
+def test_a_renamed_parameter_is_refused_with_its_new_name(monkeypatch):
+    monkeypatch.setitem(RENAMED, "count", "windows")
+    declared = declared_parameters("05_compare_models")
+    with pytest.raises(InputError, match="mine: parameter 'count' is called 'windows' now"):
+        check_parameters({"count": 3}, declared, "mine")

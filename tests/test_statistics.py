@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from dnastudy.study.statistics import (
     paired_difference,
     rank_correlations,
     ratio_bootstrap,
+    summarise,
     weighted_sums,
 )
 
@@ -158,3 +160,15 @@ def test_a_column_of_one_value_has_no_rank_correlation():
 def test_rows_that_do_not_go_together_are_not_correlated(rows):
     with pytest.raises(InputError, match="rows to correlate; expected as many"):
         rank_correlations(*rows)
+
+
+def test_a_summary_has_the_bootstrap_of_each_part_of_a_table_in_its_order():
+    table = pd.DataFrame({"model": list("bbaa"), "bits": [3, 5, 2, 2], "bases": [1, 2, 1, 3], "locus": [0, 1, 0, 1]})
+    how = {"groups": "locus", "resamples": 50, "seed": 3}
+    for per in ("bases", None):
+        found = summarise(table, ["model"], "bits", per, **how)
+        assert found["model"].tolist() == ["b", "a"]
+        for row, part in zip(found.itertuples(), (table[:2], table[2:]), strict=True):
+            below = part[per] if per else [1, 1]
+            assert row.interval == ratio_bootstrap(part["bits"], below, part["locus"], resamples=50, seed=3)
+            assert tuple(row)[2:6] == row.interval

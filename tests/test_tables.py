@@ -39,6 +39,20 @@ def test_a_difference_is_paired_so_that_a_constant_gain_has_no_width():
     assert (row["difference"], row["low"], row["high"]) == pytest.approx((-0.1, -0.1, -0.1))
 
 
+def test_only_windows_of_which_both_scored_as_many_bases_are_compared_and_they_are_paired_by_name():
+    ours, theirs = scored([19, 17, 15, 13]), scored([20, 18, 16, 14]).iloc[::-1]
+    theirs = theirs.assign(bases=[10, 9, 10, 10]).query("window > 0")
+    row = difference_table({"ngram": theirs, "lstm": ours}, against="ngram", resamples=200, seed=0).iloc[0]
+    assert row["bases"] == 20  # of windows 1 and 3: the reference lacks window 0 and read 9 bases of window 2
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx((-0.1, -0.1, -0.1))
+
+
+def test_without_a_window_in_common_a_difference_is_unknown():
+    tables = {"ngram": scored([20] * 4).head(2), "lstm": scored([20] * 4).tail(2)}
+    row = difference_table(tables, against="ngram", resamples=10, seed=0).iloc[0]
+    assert (row["bases"], row["verdict"]) == (0, "unknown") and np.isnan(row["difference"])
+
+
 def test_a_difference_that_changes_sign_between_loci_is_a_tie():
     base = np.array([20, 18, 16, 14])
     other = base + np.array([1, 1, -1, -1])

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from dnastudy.files import InputError, nearest
 from dnastudy.study.figures import FLOOR, PROTOCOLS, colour
-from dnastudy.study.statistics import Interval, paired_difference, ratio_bootstrap
+from dnastudy.study.statistics import Interval, paired_difference, ratio_bootstrap, summarise
 
 SEED = re.compile(r"_seed\d+$")  # at the end of the name of a run of a model
 DIFFERENCE = ["difference", "low", "high", "verdict", "interval"]
@@ -20,24 +20,13 @@ DIFFERENCE = ["difference", "low", "high", "verdict", "interval"]
 
 def score_table(scored: dict[str, pd.DataFrame], *, resamples: int, seed: int) -> pd.DataFrame:
     """Bits per base of each model in each stratum, resampling loci."""
-    rows = []
-    for model, table in scored.items():
-        for stratum, part in table.groupby("stratum", sort=False):
-            interval = ratio_bootstrap(part["bits"], part["bases"], part["locus"], resamples=resamples, seed=seed)
-            rows.append(
-                {
-                    "model": model,
-                    "stratum": stratum,
-                    "bits": interval.value,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "perplexity": 2**interval.value,
-                    "bases": int(part["bases"].sum()),
-                    "loci": interval.n,
-                    "interval": interval,
-                }
-            )
-    return pd.DataFrame(rows)
+    windows = pd.concat([table.assign(model=name) for name, table in scored.items()], ignore_index=True)
+    by = ["model", "stratum"]
+    found = summarise(windows, by, "bits", "bases", groups="locus", resamples=resamples, seed=seed)
+    table = found.drop(columns="interval").rename(columns={"value": "bits", "n": "loci"})
+    table.insert(5, "perplexity", 2 ** table["bits"])
+    table.insert(6, "bases", windows.groupby(by, sort=False)["bases"].sum().to_numpy())
+    return table.assign(interval=found["interval"])
 
 
 def pool_seeds(scored: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -100,21 +89,25 @@ def protocol_table(
 
 
 def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples: int, seed: int) -> pd.DataFrame:
-    """Bits per base of each model minus those of ``against`` on the same windows, with paired intervals."""
+    """Bits per base of each model minus those of ``against`` on the windows of which both scored as many bases.
+
+    ``bases`` says how many bases those are.
+    """
     if against not in scored:
         raise InputError(f"against={against!r}: no such model here; {nearest(against, scored)}")
     rows = []
-    base = scored[against].groupby("stratum", sort=False)
-    for model, table in scored.items():
-        if model == against:
-            continue
-        for stratum, part in table.groupby("stratum", sort=False):
-            other = base.get_group(stratum)
-            interval = paired_difference(
-                part["bits"], other["bits"], part["bases"], part["locus"], resamples=resamples, seed=seed
-            )
-            rows.append({"model": model, "stratum": stratum} | _difference(interval, lower_is_better=True))
-    return pd.DataFrame(rows, columns=["model", "stratum", *DIFFERENCE])
+    for model in (name for name in scored if name != against):
+        for stratum, part in scored[model].groupby("stratum", sort=False):
+            both = part.merge(scored[against], on=["stratum", "window"], suffixes=("", "_against"))
+            # Models may read other numbers of bases in a window: bits of different bases have no difference.
+            both = both[both["bases"] == both["bases_against"]]
+            interval = Interval(math.nan, math.nan, math.nan, 0)
+            if len(both):
+                columns = (both[name] for name in ("bits", "bits_against", "bases", "locus"))
+                interval = paired_difference(*columns, resamples=resamples, seed=seed)
+            found = _difference(interval, lower_is_better=True)
+            rows.append({"model": model, "stratum": stratum, "bases": both["bases"].sum()} | found)
+    return pd.DataFrame(rows, columns=["model", "stratum", "bases", *DIFFERENCE])
 
 
 def _difference(interval: Interval, *, lower_is_better: bool) -> dict:

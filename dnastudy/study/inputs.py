@@ -6,21 +6,19 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from filelock import BaseFileLock, FileLock
 
 from dnastudy.files import InputError, nearest, read_json, sha256
 from dnastudy.genes.annotation import annotated_starts, check_ends, read_annotation, splice_sites, transcription_starts
-from dnastudy.genes.manifest import fetch, load_manifest
+from dnastudy.genes.contigs import name_contigs, read_contigs
+from dnastudy.genes.manifest import MANIFESTS, fetch, load_manifest
 from dnastudy.genes.tracks import CANONICAL, Tracks, read_tracks
 from dnastudy.models.base import LEARNT_FROM
 from dnastudy.study.parameters import PROJECT, declared_parameters, language_model, listed, load_profile, package_hash
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
 
 LEARNT, SAME_NAME, UNKNOWN = "yes", "a sequence of this name", "unknown"
 NOT_LEARNT, NOT_BY_NAME = "no, by M5 and name", "no, by name alone"
@@ -84,8 +82,6 @@ def chromosomes(run, *, halves: bool = True):
     They come from the user's FASTA files, else from the named dataset, of which no more than the contigs asked for
     is fetched. Of a single one the second half is held out, if ``halves``.
     """
-    from dnastudy.genes import read_contigs
-
     named = {split: run.listed(f"{split}_contigs") for split in ("train", "test")}
     paths, track = locate_sequences(run)
     track = member_of(run.repeats, "intervals") if run.repeats else track
@@ -100,8 +96,6 @@ def chromosomes(run, *, halves: bool = True):
 
 def locate_sequences(run) -> tuple[list[Path], Path | None]:
     """Where the contigs stand that a run names: the user's FASTA files, else those of its dataset, with its repeats."""
-    from dnastudy.genes.contigs import name_contigs
-
     if run.fasta:
         return paths_of(run.fasta), None
     named = name_contigs(run.listed("train_contigs"), run.listed("test_contigs"))
@@ -120,6 +114,8 @@ def smoke_corpus() -> Path:
 
 def smoke_models(kinds: Sequence[str]) -> list[Path]:
     """Folders of the smoke profile's models of some kinds, trained on the sample if they aren't there (ten seconds)."""
+    import torch
+
     from dnastudy.models import train_from_config
 
     folders = []
@@ -128,7 +124,7 @@ def smoke_models(kinds: Sequence[str]) -> list[Path]:
         if notebook != "04_train_language_model" or parameters["model"] not in kinds:
             continue
         code = ("files.py", "genes", "tokens", "models", "study/inputs.py", "study/parameters.py")
-        folder = _cache(parameters, *code) / run
+        folder = _cache(parameters | {"torch": torch.__version__, "on": "cpu"}, *code) / run
         with _one_at_a_time(folder):
             if not (folder / "config.json").is_file():
                 train_from_config(language_model(parameters), smoke_corpus(), folder, device="cpu", progress=False)
@@ -138,8 +134,6 @@ def smoke_models(kinds: Sequence[str]) -> list[Path]:
 
 def _cache(parameters: dict, *code: str) -> Path:
     """A folder whose name changes with what fills it (parameters, code, sample), so that nothing stale is read."""
-    from dnastudy.genes.manifest import MANIFESTS
-
     state = [parameters, package_hash(*code), sha256(MANIFESTS / "sample.yaml")]
     name = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
     return PROJECT / "results" / "smoke" / "inputs" / name
@@ -147,8 +141,6 @@ def _cache(parameters: dict, *code: str) -> Path:
 
 def _one_at_a_time(folder: Path) -> BaseFileLock:
     """A lock for the time that a folder takes to fill: of two notebooks that run at once, one waits for the other."""
-    from filelock import FileLock
-
     folder.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{folder}.lock")
 
@@ -161,7 +153,6 @@ def paths_of(value: str) -> list[Path]:
 def _dataset(name: str, contigs: set[str]) -> tuple[dict[str, Path], dict[str, list[Path]], Path | None]:
     """What a dataset holds: tables by split, sequence (see `_sequences`) with its annotation, repeats."""
     from dnastudy.genes import SPLITS, fetch
-    from dnastudy.genes.manifest import load_manifest
 
     members = load_manifest(name).members
     tables = {Path(member).stem: member for member, its in members.items() if its.kind == "table"}
@@ -184,7 +175,6 @@ def _dataset(name: str, contigs: set[str]) -> tuple[dict[str, Path], dict[str, l
 def _sequences(name: str, contigs: set[str]) -> tuple[list[Path], Path | None]:
     """The sequence of a dataset, or the files of it that hold some contigs, and its repeats if it has any."""
     from dnastudy.genes import fetch
-    from dnastudy.genes.manifest import load_manifest
 
     manifest = load_manifest(name)
     held = manifest.contigs
@@ -230,7 +220,6 @@ def some_of(names: Iterable[str]) -> str:
 def member_of(value: str, kind: str) -> Path:
     """A user's own file, or the first file of a kind in the named dataset."""
     from dnastudy.genes import fetch
-    from dnastudy.genes.manifest import load_manifest
 
     if Path(value).is_file():
         return Path(value).resolve()
@@ -354,8 +343,6 @@ def learnt_from(model: str | Path, contigs: Mapping[str, str | None]) -> dict[st
 
 def note_learnt(run, models: Mapping[str, str | Path], held_out: Mapping[str, str | None]) -> pd.DataFrame:
     """Book and note whether a run's models have learnt from what it holds out, under ``learnt_from`` in the record."""
-    import pandas as pd
-
     found = {name: learnt_from(model, held_out) for name, model in models.items()}
     run.data["learnt_from"] = found
     for name, states in found.items():

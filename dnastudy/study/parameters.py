@@ -15,6 +15,7 @@ from dnastudy.files import InputError, nearest, sha256
 PROJECT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = PROJECT / "notebooks"
 PROFILES = PROJECT / "workflow" / "profiles"
+RENAMED: dict[str, str] = {}  # parameters of older notebooks: what each is called now
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 DATASETS = ("dataset", "repeats", "tracks", "text", "variants_dataset")  # parameters that may name a manifest
 MODEL_FIELDS = {
@@ -94,6 +95,8 @@ def check_parameters(values: dict, declared: dict[str, Parameter], where: str) -
     """
     checked = {name: parameter.default for name, parameter in declared.items()}
     for name, value in values.items():
+        if name not in declared and RENAMED.get(name) in declared:
+            raise InputError(f"{where}: parameter {name!r} is called {RENAMED[name]!r} now")
         if name not in declared:
             raise InputError(f"{where}: there is no parameter {name!r}; {nearest(name, declared)}")
         expected = declared[name].type

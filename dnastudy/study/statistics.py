@@ -89,6 +89,21 @@ def paired_difference(
     return ratio_bootstrap(difference, denominator, groups, resamples=resamples, seed=seed, level=level)
 
 
+def summarise(
+    table: pd.DataFrame, by: list[str], value: str, per: str | None = None, *, groups: str, resamples: int, seed: int
+) -> pd.DataFrame:
+    """The mean of a column, or its ratio to column ``per``, in each part of a table, with an interval over groups.
+
+    Columns: those of ``by``, value, low, high, n (groups), interval.
+    """
+    rows = []
+    for names, part in table.groupby(by, sort=False):
+        below = np.ones(len(part)) if per is None else part[per]
+        found = ratio_bootstrap(part[value], below, part[groups], resamples=resamples, seed=seed)
+        rows.append((*names, *found, found))
+    return pd.DataFrame(rows, columns=[*by, *Interval._fields, "interval"])
+
+
 def rank_correlations(
     first: ArrayLike, second: ArrayLike, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> np.ndarray:
