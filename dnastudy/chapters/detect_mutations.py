@@ -22,12 +22,6 @@ from dnastudy.tasks import make_pairs, make_published_pairs, make_variant_pairs,
 from dnastudy.tasks.mutation import LONGEST_GENE, substituted_places
 from dnastudy.tasks.published import NEURAL, PUBLISHED_ACCURACY
 
-CHANGES = {
-    "lower_case_read_as_upper": ("lower case, read as upper", "bases"),
-    "iupac_read_as_unknown": ("IUPAC codes, read as unknown", "bases"),
-    "unknown": ("unknown bases in all", "bases"),
-}
-
 
 def build_pairs(run):
     """Real and mutated sequences for 08_detect_mutations: the user's, or stretches of test genes with edits."""

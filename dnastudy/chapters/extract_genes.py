@@ -1,4 +1,4 @@
-"""Turn a notebook's parameters into its inputs: a corpus from whatever was given, and small ones where nothing was."""
+"""Tables and figures of what was extracted: what was dropped, how long genes are, what splits share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from dnastudy.chapters.detect_mutations import CHANGES
 from dnastudy.study.figures import COLOURS, colour
 from dnastudy.study.inputs import annotated
+
+CHANGES = {
+    "lower_case_read_as_upper": ("lower case, read as upper", "bases"),
+    "iupac_read_as_unknown": ("IUPAC codes, read as unknown", "bases"),
+    "unknown": ("unknown bases in all", "bases"),
+}
 
 
 def input_counts(corpus):

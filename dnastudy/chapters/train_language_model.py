@@ -1,4 +1,4 @@
-"""Draw the study's figures: each function takes a table and returns the Axes it drew on."""
+"""Draw how models were trained: each function takes a table and returns the Axes it drew on."""
 
 from __future__ import annotations
 
