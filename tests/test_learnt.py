@@ -1,4 +1,4 @@
-"""dnastudy.study.inputs: whether a model's corpus had a contig to learn from, by M5, name and what it held out."""
+"""dnastudy.study.contamination: whether a model's corpus had a contig to learn from, by M5, name and rule."""
 
 import json
 
@@ -8,7 +8,7 @@ from dnastudy.files import read_json, write_json
 from dnastudy.genes import load_sequences, m5
 from dnastudy.models import NgramModel, train_from_config
 from dnastudy.models.store import save
-from dnastudy.study.inputs import learnt_from, note_learnt, warnings
+from dnastudy.study.contamination import learnt_from, note_learnt, warnings
 
 TRAIN, TEST = "chr19:10000001-12000000", "chr22:37500001-38400000"
 INFO = {

@@ -13,7 +13,7 @@ from dnastudy.genes import check_assembly, check_variants, fetch, load_manifest,
 from dnastudy.genes.contigs import names_in
 from dnastudy.models import load
 from dnastudy.models.store import digest_of
-from dnastudy.study.inputs import learnt_from, warnings
+from dnastudy.study.contamination import learnt_from, warnings
 from dnastudy.study.record import FORMAT_TIME, code_identity, machine
 from dnastudy.tasks import score_variants
 
