@@ -73,9 +73,8 @@ class Bert(NeuralModel):
     def forward(self, ids: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, None]:
         """Logits [rows, positions, vocabulary] of the token at each position, and no state.
 
-        ``ids`` is int64 [rows, positions]: windows between CLS and SEP, padded with PAD, which is not looked at.
-        With ``wanted`` (bool, of the same shape) logits [n, vocabulary] of those n positions alone: of a large
-        vocabulary, logits cost more than all the rest.
+        ``ids`` is int64 [rows, positions]: windows between CLS and SEP, padded with PAD. With ``wanted`` (bool, of
+        the same shape) logits [n, vocabulary] of those alone: of a large vocabulary they cost more than all the rest.
         """
         hidden = self.hidden(ids)
         if wanted is not None:

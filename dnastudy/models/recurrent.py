@@ -59,8 +59,7 @@ class RecurrentModel(NeuralModel):
     def forward(self, ids: Tensor, state: tuple[Tensor, int] | None = None) -> tuple[Tensor, tuple[Tensor, int]]:
         """Logits [rows, positions, vocabulary] of the next symbol, and the state after the last position.
 
-        ``ids`` is int64 [rows, positions]. The state is a tensor, [layers, 1 or 2, rows, width] (the hidden
-        values and, in an LSTM, the cells), and how many positions it has seen.
+        A state is a tensor, [layers, 1 or 2, rows, width] (hidden values and, in an LSTM, cells), and positions seen.
         """
         hidden, state = self._read(ids, state)
         return self.head(hidden), state

@@ -28,10 +28,9 @@ class Transformer(NeuralModel):
 
     Tuned: each part's input is normalised and a feed-forward net is four times as wide as the hidden states
     (Radford et al. 2019), but no layer before the head has a bias (Touvron et al. 2023); positions are rotary
-    (Su et al. 2021), thus relative, so that a model trained on windows from anywhere in a gene sees each of them
-    alike. As published by Ihtiyar & Ozgur (2024): learned
-    positions, sums normalised after each part, a feed-forward net no wider than the rest, eight symbols and
-    Keras's initial weights. Theirs has 4 layers of 256 and 3 heads: 1,844,988 parameters.
+    (Su et al. 2021), so that a model trained on windows from anywhere in a gene sees each of them alike. As published
+    by Ihtiyar & Ozgur (2024): learned positions, sums normalised after each part, a feed-forward net no wider than
+    the rest, eight symbols and Keras's initial weights. Theirs has 4 layers of 256 and 3 heads: 1,844,988 parameters.
     """
 
     kind = "gpt"
@@ -91,14 +90,11 @@ class Transformer(NeuralModel):
             nn.init.normal_(block.feed_forward[-1].weight, std=0.02 / (2 * layers) ** 0.5)
 
     def forward(self, ids: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache | None]:
-        """Logits [rows, positions, vocabulary] of the next symbol; ``ids`` is int64 [rows, positions].
-
-        With a cache, ``ids`` are added to it: any number of them to an empty one, else one at a time.
-        """
+        """Logits [rows, positions, vocabulary] of the next symbol; ``ids`` (int64 [rows, positions]) join the cache."""
         return self.head(self.hidden(ids, state)), state
 
     def hidden(self, ids: Tensor, state: Cache | None = None) -> Tensor:
-        """What the head is given, [rows, positions, width]; ``ids`` are added to a cache."""
+        """What the head is given, [rows, positions, width]; to a cache with ids add one id a row."""
         start = 0 if state is None else state.filled
         stop = start + ids.shape[1]
         hidden = self.embed(ids, start)
@@ -112,10 +108,8 @@ class Transformer(NeuralModel):
         return self.norm(hidden)
 
     def prime(self, ids: Tensor) -> tuple[Tensor, Cache]:
-        """Logits [rows, vocabulary] after ``ids`` [rows, positions, start symbol first], and a filled cache.
-
-        Of more ids than the context holds, the start symbol and the last half context are kept.
-        """
+        """Logits [rows, vocabulary] after ``ids`` [rows, positions, start symbol first], and a filled cache."""
+        # Of more ids than the context holds, the start symbol and the last half context stay.
         if ids.shape[1] > self.context:
             ids = torch.cat([torch.full_like(ids[:, :1], CLS), ids[:, -(self.context // 2) :]], dim=1)
         logits, cache = self(ids, self._empty_cache(len(ids)))
@@ -170,10 +164,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over several heads; of a width that they don't divide, they leave a rest unused.
-
-    Causal, unless it is told where there is padding (bool [rows, positions]): then all the rest is looked at.
-    """
+    """Self-attention over several heads, causal or, with ``padding`` (bool [rows, positions]), to all but that."""
 
     def __init__(self, width: int, heads: int, bias: bool, dropout: float = 0.0):
         super().__init__()
@@ -253,14 +244,9 @@ def rotate(values: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 def attend(
     queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None = None, dropout: float = 0.0
 ) -> Tensor:
-    """Attention, [rows, heads, positions, size] of all three and of the result.
-
-    Causal, or with ``padding`` (bool [rows, positions]) to all positions but those. ``dropout`` is the share of
-    its weights that is dropped.
-
-    torch's fused kernel for CPUs multiplies bf16 in small tiles, at a tenth of the rate of its plain matrix
-    product: there, whole matrices of weights are a third of the cost as long as the caches hold them.
-    """
+    """Attention, [rows, heads, positions, size] of all three and of the result; ``padding``: see `Attention`."""
+    # torch's fused kernel for CPUs multiplies bf16 in small tiles, at a tenth of the rate of its plain matrix product:
+    # there, whole matrices of weights are a third of the cost as long as the caches hold them.
     rows, heads, positions, size = queries.shape
     if queries.device.type != "cpu" or queries.dtype != torch.bfloat16 or positions > _WHOLE_MATRIX:
         seen = None if padding is None else ~padding[:, None, None]
