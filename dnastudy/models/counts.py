@@ -53,8 +53,7 @@ def spans_of(lengths: Sequence[int]) -> np.ndarray:
 
 def gathered(codes: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sequences alone: their codes end to end (uint8, copied, read-only), and their spans in them."""
-    parts = [codes[start:end] for start, end in spans]
-    return flat([np.asarray(part) for part in parts])
+    return flat([np.asarray(codes[start:end]) for start, end in spans])
 
 
 def both_strands(codes: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,13 +121,8 @@ def fit_weights(counts: Counts, codes: np.ndarray, spans: np.ndarray) -> tuple[n
     weights, bits = np.empty(counts.order), np.empty(counts.order)
     for k in range(1, counts.order + 1):
         times, totals = _look_up(counts, ngrams, lengths, k)
-        found = minimize_scalar(
-            _negative_log_likelihood,
-            args=(times, totals, probabilities),
-            bounds=_WEIGHT_RANGE,
-            method="bounded",
-            options={"xatol": 0.01},
-        )
+        how = {"bounds": _WEIGHT_RANGE, "method": "bounded", "options": {"xatol": 0.01}}
+        found = minimize_scalar(_negative_log_likelihood, args=(times, totals, probabilities), **how)
         weights[k - 1] = np.exp(found.x)
         probabilities = (times + weights[k - 1] * probabilities) / (totals + weights[k - 1])
         bits[k - 1] = -np.log2(probabilities).mean()
@@ -163,9 +157,9 @@ def contexts_of(recent, order):
 def next_bases(counts, weights, contexts, known, probabilities):
     """Put the probabilities of A C G T after each context, float64 [n, 4], into ``probabilities``.
 
-    Of ``contexts`` (int64 [n], bases in base 4) the last ``known`` (int64 [n]) count. Order after order over
-    all contexts, so that what one waits for in memory doesn't hold the others up: give a few dozen at once.
+    Of ``contexts`` (int64 [n], bases in base 4) the last ``known`` (int64 [n]) count.
     """
+    # Order after order over all contexts, so that what one waits for in memory doesn't hold the others up.
     tables, dense = counts.tables, counts.dense
     probabilities[:] = 0.25
     begin, mask = 0, 0

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dnastudy.files import InputError, nearest
-from dnastudy.genes.codes import coded
+from dnastudy.genes.codes import Sequences, coded
 from dnastudy.models.base import CausalModel
 from dnastudy.tokens.ids import CLS, FIRST_BASE, MASK, PAD, SEP, single_base_ids
 
@@ -70,10 +70,8 @@ class NeuralModel(CausalModel, nn.Module):
 
     A subclass has ``kind``, ``config``, ``embedding``, ``positions`` (as published) and ``context`` (the most
     positions it sees at once, None when it carries a state over any number), and three methods:
-    ``forward(ids, state)``, ``prime(ids)`` and ``advance(ids, state)``.
-
-    With a ``vocabulary`` other than the nine ids it is a model of other text, trained and validated on ids. So is
-    one that isn't ``causal``, which sees both sides of what it fills in.
+    ``forward(ids, state)``, ``prime(ids)`` and ``advance(ids, state)``. With a ``vocabulary`` other than the nine
+    ids it is a model of other text, as is one that isn't ``causal``.
     """
 
     causal = True
@@ -114,22 +112,30 @@ class NeuralModel(CausalModel, nn.Module):
             return self.embedding(ids)
         return self.embedding(ids - (ids > MASK).long()) + self.positions.weight[start : start + ids.shape[1]]
 
-    def base_log_likelihoods(self, sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
-        """Log-probability of each base given all before it (given as far back as the context reaches)."""
-        return score(self, sequences, include_end=False)
+    def base_log_likelihoods(self, sequences: Sequences) -> list[np.ndarray]:
+        """Log-probability of each base given all before it: float32 [bases] each, nats; NaN if unknown.
 
-    def log_likelihood(self, sequences: Sequence[str | np.ndarray], *, include_end: bool = False) -> np.ndarray:
+        A recurrent model carries its state through a sequence of any length. A Transformer sees windows that
+        begin every half context, and scores the new half of each. As published, either scores the first 1,023
+        bases alone: it has no more positions. Computed in fp32 whatever the training precision.
+        """
+        codes = coded(sequences)
+        scored = [np.full(len(one), np.nan, dtype=np.float32) for one in codes]
+        with self.evaluating():
+            for number, first, values in _scored_stretches(self, codes, include_end=False):
+                scored[number][first : first + len(values)] = values
+        return scored
+
+    def log_likelihood(self, sequences: Sequences, *, include_end: bool = False) -> np.ndarray:
         """Log-probability of whole sequences, float64 [n], in nats; of an empty sequence 0.
 
         Each base's probability is renormalised over A C G T; with ``include_end`` over those and the end
-        symbol, whose own term is then added. As published, it is normalised over all eight symbols. The first
-        base is given the start symbol; one that isn't A C G T is unknown to the model and is not scored. The
-        memory taken doesn't grow with a sequence's length.
+        symbol, whose own term is then added. As published, it is normalised over all eight symbols.
         """
         codes = coded(sequences)
         totals = np.zeros(len(codes))
         with self.evaluating():
-            for number, _, values in scored_stretches(self, codes, include_end=include_end):
+            for number, _, values in _scored_stretches(self, codes, include_end=include_end):
                 totals[number] += np.nansum(values, dtype=np.float64)
         return totals
 
@@ -215,39 +221,17 @@ def initialise_as_keras(model: nn.Module) -> None:
 
 
 def inputs_and_targets(codes: np.ndarray, *, end: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Input ids and target ids (int64, both [n], or [n + 1] with the end symbol) of one stretch of bases.
-
-    Inputs are the start symbol and every base but the last (all of them before an end symbol); a base that
-    isn't A C G T is UNK as an input and ``IGNORED`` as a target.
-    """
+    """Input ids and target ids (int64, both [n], or [n + 1] with the end symbol) of one stretch of bases."""
     ids = single_base_ids(codes).astype(np.int64)
     inputs = np.concatenate([[CLS], ids])
     targets = np.concatenate([np.where(codes < 4, ids, IGNORED), [SEP]])
     return (inputs, targets) if end else (inputs[:-1], targets[:-1])
 
 
-def score(model: NeuralModel, sequences: Sequence[str | np.ndarray], *, include_end: bool) -> list[np.ndarray]:
-    """Log-probability of every base, in nats; the last value is the end symbol's with ``include_end``.
-
-    A recurrent model carries its state through a sequence of any length. A Transformer sees windows that
-    begin every half context, and scores the new half of each. As published, either scores the first 1,023
-    bases alone: it has no more positions. Computed in fp32 whatever the training precision.
-    """
-    codes = coded(sequences)
-    scored = [np.full(len(one) + include_end, np.nan, dtype=np.float32) for one in codes]
-    with model.evaluating():
-        for number, first, values in scored_stretches(model, codes, include_end=include_end):
-            scored[number][first : first + len(values)] = values
-    return scored
-
-
-def scored_stretches(
+def _scored_stretches(
     model: NeuralModel, codes: Sequence[np.ndarray], *, include_end: bool
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Score stretch by stretch: which sequence, the first base of the stretch, and float32 log-probabilities.
-
-    Sequences of like length are scored side by side. To be used within ``model.evaluating()``.
-    """
+    """Within ``model.evaluating()``: which sequence, a stretch's first base, and its float32 log-probabilities."""
     _refuse_other_text(model, "score")
     lengths = np.array([len(one) + include_end for one in codes], dtype=np.int64)
     if model.limit is not None:
@@ -324,11 +308,9 @@ def _score_rows(
 
 @cache
 def keep_freed_memory() -> bool:
-    """Tell glibc to hand out again what was freed, up to 1 GiB a piece, instead of returning it to the system.
-
-    By default each large array is mapped anew, and the system fills its pages with zeros as they are touched:
-    up to two fifths of the time of a training step on a CPU. The process then stays as large as it once was.
-    """
+    """Tell glibc to hand out again what was freed, up to 1 GiB a piece, instead of returning it to the system."""
+    # By default each large array is mapped anew, and the system fills its pages with zeros as they are touched: up to
+    # two fifths of the time of a training step on a CPU. The process then stays as large as it once was.
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none

@@ -11,25 +11,9 @@ import torch
 
 from dnastudy.files import InputError, atomic_path
 from dnastudy.genes.codes import Sequences
+from dnastudy.models import counts as counting
 from dnastudy.models.base import CausalModel, check_value
-from dnastudy.models.counts import (
-    DENSE_ORDER,
-    HIGHEST_ORDER,
-    Counts,
-    add_lower_orders,
-    both_strands,
-    contexts_of,
-    count,
-    extended,
-    first_place,
-    fit_weights,
-    flat,
-    gathered,
-    next_bases,
-    pack,
-    spans_of,
-    unpack,
-)
+from dnastudy.models.counts import DENSE_ORDER, HIGHEST_ORDER, Counts, extended, first_place, flat, next_bases
 
 SMOOTHINGS = ("interpolated", "mle", "laplace")
 _TOGETHER = 64  # bases that are scored at once
@@ -92,10 +76,10 @@ class NgramModel(CausalModel):
         """
         codes, spans = flat(sequences)
         if self._keeps_text:
-            codes, spans = self._text = gathered(codes, spans)
+            codes, spans = self._text = counting.gathered(codes, spans)
         self._count(codes, spans)
         if validation is not None and self.interpolated:
-            self.weights, bits = fit_weights(self._counts, *flat(validation))
+            self.weights, bits = counting.fit_weights(self._counts, *flat(validation))
             self.history = [
                 {"order": order, "weight": float(weight), "validation_bits_per_base": float(cost)}
                 for order, weight, cost in zip(range(1, self.order + 1), self.weights, bits, strict=True)
@@ -202,7 +186,11 @@ class NgramModel(CausalModel):
         counts = self._counted()
         if self._text is not None:
             codes, spans = self._text
-            arrays = {"bases": pack(codes), "unknown": np.flatnonzero(codes > 3), "lengths": np.diff(spans)[:, 0]}
+            arrays = {
+                "bases": counting.pack(codes),
+                "unknown": np.flatnonzero(codes > 3),
+                "lengths": np.diff(spans)[:, 0],
+            }
         else:
             top = counts.tables[first_place(self.order) :]
             seen = top > 0
@@ -226,15 +214,18 @@ class NgramModel(CausalModel):
                     raise ValueError(f"those there are of order {len(self.weights)}")
                 self.end_probability = float(stored["end_probability"])
                 if self._keeps_text:
-                    spans = spans_of(stored["lengths"])
-                    self._text = unpack(stored["bases"], int(stored["lengths"].sum()), stored["unknown"]), spans
+                    spans = counting.spans_of(stored["lengths"])
+                    self._text = (
+                        counting.unpack(stored["bases"], int(stored["lengths"].sum()), stored["unknown"]),
+                        spans,
+                    )
                 else:
                     seen = np.unpackbits(stored["seen"], count=4**self.order).view(bool)
                     times = stored["counts"].astype(np.uint32)
                     times[times == 255] = stored["large"]
                     tables = np.zeros(first_place(self.order + 1), dtype=np.uint32)
                     tables[first_place(self.order) :][seen] = times
-                    self._counts = add_lower_orders(tables, stored["short"], self.order)
+                    self._counts = counting.add_lower_orders(tables, stored["short"], self.order)
         except (KeyError, ValueError, IndexError, OSError) as error:
             raise InputError(f"{path}: no n-gram counts of order {self.order} ({error}); fit it again") from None
         if self._text is not None:
@@ -250,9 +241,9 @@ class NgramModel(CausalModel):
             raise InputError("ngram: no A, C, G or T in the training sequences; give at least one")
         self.end_probability = len(spans) / (bases + len(spans))
         if self.reverse_complement:
-            codes, spans = both_strands(codes, spans)
+            codes, spans = counting.both_strands(codes, spans)
         if self.interpolated:
-            self._counts = count(codes, spans, self.order)
+            self._counts = counting.count(codes, spans, self.order)
         else:
             self._counts = np.zeros(8**self.order, dtype=np.uint32)
             _count_padded(codes, spans, self.order, self._counts)
@@ -283,7 +274,7 @@ class NgramModel(CausalModel):
     def _next(self, recent: np.ndarray):
         probabilities = np.empty((len(recent), 4))
         if self.interpolated:
-            contexts, known = contexts_of(recent, self.order)
+            contexts, known = counting.contexts_of(recent, self.order)
             next_bases(self._counted(), self.weights, contexts, known, probabilities)
         else:
             _next_padded(self._counted(), self.order, int(self.smoothing == "laplace"), recent, probabilities)
