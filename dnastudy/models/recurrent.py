@@ -73,10 +73,19 @@ class RecurrentModel(NeuralModel):
         hidden = self.embed(ids, seen)
         after = []
         for number, layer in enumerate(self.layers):
-            hidden, last = layer(hidden, None if before is None else self._unpacked(before[number]))
+            hidden, last = self._run(layer, hidden, None if before is None else self._unpacked(before[number]))
             after.append(torch.cat(last) if self.kind == "lstm" else last)
             hidden = self.dropout(hidden)
         return hidden, (torch.stack(after), seen + ids.shape[1])
+
+    def _run(self, layer: nn.Module, hidden: Tensor, state) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
+        """One layer; in bf16 on a CPU without AVX-512, for which torch has no LSTM in bf16, rounded after fp32."""
+        cpu = hidden.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if self.kind != "lstm" or not cpu or torch.cpu.get_capabilities().get("avx512_bw", False):
+            return layer(hidden, state)
+        with torch.autocast("cpu", enabled=False):
+            hidden, last = layer(hidden.float(), state)
+        return hidden.bfloat16(), last
 
     def prime(self, ids: Tensor) -> tuple[Tensor, tuple[Tensor, int]]:
         """Logits [rows, vocabulary] after ``ids`` [rows, positions], and the state."""
