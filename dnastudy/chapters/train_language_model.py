@@ -1,12 +1,33 @@
-"""Draw how models were trained: each function takes a table and returns the Axes it drew on."""
+"""Chapter 04: what training came to, and how it went."""
 
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from dnastudy.study.figures import FLOOR, colour
+
+
+def note_training(run, trained, history: pd.DataFrame) -> str:
+    """Put cost, size and what was seen of a model into the record; returns its validation cost in words."""
+    cost, unit = ("masked_bits_per_base", "tokens") if run.model == "bert" else ("bits_per_base", "bases")
+    best = getattr(trained, f"validation_{cost}")
+    run.metric(f"validation/{cost}", best, unit="bits/base")
+    run.metric("parameters", trained.size, unit="numbers")
+    run.data["precision"] = trained.precision
+    counted = run.train_bases or np.diff(run.corpus.spans("train")).sum()
+    counted *= 1 + run.reverse_complement  # an n-gram reads each strand that it counts once
+    run.metric(f"{unit}_seen", history[unit].max() if unit in history else counted, unit=unit)
+    return f"{best:.2f} {cost.replace('_', ' ')}"
+
+
+def draw_history(run, history: pd.DataFrame) -> Axes:
+    """The picture that suits the kind of model: costs by order of an n-gram, else curves of training."""
+    if run.model == "ngram":
+        return draw_orders(history)
+    return draw_training(history, {} if run.model == "bert" else {"uniform": 2.0})
 
 
 def draw_training(history: pd.DataFrame, floors: dict[str, float]) -> Axes:
