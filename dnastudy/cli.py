@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dnastudy.files import DiskFull, InputError
@@ -68,31 +70,6 @@ Every setting of a model and its default:
 
 Every setting of training and its default; rates are per step, lengths in bases (of a bert in tokens):
 
-  steps: 1000               optimiser steps
-  epochs: 0                 if not 0, passes over the training genes instead of steps
-  batch: 16                 windows or genes in a step, of all processes together
-  accumulate: 1             pieces that a step is computed in, to need less memory
-  sampling: windows         windows: stretches at random; genes: each whole gene once an epoch (where many are short)
-  window: 256               length of a window, or where a gene is cut
-  end: true                 learn the end of genes too
-  masked: 0.15              bert: share of tokens to restore
-  reverse_complement: false read each row on either strand, at random
-  train_bases: 0            if not 0, train on a random subset of the genes with so many bases
-  learning_rate: 0.002      peak rate
-  warmup: 60                steps of linear rise to it
-  schedule: cosine          cosine or constant after that
-  final: 0.05               end of the cosine, as a share of the peak
-  weight_decay: 0.01        AdamW's; with 0 it is Adam
-  clip: 1.0                 greatest norm of the gradient; 0: any
-  validate_every: 100       steps between looks at the validation genes; 0: an epoch
-  validation_windows: 256   windows looked at
-  patience: 0               if not 0, stop after so many looks without a better one
-  keep: best                weights kept at the end: best or last
-  checkpoint_every: 200     steps between checkpoints
-  precision: auto           fp32, bf16, or auto: bf16 where the machine computes it faster
-  compile: false            compile the model (slow to start)
-  deterministic: false      refuse operations that can't be repeated exactly
-  seed: 0                   of the weights, the rows and the dropout
 """
 _VARIANTS = """
 Score the variants of a VCF with a model that was trained for nothing of the kind: log p(ALT) - log p(REF), in nats,
@@ -115,6 +92,7 @@ contigs, or that it isn't known. context_before and context_after say how many b
 fewer at a contig's end, and where its own context is shorter (an n-gram's is its order less one). Interrupted, the
 same command begins anew: all three are written whole, at the end, and what stood there stays until then.
 """
+_DEVICE = {"metavar": "DEVICE", "help": "cpu, cuda, cuda:1 ... (default: cuda if there, else cpu)"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,14 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except InputError as error:
-        print(f"dnastudy: error: {error}", file=sys.stderr)
-        return 1
-    except DiskFull as error:
-        print(f"dnastudy: error: {error.strerror}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"dnastudy: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (InputError, OSError) as error:
+        what = error.strerror if isinstance(error, DiskFull) else " ".join(str(error).split())
+        print(f"dnastudy: error: {what}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"dnastudy: interrupted; the same command {arguments.again}", file=sys.stderr)
@@ -144,30 +117,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="{fetch,train,variants}")
 
-    as_written = argparse.RawDescriptionHelpFormatter
-    fetch = commands.add_parser(
-        "fetch", help="fetch a dataset and verify it", description=_FETCH, formatter_class=as_written
-    )
+    def command(run: Callable, what: str, description: str, again: str = "goes on from here"):
+        name, as_written = run.__name__[1:], argparse.RawDescriptionHelpFormatter
+        parser = commands.add_parser(name, help=what, description=description, formatter_class=as_written)
+        parser.set_defaults(run=run, again=again)
+        return parser
+
+    fetch = command(_fetch, "fetch a dataset and verify it", _FETCH)
     what = fetch.add_mutually_exclusive_group(required=True)
     what.add_argument("name", nargs="?", metavar="NAME", help="a dataset of the study, or a manifest's YAML file")
     what.add_argument("--list", action="store_true", help="list the datasets and exit")
     fetch.add_argument("--dest", type=Path, metavar="DIR", help="folder for the files (default: a cache folder)")
     fetch.add_argument("--only", nargs="+", metavar="MEMBER", help="fetch only these files of the dataset")
-    fetch.set_defaults(run=_fetch, again="goes on from here")
 
-    train = commands.add_parser(
-        "train", help="train one model on a corpus", description=_TRAIN, formatter_class=as_written
-    )
+    train = command(_train, "train one model on a corpus", _TRAIN + _training_settings())
     train.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML or JSON, as above")
     train.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="corpus folder (notebook 01)")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
-    train.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ... (default: cuda if there, else cpu)")
+    train.add_argument("--device", **_DEVICE)
     train.add_argument("--overwrite", action="store_true", help="replace a finished model that stands there")
-    train.set_defaults(run=_train, again="goes on from here")
 
-    variants = commands.add_parser(
-        "variants", help="score the variants of a VCF", description=_VARIANTS, formatter_class=as_written
-    )
+    variants = command(_variants, "score the variants of a VCF", _VARIANTS, "begins anew")
     variants.add_argument("--model", required=True, metavar="DIR", help="model folder, or hf:NAME")
     variants.add_argument("--vcf", type=Path, required=True, metavar="FILE", help="VCF, plain, gzip or bgzip")
     where = variants.add_mutually_exclusive_group(required=True)
@@ -175,10 +145,19 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--dataset", metavar="NAME", help="a dataset of the study that holds the sequence")
     variants.add_argument("--out", type=Path, required=True, metavar="FILE", help="TSV to write")
     variants.add_argument("--context", type=int, default=512, metavar="N", help="bases on each side (default: 512)")
-    variants.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 ... (default: cuda if there, else cpu)")
+    variants.add_argument("--device", **_DEVICE)
     variants.add_argument("--overwrite", action="store_true", help="replace what stands at --out")
-    variants.set_defaults(run=_variants, again="begins anew")
     return parser
+
+
+def _training_settings() -> str:
+    """A line for each field of TrainingConfig, from its comment; to import it would take torch."""
+    source = Path(__file__).with_name("models").joinpath("settings.py").read_text(encoding="utf-8")
+    fields = re.findall(r"^    (\w+): \w+ = (\S+)  # (.+)$", source, re.MULTILINE)
+    defaults = [json.dumps(ast.literal_eval(default)).strip('"') for _, default, _ in fields]
+    return "".join(
+        f"  {f'{name}: {default}':25s} {about}\n" for (name, _, about), default in zip(fields, defaults, strict=True)
+    )
 
 
 def _fetch(arguments: argparse.Namespace) -> None:

@@ -22,33 +22,36 @@ INCIDENTAL = ("accumulate", "checkpoint_every", "compile", "deterministic")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train. Lengths in bases (of a BERT in tokens), the learning rate per step, no budget in seconds."""
+    """How to train. Lengths in bases (of a BERT in tokens), the learning rate per step, no budget in seconds.
 
-    steps: int = 1000
-    epochs: int = 0
-    batch: int = 16
-    accumulate: int = 1
-    sampling: str = "windows"
-    window: int = 256
-    end: bool = True
-    masked: float = 0.15
-    reverse_complement: bool = False
-    train_bases: int = 0
-    learning_rate: float = 2e-3
-    warmup: int = 60
-    schedule: str = "cosine"
-    final: float = 0.05
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    validate_every: int = 100
-    validation_windows: int = 256
-    patience: int = 0
-    keep: str = "best"
-    checkpoint_every: int = 200
-    precision: str = "auto"
-    compile: bool = False
-    deterministic: bool = False
-    seed: int = 0
+    The comments are what ``dnastudy train --help`` says.
+    """
+
+    steps: int = 1000  # optimiser steps
+    epochs: int = 0  # if not 0, passes over the training genes instead of steps
+    batch: int = 16  # windows or genes in a step, of all processes together
+    accumulate: int = 1  # pieces that a step is computed in, to need less memory
+    sampling: str = "windows"  # windows: stretches at random; genes: each whole gene once an epoch (if many are short)
+    window: int = 256  # length of a window, or where a gene is cut
+    end: bool = True  # learn the end of genes too
+    masked: float = 0.15  # bert: share of tokens to restore
+    reverse_complement: bool = False  # read each row on either strand, at random
+    train_bases: int = 0  # if not 0, train on a random subset of the genes with so many bases
+    learning_rate: float = 2e-3  # peak rate
+    warmup: int = 60  # steps of linear rise to it
+    schedule: str = "cosine"  # cosine or constant after that
+    final: float = 0.05  # end of the cosine, as a share of the peak
+    weight_decay: float = 0.01  # AdamW's; with 0 it is Adam
+    clip: float = 1.0  # greatest norm of the gradient; 0: any
+    validate_every: int = 100  # steps between looks at the validation genes; 0: an epoch
+    validation_windows: int = 256  # windows looked at
+    patience: int = 0  # if not 0, stop after so many looks without a better one
+    keep: str = "best"  # weights kept at the end: best or last
+    checkpoint_every: int = 200  # steps between checkpoints
+    precision: str = "auto"  # fp32, bf16, or auto: bf16 where the machine computes it faster
+    compile: bool = False  # compile the model (slow to start)
+    deterministic: bool = False  # refuse operations that can't be repeated exactly
+    seed: int = 0  # of the weights, the rows and the dropout
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
