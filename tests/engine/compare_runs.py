@@ -17,7 +17,12 @@ from pathlib import Path
 import yaml
 
 COMPARED = ("*.tsv", "*.npy", "*.parquet", "*.fa", "*.json", "*.safetensors", "*.npz")
-LEFT_OUT = ("record.json", "config.json")  # they hold seconds, dates and hashes of code
+LEFT_OUT = (
+    "record.json",
+    "config.json",
+    "history.json",
+)  # they hold seconds, dates and hashes of code, or stand as a TSV
+TIMES = ("seconds*", "*_per_second", "minutes*")  # columns of tables that are never the same twice
 FIELDS = ("value", "low", "high", "n", "unit")
 
 
@@ -32,7 +37,18 @@ def files(job: Path) -> dict[str, str]:
     paths = {path for pattern in COMPARED for path in job.rglob(pattern)}
     named = {str(path.relative_to(job)): path for path in paths if not any(fnmatch(path.name, out) for out in LEFT_OUT)}
     own = {name: path for name, path in named.items() if not nested(path, job) and "runs/" not in name}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in own.items()}
+    return {name: hashlib.sha256(content(path)).hexdigest() for name, path in own.items()}
+
+
+def content(path: Path) -> bytes:
+    """Bytes of a file, of a table without its columns of times."""
+    if path.suffix != ".tsv":
+        return path.read_bytes()
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    stay = (
+        [place for place, name in enumerate(rows[0]) if not any(fnmatch(name, time) for time in TIMES)] if rows else []
+    )
+    return "\n".join("\t".join(row[place] for place in stay if place < len(row)) for row in rows).encode()
 
 
 def nested(path: Path, job: Path) -> bool:
