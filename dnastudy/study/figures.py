@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from dnastudy.tasks import floors
+from dnastudy.study.parameters import FLOOR_NAMES
 
 COLOURS = {
     "ngram": "#0173b2",
@@ -62,7 +62,7 @@ def colour(name: str) -> str:
     """A model's or split's own colour, the same in every chapter; grey for floors (uniform, 4-gram, copy)."""
     if name in COLOURS:
         return COLOURS[name]
-    if floors.NAMES.fullmatch(name):
+    if FLOOR_NAMES.fullmatch(name):
         return FLOOR
     return OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = PROJECT / "notebooks"
 PROFILES = PROJECT / "workflow" / "profiles"
 RENAMED: dict[str, str] = {}  # parameters of older notebooks: what each is called now
+FLOOR_NAMES = re.compile(r"uniform|copy|(Laplace )?\d+-gram")  # names of floors, which no model's folder may have
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool}
 DATASETS = ("dataset", "repeats", "tracks", "text", "variants_dataset")  # parameters that may name a manifest
 MODEL_FIELDS = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
 from dnastudy.models.base import KINDS
 from dnastudy.models.store import digest_of
-from dnastudy.study.parameters import PROJECT, check_parameters, declared_parameters, listed, package_hash
+from dnastudy.study.parameters import FLOOR_NAMES, PROJECT, check_parameters, declared_parameters, listed, package_hash
 
 FORMAT_TIME = "%Y-%m-%dT%H:%M:%SZ"
 CAUSAL = tuple(kind for kind in KINDS if kind != "bert")
@@ -156,9 +156,8 @@ class Run:
 
     def _load(self, folders: dict[str, Path], *, causal: bool = True) -> dict:
         from dnastudy.models import load
-        from dnastudy.tasks import floors
 
-        if taken := [name for name in folders if floors.NAMES.fullmatch(name)]:
+        if taken := [name for name in folders if FLOOR_NAMES.fullmatch(name)]:
             raise InputError(f"{folders[taken[0]]}: {taken[0]!r} is the name of a floor; rename the model's folder")
         loaded = {name: load(folder, device=self.device) for name, folder in folders.items()}
         if causal and (others := [name for name, model in loaded.items() if model.kind not in CAUSAL]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -23,7 +22,6 @@ from dnastudy.tasks.composition import kmer_shares
 from dnastudy.tasks.discriminator import logistic, one_hot, train_cnn
 from dnastudy.tasks.next_kmer import known_runs, windows
 
-NAMES = re.compile(r"uniform|copy|(Laplace )?\d+-gram")  # no model of other kinds may have one of these
 KMER_WORDS = (1, 4)  # bases of the shortest and the longest words of a context that TF-IDF counts
 PENALTY = 1.0  # on the squared coefficients of the ridge regression
 FOREST_EXAMPLES = 10_000  # at most; a tree's time goes with examples times classes,
