@@ -182,8 +182,7 @@ def _train(arguments: argparse.Namespace) -> None:
 def _variants(arguments: argparse.Namespace) -> None:
     from dnastudy.study.variant_file import score_vcf
 
-    options = {name: value for name, value in vars(arguments).items() if name not in ("run", "again")}
-    record = score_vcf(**options, progress=True)
+    record = score_vcf(**{name: value for name, value in vars(arguments).items() if name not in ("run", "again")})
     for line in record["warnings"]:
         print(f"dnastudy: warning: {line}", file=sys.stderr)
     counts = record["counts"]
@@ -200,23 +199,22 @@ def _read_config(path: Path) -> dict:
         raise InputError(f"{path}: no such file; expected a training configuration in YAML or JSON") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: no text in UTF-8 ({error}); save it as such") from None
-    if path.suffix == ".json":
-        try:
+    try:
+        if path.suffix == ".json":
             config = json.loads(text)
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            raise InputError(f"{path}: not readable as JSON: {where}: {error.msg}; mend it there") from None
-    else:
-        try:
+        else:
             import yaml
-        except ImportError:
-            raise InputError(f"{path}: pyyaml, which reads YAML, is not installed; give the same as .json") from None
-        try:
+
             config = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(config, dict):
-        raise InputError(
-            f"{path}: expected names with values, such as model: {{kind: lstm}}, found {json.dumps(config)[:80]}"
-        )
-    return config
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{path}: not readable as JSON: {where}: {error.msg}; mend it there") from None
+    except ImportError:
+        raise InputError(f"{path}: pyyaml, which reads YAML, is not installed; give the same as .json") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if isinstance(config, dict):
+        return config
+    raise InputError(
+        f"{path}: expected names with values, such as model: {{kind: lstm}}, found {json.dumps(config)[:80]}"
+    )

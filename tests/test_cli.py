@@ -242,7 +242,7 @@ def test_variants_passes_everything_on_and_says_what_was_scored(scored, capsys):
         "o.tsv: 3,120 of 4,321 alleles scored\nnot scored: 1,200 (no such contig)\nnot scored: 1 (symbolic allele)\n"
     )
     assert told.err == "dnastudy: warning: it knows chr1\n"
-    defaults = {"dataset": None, "context": 512, "device": None, "overwrite": False, "progress": True}
+    defaults = {"dataset": None, "context": 512, "device": None, "overwrite": False}
     given = {"model": "hf:a/b", "vcf": Path("v.vcf"), "fasta": [Path("1.fa"), Path("2.fa")], "out": Path("o.tsv")}
     assert scored == [defaults | given]
 

@@ -28,7 +28,6 @@ def score_vcf(
     context: int = 512,
     device: str | None = None,
     overwrite: bool = False,
-    progress: bool = False,
 ) -> dict:
     """Score each alternative allele of a VCF with a model, after comparing REF with the sequence.
 
@@ -51,28 +50,34 @@ def score_vcf(
     agreeing, refused = check_variants(variants, genome)
     _check_scorable(vcf, out, agreeing, refused, list(found) or names_in(files))
     states = learnt_from(model, {contig: found[contig][1] for contig in agreeing["contig"].value_counts().index})
-    scored = score_variants(scorer, genome, agreeing, context=context, progress=progress)
+    scored = score_variants(scorer, genome, agreeing, context=context, progress=True)
+    name, on = Path(model).resolve().name, scored["contig"].value_counts()
+    warned = [
+        f"{line}; {sum(on[contig] for contig in its):,} of {len(scored):,} alleles scored lie there"
+        for line, its in warnings(name, states).items()
+    ]
     record = {
-        "model": {"name": Path(model).resolve().name, "kind": scorer.kind, "digest": digest_of(model)},
+        "model": {"name": name, "kind": scorer.kind, "digest": digest_of(model)},
         "vcf": {"file": vcf.name, "sha256": sha256(vcf)},
         "contigs": {name: {"length": len(codes), "m5": its} for name, (codes, its) in found.items()},
         "learnt_from": states,
-        "warnings": _warnings(model, states, scored),
+        "warnings": warned,
         "context": context,
-        "counts": {"alleles": len(variants), "scored": len(scored), "refused": _reasons(refused)},
+        "counts": {
+            "alleles": len(variants),
+            "scored": len(scored),
+            "refused": refused["reason"].value_counts().to_dict(),
+        },
         "code": code_identity(),
         "machine": machine(),
         "finished": time.strftime(FORMAT_TIME, time.gmtime()),
         "seconds": round(time.monotonic() - started, 2),
     }
+    record_file = out.with_name(f"{out.name}.json")
     # All three are whole before any takes its name.
-    with (
-        atomic_path(out) as table,
-        atomic_path(refused_list(out)) as refusals,
-        atomic_path(out.with_name(f"{out.name}.json")) as about,
-    ):
+    with atomic_path(out) as table, atomic_path(refused_list(out)) as refusals, atomic_path(record_file) as about:
         _write(scored, table)
-        _write(_from_1(refused), refusals)
+        _write(refused.assign(position=refused["position"] + 1), refusals)
         write_json(about, record)
     return record
 
@@ -83,36 +88,20 @@ def refused_list(out: Path) -> Path:
     return out.with_name(own)
 
 
-def _reasons(refused: pd.DataFrame) -> dict[str, int]:
-    return refused["reason"].value_counts().to_dict()
-
-
 def _check_scorable(vcf: Path, out: Path, agreeing: pd.DataFrame, refused: pd.DataFrame, held: list[str]) -> None:
     """Refuse variants of another assembly or of no contig of the sequence; list them, if nothing stands at ``out``."""
     listed = None if out.exists() else refused_list(out)
     if listed:
         with atomic_path(listed) as partial:
-            _write(_from_1(refused), partial)
+            _write(refused.assign(position=refused["position"] + 1), partial)
     check_assembly(agreeing, refused, vcf, listed)
     if agreeing.empty:
-        reasons = ", ".join(f"{reason} ({number:,})" for reason, number in _reasons(refused).items())
+        reasons = ", ".join(f"{reason} ({number:,})" for reason, number in refused["reason"].value_counts().items())
         contigs = ", ".join(sorted(set(refused["contig"]))[:5])
         raise InputError(
             f"{vcf}: no variant to score: {reasons}; expected some on contigs of the sequence "
             f"({', '.join(held[:5])}), found {contigs}"
         )
-
-
-def _from_1(refused: pd.DataFrame) -> pd.DataFrame:
-    return refused.assign(position=refused["position"] + 1)
-
-
-def _warnings(model: str, states: dict[str, str], scored: pd.DataFrame) -> list[str]:
-    on = scored["contig"].value_counts()
-    return [
-        f"{line}; {sum(on[contig] for contig in its):,} of {len(scored):,} alleles scored lie there"
-        for line, its in warnings(Path(model).resolve().name, states).items()
-    ]
 
 
 def _fetch(dataset: str, contigs: set[str]) -> list[Path]:
