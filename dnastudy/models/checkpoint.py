@@ -48,16 +48,9 @@ class Run:
         """Add a row to the history, and keep the weights if none were better."""
         if self._keep == "best" and all(validation < row["validation_bits_per_base"] for row in self.history):
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.history.append(
-            {
-                "step": self.step,
-                "bases": self.bases,
-                "train_bits_per_base": self._nats / self._steps / math.log(2),
-                "validation_bits_per_base": validation,
-                "learning_rate": learning_rate,
-                "bases_per_second": speed,
-            }
-        )
+        row = {"step": self.step, "bases": self.bases, "train_bits_per_base": self._nats / self._steps / math.log(2)}
+        row |= {"validation_bits_per_base": validation, "learning_rate": learning_rate, "bases_per_second": speed}
+        self.history.append(row)
         self._nats, self._steps = 0.0, 0
 
     @property
@@ -72,19 +65,14 @@ class Run:
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         for number, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{name}": value for name, value in values.items()}
-        progress = {
-            "step": self.step,
-            "bases": self.bases,
-            "history": self.history,
-            "nats": self._nats,
-            "steps": self._steps,
-        }
+        progress = {"step": self.step, "bases": self.bases, "history": self.history}
+        progress |= {"nats": self._nats, "steps": self._steps}
         metadata = {"identity": json.dumps(identity), "progress": json.dumps(progress)}
         with atomic_path(folder / FILE) as partial:
-            # Not save_file, whose error on a full disk isn't an OSError.
+            tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
             partial.write_bytes(
-                safetensors.torch.save({name: value.cpu().contiguous() for name, value in tensors.items()}, metadata)
-            )
+                safetensors.torch.save(tensors, metadata)
+            )  # save_file's error on a full disk is no OSError
 
     def resume(self, folder: Path, identity: dict) -> None:
         """Take up the checkpoint in ``folder``, if there is one."""
@@ -97,8 +85,7 @@ class Run:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
         except SafetensorError as error:
             raise InputError(f"{path}: not readable ({error}); remove {folder} to train from the start") from None
-        differing = differences(json.loads(metadata["identity"]), identity)
-        if differing:
+        if differing := differences(json.loads(metadata["identity"]), identity):
             raise InputError(
                 f"{path}: a checkpoint of another configuration ({'; '.join(differing)}); "
                 f"train as before, choose another folder, or remove {folder} to train from the start"
@@ -106,30 +93,24 @@ class Run:
         progress = json.loads(metadata["progress"])
         self.step, self.bases, self.history = progress["step"], progress["bases"], progress["history"]
         self._nats, self._steps = progress["nats"], progress["steps"]
-        device = self.model.device
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
+        state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             part, _, rest = name.partition("/")
-            parts[part][rest] = value
+            if part == "optimizer":
+                number, _, rest = rest.partition("/")
+                state.setdefault(int(number), {})[rest] = value
+            else:
+                parts[part][rest] = value
         self.model.load_state_dict(parts["model"])
-        self.best = {name: value.to(device) for name, value in parts["best"].items()}
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in parts["optimizer"].items():
-            number, _, rest = name.partition("/")
-            state.setdefault(int(number), {})[rest] = value
+        self.best = {name: value.to(self.model.device) for name, value in parts["best"].items()}
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def in_units(history: list[dict], unit: str) -> list[dict]:
     """Rows of a history, which call whatever is counted bases, by the names of another unit."""
-    names = {
-        "bases": f"{unit}s",
-        "train_bits_per_base": f"train_bits_per_{unit}",
-        "validation_bits_per_base": f"validation_bits_per_{unit}",
-        "bases_per_second": f"{unit}s_per_second",
-    }
-    return [{names.get(name, name): value for name, value in row.items()} for row in history]
+    return [{name.replace("base", unit): value for name, value in row.items()} for row in history]
 
 
 def differences(old: dict, new: dict, within: str = "") -> list[str]:
@@ -150,13 +131,11 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise InputError(f"{out}: a corpus stands there; give another folder for the model")
     if not (out / "config.json").exists():
         return
-    config = read_json(out / "config.json")
-    kind = config.get("kind") if isinstance(config, dict) else None
-    if kind not in KINDS:
+    config, checkpoint = read_json(out / "config.json"), out / "checkpoint"
+    if not isinstance(config, dict) or (kind := config.get("kind")) not in KINDS:
         raise InputError(f"{out}: config.json there is of no model of this package; give another folder for the model")
     if overwrite:
         return
-    checkpoint = out / "checkpoint"
     with locked(checkpoint) if rank() == 0 and checkpoint.exists() else nullcontext():
         raise InputError(
             f"{out}: a finished {kind} model stands there; give another folder, or overwrite it "

@@ -13,10 +13,9 @@ from dnastudy.models.settings import TrainingConfig
 
 @contextmanager
 def progress_line(config: TrainingConfig, wanted: bool | TextIO, unit: str = "base") -> Iterator[Callable[..., None]]:
-    """A bar on a terminal, a line at each validation in a log file or the stream given, nothing in a notebook.
+    """Yield what shows the run after each step, and ``going_on=True`` before the first one after an interruption.
 
-    What is yielded is called with the run after each step, and with ``going_on=True`` before the first one of a run
-    that was interrupted.
+    It is a bar on a terminal, a line at each validation in a log file or the stream given, nothing in a notebook.
     """
     stream = sys.stderr if isinstance(wanted, bool) else wanted
     if wanted is False or (wanted is True and "ipykernel" in sys.modules):

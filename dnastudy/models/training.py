@@ -31,17 +31,16 @@ from dnastudy.models.store import build, save
 from dnastudy.models.token_batches import MaskedSource
 from dnastudy.tokens.ids import FIRST_BASE
 
+Drawn = tuple[Tensor, Tensor]  # inputs and targets
+
 
 class Source(Protocol):
-    """What a model learns from.
+    """What a model learns from; it may have ``epoch_steps`` (int), to count epochs, and a ``unit`` other than base."""
 
-    Besides ``epoch_steps`` (int), where epochs are to be counted, and ``unit``, where a symbol is no base.
-    """
-
-    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+    def draw(self, step: int) -> Drawn:
         """Inputs and targets of a step, int64 [rows, ..., positions]; a target that isn't learnt is -100."""
 
-    def validation(self) -> tuple[Tensor, Tensor]:
+    def validation(self) -> Drawn:
         """Inputs and targets that the model is validated on, likewise."""
 
     def identity(self) -> dict:
@@ -130,9 +129,7 @@ def train(
 class _Loop:
     """The steps of :func:`train`, and all that they need."""
 
-    def __init__(
-        self, model: NeuralModel, source: Source, config: TrainingConfig, device: torch.device, folder: Path
-    ) -> None:
+    def __init__(self, model: NeuralModel, source: Source, config: TrainingConfig, device: torch.device, folder: Path):
         keep_freed_memory()
         self.model, self.source, self.config, self.device, self.folder = model, source, config, device, folder
         self.held_out = source.validation()
@@ -149,7 +146,12 @@ class _Loop:
     def go(self, report: Callable[..., None], interrupted: threading.Event) -> None:
         """All steps that are left."""
         run, config = self.run, self.config
-        self._resume()
+        run.resume(self.folder, self.identity)
+        if (first := broadcast(run.step, self.device)) != run.step:
+            raise InputError(
+                f"{self.folder}: process {rank()} would go on from step {run.step}, the first one from step "
+                f"{first:.0f}; give a folder that all machines share"
+            )
         if run.step:
             report(run, going_on=True)
         drawn = self.source.draw(run.step)
@@ -166,17 +168,7 @@ class _Loop:
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {run.step}; the same call goes on from there")
 
-    def _resume(self) -> None:
-        self.run.resume(self.folder, self.identity)
-        if (first := broadcast(self.run.step, self.device)) != self.run.step:
-            raise InputError(
-                f"{self.folder}: process {rank()} would go on from step {self.run.step}, the first one from step "
-                f"{first:.0f}; give a folder that all machines share"
-            )
-
-    def _step(
-        self, drawn: tuple[Tensor, Tensor], rate: float, interrupted: threading.Event
-    ) -> tuple[tuple[Tensor, Tensor], bool]:
+    def _step(self, drawn: Drawn, rate: float, interrupted: threading.Event) -> tuple[Drawn, bool]:
         """One optimiser step; what the next one is made on, and whether a process was asked to stop."""
         run, config = self.run, self.config
         for group in self.optimizer.param_groups:
@@ -198,7 +190,7 @@ class _Loop:
         run.count(loss, seen)
         return drawn, stopping > 0
 
-    def _backward(self, drawn: tuple[Tensor, Tensor]) -> Tensor:
+    def _backward(self, drawn: Drawn) -> Tensor:
         """Add up the gradients of this process's rows; their share of the step's mean loss, in nats."""
         targets_in_all = max(1, int((drawn[1] != IGNORED).sum()))
         loss = torch.zeros((), device=self.device)
@@ -235,18 +227,13 @@ def _settings(config: dict) -> TrainingConfig:
             raise InputError(f"configuration: {name!r} is no part of it; {nearest(name, ('model', 'training'))}")
     if not isinstance(config.get("model"), dict):
         raise InputError("configuration: no 'model' in it; expected for example {'model': {'kind': 'lstm'}}")
-    if not isinstance(config.get("training") or {}, dict):
+    if not isinstance(training := config.get("training") or {}, dict):
         raise InputError("configuration: 'training' is no mapping; expected for example {'training': {'steps': 1000}}")
-    return TrainingConfig.from_dict(config.get("training") or {})
+    return TrainingConfig.from_dict(training)
 
 
 def _fit_network(
-    build_as: dict,
-    corpus: Corpus,
-    out: Path,
-    settings: TrainingConfig,
-    device: torch.device,
-    progress: bool | TextIO,
+    build_as: dict, corpus: Corpus, out: Path, settings: TrainingConfig, device: torch.device, progress: bool | TextIO
 ) -> tuple[NeuralModel, list[dict]]:
     """A neural model trained on the training genes, and its history."""
     with torch.random.fork_rng(devices=[]):
@@ -295,10 +282,7 @@ def parameter_groups(parameters: list[Tensor], weight_decay: float, times: Calla
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bf16: if asked to, or with ``auto`` where the machine has instructions for it.
-
-    A CPU without them is slower in bf16 than in fp32.
-    """
+    """Whether to compute in bf16: if asked to, or with ``auto`` where the machine has instructions for it."""
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
@@ -329,12 +313,10 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 @contextmanager
 def repeatable(wanted: bool) -> Iterator[None]:
     """Have torch refuse what can't be repeated exactly, where that is asked for."""
-    if not wanted:
-        yield
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA first multiplies
     before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA first multiplies
+        torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
@@ -348,7 +330,14 @@ def explained(config: TrainingConfig) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
-            raise InputError(_memory_advice(config)) from None
+            advice = "shorten window, or train a smaller model"
+            if config.accumulate < config.batch:
+                advice = (
+                    f"set accumulate to {2 * config.accumulate} (the same steps, and the same checkpoint goes on), "
+                    f"or batch to {max(1, config.batch // 2)}"
+                )
+            parts = f"batch {config.batch} in {config.accumulate} piece(s) of window {config.window}"
+            raise InputError(f"training: out of memory with {parts}; {advice}") from None
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = str(error).strip().splitlines()[0]
             raise InputError(
@@ -356,14 +345,3 @@ def explained(config: TrainingConfig) -> Iterator[None]:
                 "or set compile to false"
             ) from None
         raise
-
-
-def _memory_advice(config: TrainingConfig) -> str:
-    parts = f"batch {config.batch} in {config.accumulate} piece(s) of window {config.window}"
-    advice = "shorten window, or train a smaller model"
-    if config.accumulate < config.batch:
-        advice = (
-            f"set accumulate to {2 * config.accumulate} (the same steps, and the same checkpoint goes on), "
-            f"or batch to {max(1, config.batch // 2)}"
-        )
-    return f"training: out of memory with {parts}; {advice}"
