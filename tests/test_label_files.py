@@ -83,8 +83,8 @@ def test_gz_windows_line_ends_lower_case_iupac_and_other_lengths_are_read(tmp_pa
     text = 'id,target,Sequence\r\n1, x ,"acgtryn"\r\n2,y,ACGTACGTAA\r\n'
     path = tmp_path / "train.csv.gz"
     path.write_bytes(gzip.compress(text.encode()))
-    found = read_labels(path, path, path, name="own")
-    assert found.name == "own" and found.classes == ("x", "y")
+    found = read_labels(path, path, path)
+    assert found.classes == ("x", "y")
     assert found.codes[0].tolist() == [0, 1, 2, 3, 4, 4, 4]
     assert found.table["end"].tolist() == [7, 10] * 3
 

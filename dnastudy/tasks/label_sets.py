@@ -81,7 +81,10 @@ def promoters(
     if negatives == "tokens" and tokenizer is None:
         raise InputError("negatives 'tokens': no tokenizer whose tokens could be shuffled; give one of byte pairs")
     regions = divide(genome, splits)
-    positives, codes, dropped = _about_starts(genome, _starts_on("Prom300", starts, splits))
+    apart, dropped = thin(_starts_on("Prom300", starts, splits), BEFORE + AFTER)
+    first = apart["position"] - np.where(apart["strand"] == "+", BEFORE, AFTER - 1)
+    windows = apart.assign(start=first, end=first + BEFORE + AFTER, label=1, core_start=BEFORE, core_end=BEFORE + 1)
+    positives, codes = cut(genome, windows, dropped)
     positives = assign(positives, regions)
     positives["unit"] = np.arange(len(positives))
     found = match(genome, positives, regions, pd.concat([starts, known]), repeats, draw.seed)
@@ -104,14 +107,6 @@ def promoters(
     return _finish("Prom300", ("no promoter", "promoter"), table, codes + theirs, facts, draw, by="pair")
 
 
-def _about_starts(genome: Genome, starts: pd.DataFrame) -> tuple[pd.DataFrame, list[np.ndarray], dict[str, int]]:
-    """Windows about transcription starts that don't overlap on a strand, their codes, and how many were dropped."""
-    starts, dropped = thin(starts, BEFORE + AFTER)
-    first = starts["position"] - np.where(starts["strand"] == "+", BEFORE, AFTER - 1)
-    windows = starts.assign(start=first, end=first + BEFORE + AFTER, label=1, core_start=BEFORE, core_end=BEFORE + 1)
-    return *cut(genome, windows, dropped), dropped
-
-
 def promoter_scan(
     genome: Genome,
     starts: pd.DataFrame,
@@ -130,12 +125,11 @@ def promoter_scan(
     """
     regions = divide(genome, splits)
     starts = _starts_on("PromScan", starts, splits).sort_values(["contig", "position"], ignore_index=True)
-    known = pd.concat([starts, known])
-    windows = [
-        windows_about(*(table[table["contig"] == contig] for table in (starts, known)), ABOUT, WIDTH, stride)
-        for contig in splits
+    tables = (starts, pd.concat([starts, known]))
+    parts = [
+        windows_about(*(one[one["contig"] == contig] for one in tables), ABOUT, WIDTH, stride) for contig in splits
     ]
-    windows = pd.concat(windows, ignore_index=True)
+    windows = pd.concat(parts, ignore_index=True)
     doubtful = windows["label"] < 0
     dropped = {"no start but another known one": int(doubtful.sum())}
     table, codes = cut(genome, windows[~doubtful], dropped)
@@ -231,26 +225,14 @@ def _starts_on(name: str, starts: pd.DataFrame, contigs: Splits) -> pd.DataFrame
 
 
 def _finish(
-    name: str,
-    classes: tuple[str, ...],
-    table: pd.DataFrame,
-    codes: list[np.ndarray],
-    facts: dict,
-    draw: Draw,
-    by: str = "class",
+    name: str, classes: tuple[str, ...], table: pd.DataFrame, codes: list, facts: dict, draw: Draw, by: str = "class"
 ) -> LabelSet:
     table, codes, rows = hold_out(name, table, codes, classes, draw, by=by)
     return LabelSet(name, table, codes, classes, facts | rows | {"drop_shared": draw.drop_shared, "seed": draw.seed})
 
 
 def read_labels(
-    train: str | Path,
-    validation: str | Path = "",
-    test: str | Path = "",
-    *,
-    name: str = "",
-    drop_shared: bool = False,
-    seed: int = 0,
+    train: str | Path, validation: str | Path = "", test: str | Path = "", *, drop_shared: bool = False, seed: int = 0
 ) -> LabelSet:
     """Read sequences and labels from CSV or TSV files, plain or gz.
 
@@ -265,8 +247,11 @@ def read_labels(
         tables = _by_column(train, tables)
     classes = _read_classes(train, tables)
     if "validation" not in tables:
-        held_out = _tenth(tables["train"]["label"], np.random.default_rng(seed))
-        tables = {**tables, "train": tables["train"][~held_out], "validation": tables["train"][held_out]}
+        whole, rng = tables["train"], np.random.default_rng(seed)
+        held_out = np.zeros(len(whole), dtype=bool)
+        for rows in whole.groupby("label").indices.values():
+            held_out[rng.choice(rows, max(1, len(rows) // VALIDATION), replace=False)] = True
+        tables = {**tables, "train": whole[~held_out], "validation": whole[held_out]}
     facts = {"files": {split: Path(path).name for split, path in given.items() if path}, "drop_shared": drop_shared}
     codes = {split: [encode(letters) for letters in tables[split]["sequence"]] for split in SPLITS}
     parts, known = [], {either_strand(each) for each in codes["train"]}
@@ -286,13 +271,22 @@ def read_labels(
     table, codes = pd.concat(parts, ignore_index=True), [each for split in SPLITS for each in codes[split]]
     table = table[~(table["shared"] & drop_shared)]
     codes = [codes[row] for row in table.index]
-    name = name or (train.resolve().parent.name if test else train.name.split(".")[0])
+    name = train.resolve().parent.name if test else train.name.split(".")[0]
     return LabelSet(name, table.reset_index(drop=True).assign(group=np.arange(len(table))), codes, classes, facts)
 
 
 def _read_classes(train: Path, tables: dict[str, pd.DataFrame]) -> tuple[str, ...]:
-    """The labels of training in order; refuse one alone, and any other that a held-out sequence has."""
-    _check_writing(tables)
+    """The labels of training in order; refuse one alone, in two ways (as 1 and 1.0), or a held-out sequence's own."""
+    seen: dict[Decimal, tuple[str, str]] = {}
+    for table in tables.values():
+        numbers = table[table["label"].str.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")]
+        for row in numbers.drop_duplicates("label").itertuples():
+            word, where = seen.setdefault(Decimal(row.label), (row.label, row.where))
+            if word != row.label:
+                raise InputError(
+                    f"{row.where}: label {row.label!r}, which {where} writes as {word!r}; expected one way of writing "
+                    "a label, since these would be two. Write it alike in all files"
+                )
     words = tables["train"]["label"]
     classes = tuple(sorted(words.unique(), key=_in_order))
     if len(classes) == 1:
@@ -301,11 +295,9 @@ def _read_classes(train: Path, tables: dict[str, pd.DataFrame]) -> tuple[str, ..
             "labels. Add sequences of another"
         )
     for table in tables.values():
-        unknown = table[~table["label"].isin(classes)]
-        if len(unknown):
-            row = unknown.iloc[0]
+        for row in table[~table["label"].isin(classes)].itertuples():
             raise InputError(
-                f"{row['where']}: label {row['label']!r}, which no training sequence has; expected one of "
+                f"{row.where}: label {row.label!r}, which no training sequence has; expected one of "
                 f"{', '.join(classes[:10])}. Remove the line, or add training sequences of that label"
             )
     return classes
@@ -316,11 +308,11 @@ def _read(path: Path) -> pd.DataFrame:
     table = read_table(path, "sequences and labels")
     if table.columns.empty:
         raise InputError(f"{path}: the file is empty; expected a header with sequence and label, and a line for each")
+    names = {spelling: name for name, spellings in NAMES.items() for spelling in spellings}
     found = {}
     for column in table.columns:
-        for name, spellings in NAMES.items():
-            if column.strip().lower() in spellings:
-                found.setdefault(name, column)
+        if name := names.get(column.strip().lower()):
+            found.setdefault(name, column)
     for name in ("sequence", "label"):
         if name not in found:
             raise InputError(
@@ -347,37 +339,13 @@ def _by_column(path: Path, tables: dict[str, pd.DataFrame]) -> dict[str, pd.Data
             "one file alone"
         )
     words = table["split"].str.lower().replace(WORDS)
-    odd = ~words.isin(SPLITS)
-    if odd.any():
-        row = table[odd].iloc[0]
-        raise InputError(f"{row['where']}: split {row['split']!r}; expected train, validation (or dev) or test")
+    for row in table[~words.isin(SPLITS)].itertuples():
+        raise InputError(f"{row.where}: split {row.split!r}; expected train, validation (or dev) or test")
     found = {split: table[words == split].reset_index(drop=True) for split in SPLITS if (words == split).any()}
     for split in ("train", "test"):
         if split not in found:
             raise InputError(f"{path}: no line whose split is {split}; expected some. Add them, or give separate files")
     return found
-
-
-def _tenth(labels: pd.Series, rng: np.random.Generator) -> np.ndarray:
-    """A tenth of the rows of each label, one at least, bool [n]."""
-    held_out = np.zeros(len(labels), dtype=bool)
-    for rows in labels.groupby(labels).indices.values():
-        held_out[rng.choice(rows, max(1, len(rows) // VALIDATION), replace=False)] = True
-    return held_out
-
-
-def _check_writing(tables: dict[str, pd.DataFrame]) -> None:
-    """Refuse one number in two ways, such as 1 and 1.0, which would be two labels."""
-    seen: dict[Decimal, tuple[str, str]] = {}
-    for table in tables.values():
-        numbers = table[table["label"].str.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")]
-        for row in numbers.drop_duplicates("label").itertuples():
-            word, where = seen.setdefault(Decimal(row.label), (row.label, row.where))
-            if word != row.label:
-                raise InputError(
-                    f"{row.where}: label {row.label!r}, which {where} writes as {word!r}; expected one way of writing "
-                    "a label, since these would be two. Write it alike in all files"
-                )
 
 
 def _in_order(label: str) -> tuple[bool, int, str]:

@@ -22,7 +22,6 @@ from dnastudy.models.neural import IGNORED, NeuralModel
 if TYPE_CHECKING:
     from torch import Tensor
 
-
 UNITS = ("characters", "words")
 _VERSE = re.compile(r'"(\d\d:\d\d\d):\d\d\d (.*)"')  # "book:chapter:verse text"
 _WORD = re.compile(r"[a-z']+|[^a-z'\s]")
@@ -66,7 +65,6 @@ class Text:
 
 def fetch_text(name: str) -> Path:
     """Fetch the text of a dataset and verify it."""
-
     texts = [member for member, described in load_manifest(name).members.items() if described.kind == "text"]
     if not texts:
         raise InputError(f"{name}: a dataset without a text; expected one with a member of kind text, as king-james")
@@ -75,7 +73,6 @@ def fetch_text(name: str) -> Path:
 
 def read_chapters(path: str | Path) -> dict[str, list[str]]:
     """Words of each chapter in lower case, punctuation apart, from lines like ``"01:001:001 In the beginning"``."""
-
     path = Path(path)
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as handle:
@@ -145,11 +142,7 @@ def _passages(words: list[str], length: int) -> list[list[str]]:
 
 
 class SymbolNgram:
-    """Interpolated n-gram over any alphabet: p_k = (c_k + a_k p_{k-1}) / (n_k + a_k), p_0 uniform.
-
-    The smoothing is that of `dnastudy.models.NgramModel`, whose tables of all 4^n bases would not fit here:
-    each order keeps the sorted n-grams that occur.
-    """
+    """`dnastudy.models.NgramModel`'s smoothing over any alphabet; each order keeps the sorted n-grams that occur."""
 
     def __init__(self, order: int, alphabet: int):
         self.order, self.alphabet = order, alphabet
@@ -158,16 +151,14 @@ class SymbolNgram:
 
     def fit(self, symbols: np.ndarray, spans: np.ndarray, validation: np.ndarray) -> SymbolNgram:
         """Count the n-grams of ``spans`` (int64 [m, 2]), and fit the weights by the likelihood of ``validation``'s."""
-
         coded, first = _joined(symbols, spans)
         if not len(coded):
             raise InputError("n-gram: no symbol in the training text; take a larger part of it")
         context = np.zeros(len(coded), dtype=np.int64)
         contexts, known = 1, np.arange(len(coded))  # known: the symbols that have a long enough context
         for _ in range(self.order):
-            keys, inverse, counts = np.unique(
-                context[known] * self.alphabet + coded[known], return_inverse=True, return_counts=True
-            )
+            ngrams = context[known] * self.alphabet + coded[known]
+            keys, inverse, counts = np.unique(ngrams, return_inverse=True, return_counts=True)
             totals = np.bincount(keys // self.alphabet, weights=counts, minlength=contexts)
             self._orders.append((keys, counts.astype(np.float64), totals))
             contexts = len(keys)
@@ -175,7 +166,6 @@ class SymbolNgram:
             inside = (after < len(coded)) & ~first[np.minimum(after, len(coded) - 1)]
             known = after[inside]
             context[known] = inverse[inside]
-
         probabilities = np.full(int((validation[:, 1] - validation[:, 0]).sum()), 1 / self.alphabet)
         for k, (counts, totals) in enumerate(self._looked_up(symbols, validation)):
 
