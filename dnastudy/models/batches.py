@@ -43,11 +43,10 @@ class CorpusSource:
         """Input ids and target ids of a step, int64 [rows, positions]."""
         config = self.config
         options = {"end": config.end, "reverse_complement": config.reverse_complement}
+        seed = [config.seed, step]
         if config.sampling == "windows":
-            place = [config.seed, step]
-            return cut_windows(self._codes, self.spans, config.batch, config.window, place, **options)
-        spans = self.spans[self._batches.at(step, config.seed)]
-        return self._whole(spans, np.random.default_rng([config.seed, step]), **options)
+            return cut_windows(self._codes, self.spans, config.batch, config.window, seed, **options)
+        return self._whole(self.spans[self._batches.at(step, config.seed)], np.random.default_rng(seed), **options)
 
     def validation(self) -> tuple[Tensor, Tensor]:
         """The validation windows (see :func:`validation_set`), or with whole genes each validation gene once."""
@@ -64,7 +63,7 @@ class CorpusSource:
         return _cut(self._codes, spans, np.zeros_like(sizes), sizes, window, random, **options)
 
     def identity(self) -> dict[str, str]:
-        """SHA-256 of the corpus: see :func:`digests`."""
+        """SHA-256 of the corpus's files."""
         return digests(self.corpus)
 
     def bases(self, inputs: Tensor, targets: Tensor) -> int:
@@ -75,9 +74,8 @@ class CorpusSource:
 class GeneBatches:
     """Genes of similar length side by side: at most a tenth of a batch is padding.
 
-    Sorted by length, genes fill a batch until it has ``batch`` rows or a longer row would leave too much
-    padding. Where the batches are cut depends on the lengths alone, so that each epoch has as many; which of
-    the genes of nearly equal length share one, and the order of the batches, differ by epoch.
+    Where the batches are cut depends on the lengths alone, so that each epoch has as many; which of the genes of
+    nearly equal length share one, and the order of the batches, differ by epoch.
     """
 
     def __init__(self, lengths: np.ndarray, batch: int):
@@ -95,7 +93,6 @@ class GeneBatches:
             if rows > 1 and (rows > batch or filled < (1 - _WASTE) * rows * longest[start]):
                 self._edges.append(place)
                 start, filled = place, least
-
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
     def __len__(self) -> int:
@@ -137,10 +134,7 @@ def training_spans(corpus: Corpus, bases: int = 0, seed: int = 0) -> np.ndarray:
 
 
 def validation_set(corpus: Corpus, config: TrainingConfig) -> tuple[Tensor, Tensor]:
-    """Input ids and target ids of the validation windows: the same whatever the model, its batch or its seed.
-
-    Bases are the only targets. Shorter windows come last.
-    """
+    """Ids and targets (bases alone) of the validation windows, the same for any model, batch or seed; shorter last."""
     spans, count = corpus.spans("validation"), config.validation_windows
     inputs, targets = cut_windows(corpus.all_codes, spans, count, config.window, [VALIDATION_SEED])
     order = torch.argsort((inputs == PAD).sum(1), stable=True)
@@ -157,10 +151,10 @@ def cut_windows(
     end: bool = True,
     reverse_complement: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Draw windows at random from genes chosen in proportion to their length.
+    """Windows drawn at random from genes in proportion to their length; a gene shorter than a window is taken whole.
 
-    Each window begins with the start symbol wherever it lies; one that reaches the gene's end has the end
-    symbol for its last target; a shorter gene is taken whole.
+    Each begins with the start symbol wherever it lies; one that reaches the gene's end has the end symbol for its
+    last target.
     """
     random = np.random.default_rng(seed)
     sizes = spans[:, 1] - spans[:, 0]
@@ -205,10 +199,7 @@ def _cut(
 
 @torch.no_grad()
 def bits_per_symbol(model: NeuralModel, inputs: Tensor, targets: Tensor, rows: int) -> float:
-    """Bits per target over ``inputs`` (both int64 [n, ..., positions]), ``rows`` at a time; of DNA, bits per base.
-
-    Probabilities are normalised over ``model.scored``: of a tuned model of DNA, A C G T alone.
-    """
+    """Bits per target (int64 [n, ..., positions]), ``rows`` at a time, of probabilities over ``model.scored`` alone."""
     model.eval()
     scored = torch.tensor(model.scored, device=model.device)
     nats, count = 0.0, 0

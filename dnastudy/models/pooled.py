@@ -30,11 +30,10 @@ def embed(
     layer: int | None = None,
     precision: str = "fp32",
 ) -> np.ndarray:
-    """A vector for each sequence by a model that stays as it is, float32 [n, width].
+    """The mean of a model's states over each sequence's tokens without CLS and SEP, float32 [n, width].
 
-    That is the mean of the model's states over the sequence's tokens (see :func:`piece_ids`), without CLS and SEP. An
-    n-gram model has no states: its vector is the mean log-likelihood (nats a base) in each of 8 equal parts of the
-    sequence, read forwards and then on the opposite strand; where a part has no known base it is -log 4.
+    Of an n-gram model, which has no states, it is the mean log-likelihood (nats a base) in each of 8 equal parts of the
+    sequence, read forwards and then on the opposite strand; where a part has no known base -log 4.
     """
     if reverse_complement:
         how = {"layer": layer, "precision": precision}
@@ -74,23 +73,18 @@ def rows(trunk: NeuralModel, tokens: Sequence[np.ndarray]) -> list[np.ndarray]:
 def piece_ids(model: NeuralModel, codes: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What a model is given of each sequence: CLS, its tokens and, in a BERT, SEP; int64 [pieces, positions] each.
 
-    A sequence that has more tokens than the model's context takes beside these is read in pieces, as few as fit and of
-    equal length: where some are a token shorter, PAD stands at their end. Each piece has its own CLS and SEP, and the
-    model knows nothing of the others.
+    A sequence longer than the model's context is read in pieces, as few as fit and of equal length (but for a PAD).
     """
     room = _room(model)
-    return [
-        padded(rows(model, np.array_split(one, -(-len(one) // (room or len(one)))))).numpy()
-        for one in _tokens(model, codes)
-    ]
+    in_pieces = (np.array_split(one, -(-len(one) // (room or len(one)))) for one in _tokens(model, codes))
+    return [padded(rows(model, pieces)).numpy() for pieces in in_pieces]
 
 
 def count_in_pieces(model: NeuralModel, codes: Sequence[np.ndarray]) -> dict[str, int | None]:
     """How many sequences :func:`piece_ids` gives in pieces, for the record."""
-    lengths = np.array([len(one) for one in _tokens(model, codes)], dtype=np.int64)
-    seen = _room(model)
-    in_pieces = 0 if seen is None else int((lengths > seen).sum())
-    return {"in_pieces": in_pieces, "longest": int(lengths.max(initial=0)), "seen": seen}
+    lengths, seen = [len(one) for one in _tokens(model, codes)], _room(model)
+    in_pieces = sum(seen is not None and length > seen for length in lengths)
+    return {"in_pieces": in_pieces, "longest": max(lengths, default=0), "seen": seen}
 
 
 def batches(model: NeuralModel, rows: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
@@ -111,10 +105,7 @@ def padded(arrays: Sequence[np.ndarray]) -> Tensor:
 
 
 def summed_states(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum over the tokens of each row, float32 [rows, width], and how many these are, int64 [rows, 1].
-
-    They are all positions but CLS, SEP and PAD.
-    """
+    """Sum over the tokens (all but CLS, SEP, PAD) of each row, float32 [rows, width], and how many, int64 [rows, 1]."""
     token = ((ids != CLS) & (ids != SEP) & (ids != PAD))[..., None]
     return (states.float() * token).sum(1), token.sum(1)
 
@@ -149,9 +140,9 @@ def _likelihood_bins(model: NgramModel, codes: Sequence[np.ndarray]) -> np.ndarr
     for strand, read in enumerate([codes, opposite(codes)]):
         for number, nats in enumerate(model.base_log_likelihoods(read)):
             nats = nats[::-1] if strand else nats
-            part = np.arange(len(nats)) * BINS // len(nats)
             known = ~np.isnan(nats)
-            scored = np.bincount(part[known], minlength=BINS)
-            sums = np.bincount(part[known], weights=nats[known], minlength=BINS)
+            part = (np.arange(len(nats)) * BINS // len(nats))[known]
+            scored = np.bincount(part, minlength=BINS)
+            sums = np.bincount(part, weights=nats[known], minlength=BINS)
             found[number, strand, scored > 0] = sums[scored > 0] / scored[scored > 0]
     return found.reshape(len(codes), 2 * BINS)

@@ -30,9 +30,8 @@ HELD_BACK = 0.05  # share of the known bases to validate on, where nothing else 
 class TokenSource:
     """Windows of the tokens of contigs, for a causal model to learn the next token.
 
-    Contigs are made into tokens whole. Windows lie in runs of known tokens, at places all equally likely, and are a
-    function of the settings and the step alone. Of the training settings ``batch``, ``window`` (in tokens),
-    ``reverse_complement``, ``validation_windows`` and ``seed`` are used.
+    Windows lie in runs of known tokens, at places all equally likely. Of the training settings ``batch``, ``window``
+    (in tokens), ``reverse_complement``, ``validation_windows`` and ``seed`` are used.
     """
 
     unit = "token"
@@ -104,8 +103,7 @@ class TokenSource:
     def in_tokens(self, history: list[dict]) -> list[dict]:
         """The rows of `train` by their own names, and beside bits per token ``cost``: the same bits, over the bases."""
         bases = self.bases_per_target()
-        rows = in_units(history, self.unit)
-        return [row | {self.cost: row["validation_bits_per_token"] / bases} for row in rows]
+        return [row | {self.cost: row["validation_bits_per_token"] / bases} for row in in_units(history, self.unit)]
 
     def bases_per_target(self) -> float:
         """Mean length of the validation windows' targets."""
@@ -116,8 +114,7 @@ class TokenSource:
 class MaskedSource(TokenSource):
     """Masked windows of the tokens of a corpus's training genes, or of contigs (see :func:`masked_windows`).
 
-    Genes are made into tokens whole, and cut between tokens. ``masked`` is used too, of a corpus ``train_bases``, and
-    ``window`` has CLS and SEP within.
+    ``masked`` is used too, of a corpus ``train_bases``, and ``window`` has CLS and SEP within.
     """
 
     cost = "validation_masked_bits_per_base"
@@ -135,8 +132,8 @@ class MaskedSource(TokenSource):
 
     def cut(self, ids: np.ndarray, spans: np.ndarray, count: int, seed: list[int]) -> tuple[Tensor, Tensor]:
         """Masked windows: see :func:`masked_windows`."""
-        config, vocabulary = self.config, len(self.tokenizer)
-        return masked_windows(ids, spans, count, config.window, seed, masked=config.masked, vocabulary=vocabulary)
+        options = {"masked": self.config.masked, "vocabulary": len(self.tokenizer)}
+        return masked_windows(ids, spans, count, self.config.window, seed, **options)
 
     def per_window(self, sizes: np.ndarray) -> float:
         """Tokens that a window has in the mean, drawn from spans of so many (int64 [n])."""
@@ -152,20 +149,12 @@ class MaskedSource(TokenSource):
 
 
 def masked_windows(
-    ids: np.ndarray,
-    spans: np.ndarray,
-    count: int,
-    length: int,
-    seed: list[int],
-    *,
-    masked: float,
-    vocabulary: int,
+    ids: np.ndarray, spans: np.ndarray, count: int, length: int, seed: list[int], *, masked: float, vocabulary: int
 ) -> tuple[Tensor, Tensor]:
-    """Draw windows at random from genes chosen in proportion to their tokens, with tokens to restore.
+    """Windows drawn at random from genes in proportion to their tokens, with tokens to restore; int64 [count, length].
 
-    Half of the windows have as many tokens as fit between CLS and SEP, the others 20 or more; a shorter gene is
-    taken whole. Each token but UNK is to be restored with probability ``masked``: it is the target, and in its place
-    stands MASK, or one time in five a random token.
+    Half of the windows are as long as fits, the others have 20 tokens or more; a shorter gene is taken whole. Each
+    token but UNK is with probability ``masked`` the target, and MASK, or one time in five a random token, in its place.
     """
     random = np.random.default_rng(seed)
     most = length - 2
@@ -193,10 +182,7 @@ def masked_windows(
 def tokenised(
     corpus: Corpus, spans: np.ndarray, tokenizer: Tokenizer, *, both_strands: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of genes end to end (int32), and where each gene's begin and end (int64, [genes, 2]).
-
-    With ``both_strands`` each gene follows a second time, read from its other end.
-    """
+    """Tokens of genes end to end (int32), then of their other strands, and the span of each (int64, [genes, 2])."""
     codes = [np.asarray(corpus.all_codes[start:end]) for start, end in spans]
     if both_strands:
         codes += [reverse_complement(one) for one in codes]
@@ -215,10 +201,7 @@ def masked_bits(model: NeuralModel, source: MaskedSource) -> tuple[float, float]
 def contig_tokens(
     codes: np.ndarray, validation: np.ndarray | None, tokenizer: Tokenizer, config: TrainingConfig, *, least: int
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], dict[str, str]]:
-    """Tokens to learn from and to validate on, each with the runs of known ones; and SHA-256 of the bases.
-
-    Tokens are in the smallest unsigned type that holds them, runs int64 [n, 2], and no run is shorter than ``least``.
-    """
+    """Tokens to learn from and to validate on, each with the runs of ``least`` known ones or more; SHA-256 of bases."""
     held_out = "sequence to validate on"
     if validation is None:
         held_out = "last twentieth of the sequence, which is held back to validate on"
@@ -242,11 +225,11 @@ def end_of_training(codes: np.ndarray) -> int:
         return 0
     learnt = int((1 - HELD_BACK) * reach[-1])
     last = np.searchsorted(reach, learnt)
-    return int(ends[last] - (reach[last] - learnt))
+    return int(ends[last] - reach[last] + learnt)
 
 
 def _in_runs(strands: list[np.ndarray], tokenizer: Tokenizer, least: int, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of sequences in a row, and the runs of known ones."""
+    """Tokens of sequences in a row, of the smallest unsigned type that holds them, and the runs of known ones."""
     from dnastudy.genes.intervals import runs  # needs pandas, which training does without
 
     smallest = np.min_scalar_type(len(tokenizer))
