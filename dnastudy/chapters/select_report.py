@@ -45,23 +45,14 @@ def read_plan(run) -> Plan:
     fine["head_rate"] = run.fine_head_rate
     training = "batch masked learning_rate warmup weight_decay precision seed".split()
     same = "bases window context margin examples published read_off fine_dropout block".split()
-    return Plan(
-        model=_network(run, run.model),
-        training={name: run.parameters[name] for name in training},
-        sizes=sizes,
-        seeds=seeds,
-        fine_tuning=fine,
-        **{name: run.parameters[name] for name in same},
-    )
+    given = {name: run.parameters[name] for name in same} | {"sizes": sizes, "seeds": seeds, "fine_tuning": fine}
+    return Plan(model=_network(run, run.model), training={name: run.parameters[name] for name in training}, **given)
 
 
 def bert_plan(run, plan: Plan) -> Plan:
     """The same for a BERT, with a budget of its own: one seed, mended."""
-    training = plan.training | {"learning_rate": run.bert_rate}
-    network = _network(run, "bert")
-    return dataclasses.replace(
-        plan, model=network, training=training, bases=run.bert_bases, seeds=plan.seeds[:1], published=0
-    )
+    own = {"model": _network(run, "bert"), "training": plan.training | {"learning_rate": run.bert_rate}}
+    return dataclasses.replace(plan, **own, bases=run.bert_bases, seeds=plan.seeds[:1], published=0)
 
 
 def _network(run, kind: str) -> dict:
@@ -136,8 +127,7 @@ def windows_table(material: Material, seen: np.ndarray, repeats: np.ndarray | No
 
 def vocabulary_table(outcomes: dict[str, Outcome]) -> pd.DataFrame:
     """A row a vocabulary: name, merges, and what is known of it and of its model."""
-    rows = [{"vocabulary": name} | o.facts | {"merges": o.merges} for name, o in outcomes.items()]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{"vocabulary": name} | o.facts | {"merges": o.merges} for name, o in outcomes.items()])
 
 
 def bits_table(outcomes: dict[str, Outcome], *, resamples: int, seed: int) -> pd.DataFrame:
@@ -164,10 +154,8 @@ def accuracy_table(predictions: pd.DataFrame, by: list[str], *, resamples: int, 
     for key, part in predictions.groupby(by, sort=False, dropna=False):
         each = part.groupby("example").agg({"right": "mean", "bits": "mean", "block": "first"})
         found = mean_bootstrap(each["right"], each["block"], resamples=resamples, seed=seed)
-        runs = len(part) // len(each)
-        row = dict(zip(by, key, strict=True)) | {"accuracy": found.value, "low": found.low, "high": found.high}
-        rows.append(row | {"bits": each["bits"].mean(), "runs": runs, "n": len(each)})
-    return pd.DataFrame(rows)
+        rows.append((*key, *found[:3], each["bits"].mean(), len(part) // len(each), len(each)))
+    return pd.DataFrame(rows, columns=[*by, "accuracy", "low", "high", "bits", "runs", "n"])
 
 
 def by_k(accuracy: pd.DataFrame, way: tuple[str, str] = ("mended", "pre-trained")) -> pd.DataFrame:
@@ -202,12 +190,10 @@ def floor_differences(
 
 def shortages(table: pd.DataFrame) -> list[str]:
     """Which vocabularies were fine-tuned on fewer windows than the same operations pay for, in words."""
+    told = "{vocabulary}: fine-tuned on {examples:,} windows, all there are; equal operations pay for "
+    told += "{examples_paid_for:,}"
     short = table[table["examples"] < table["examples_paid_for"]]
-    return [
-        f"{row.vocabulary}: fine-tuned on {row.examples:,} windows, all there are; equal operations pay for "
-        f"{row.examples_paid_for:,}"
-        for row in short.itertuples()
-    ]
+    return [told.format(**row) for row in short.to_dict("records")]
 
 
 def findings(
@@ -249,12 +235,10 @@ def evaluate_berts(run, candidates: dict[str, Path], chosen: str, material: Mate
 
 
 def choose(outcomes: pd.DataFrame, *, resamples: int, seed: int) -> tuple[pd.DataFrame, str]:
-    """Choose among byte-pair vocabularies by `RULE`.
+    """Choose among byte-pair vocabularies by `RULE`, that of Breiman et al. 1984 (CART, ch. 3.4.3).
 
-    It is the one-standard-error rule of Breiman et al. 1984 (Classification and Regression Trees, ch. 3.4.3). The
-    standard error is that of the difference from the best score, by a bootstrap over blocks of sequence that draws
-    the same ones for all. A k of which no byte-pair vocabulary gets any right tells none from another: its ratios
-    are 1.
+    The standard error is that of the difference from the best score, by a bootstrap over blocks that draws the same
+    ones for all. A k of which no byte-pair vocabulary gets any right tells none from another: its ratios are 1.
     """
     merges = outcomes.groupby("vocabulary", sort=False)["merges"].first()
     candidates = merges.notna().to_numpy()
@@ -275,16 +259,8 @@ def choose(outcomes: pd.DataFrame, *, resamples: int, seed: int) -> tuple[pd.Dat
     difference, error = score - score[best], (drawn - drawn[best]).std(axis=1, ddof=1)
     within = difference >= -np.nan_to_num(error)
     chosen = np.where(candidates & within, merges, np.inf).argmin()
-    table = merges.reset_index().assign(
-        score=score,
-        low=low,
-        high=high,
-        difference=difference,
-        error=error,
-        within=within,
-        chosen=np.arange(len(merges)) == chosen,
-    )
-    return table, merges.index[chosen]
+    found = {"score": score, "low": low, "high": high, "difference": difference, "error": error, "within": within}
+    return merges.reset_index().assign(**found, chosen=np.arange(len(merges)) == chosen), merges.index[chosen]
 
 
 def _scores(sums: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -296,23 +272,16 @@ def _scores(sums: np.ndarray, candidates: np.ndarray) -> np.ndarray:
 
 
 def draw_accuracy(table: pd.DataFrame, floors: pd.DataFrame, *, chosen: str = "") -> Axes:
-    """Accuracy against the number of merges with 95% intervals, a panel a k and a line a protocol; floors are grey.
-
-    The vocabulary ``chosen`` is ringed on the first protocol's line. Columns of ``table``: protocol (up to four), k,
-    vocabulary, merges (NaN of rivals, which stand on the left), accuracy, low, high; of ``floors``: floor, k,
-    accuracy.
-    """
+    """A table of `by_way` and `accuracy_table`'s floors by merges, a panel a k and a line a protocol; rivals left."""
     sizes = sorted(set(table["k"]))
-    columns = min(3, len(sizes))
-    rows = -(-len(sizes) // columns)
+    rows, columns = -(-len(sizes) // 3), min(3, len(sizes))
     size = (1 + 3 * columns, 0.8 + 2.6 * rows)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     at = _places(table)
     percent = table.assign(**{name: 100 * table[name] for name in ("accuracy", "low", "high")})
     for number, (axes, k) in enumerate(zip(grid.flat, sizes, strict=False)):
         _draw_lines(axes, percent[percent["k"] == k], "protocol", "accuracy", at, chosen)
-        below = floors[floors["k"] == k].set_index("floor")["accuracy"]
-        _name_floors(axes, {name: 100 * value for name, value in below.items()}, size=8)
+        _name_floors(axes, 100 * floors[floors["k"] == k].set_index("floor")["accuracy"], size=8)
         _name_places(axes, at, rotation=90)
         if number + columns < len(sizes):
             axes.set_xlabel("")
@@ -321,10 +290,9 @@ def draw_accuracy(table: pd.DataFrame, floors: pd.DataFrame, *, chosen: str = ""
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy (%)")
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    spare = list(grid.flat)[len(sizes) :]
-    for axes in spare:
+    for axes in (spare := grid.flat[len(sizes) :]):
         axes.set_axis_off()
-    if spare:
+    if len(spare):
         spare[0].legend(handles, labels, loc="center")
     else:
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
@@ -332,11 +300,7 @@ def draw_accuracy(table: pd.DataFrame, floors: pd.DataFrame, *, chosen: str = ""
 
 
 def draw_bits(table: pd.DataFrame, floors: Mapping[str, float], *, chosen: str = "") -> Axes:
-    """Bits per base against the number of merges with 95% intervals, a line a measure; floors are grey.
-
-    The vocabulary ``chosen`` is ringed on the first measure's line. Columns: measure ("exact", "upper bound"),
-    vocabulary, merges (NaN of rivals, which stand on the left), bits, low, high.
-    """
+    """A table of `bits_table` by merges, a line a measure, rivals on the left; floors, by name, are grey."""
     axes = plt.subplots(layout="constrained")[1]
     at = _places(table)
     _draw_lines(axes, table, "measure", "bits", at, chosen)
@@ -348,11 +312,7 @@ def draw_bits(table: pd.DataFrame, floors: Mapping[str, float], *, chosen: str =
 
 
 def draw_score(table: pd.DataFrame) -> Axes:
-    """The score that a vocabulary is chosen by, with 95% intervals; the band is one standard error below the best.
-
-    It is that of the difference from the best, and so has a width of its own for each vocabulary. Marks of those
-    within it are filled. Columns as of the table of `dnastudy.chapters.select_report.choose`.
-    """
+    """The table of `choose`, with a band of each one's standard error below the best; marks within are filled."""
     axes = plt.subplots(layout="constrained")[1]
     at = _places(table)
     table = table.assign(x=table["vocabulary"].map(at["x"]))
@@ -408,9 +368,9 @@ def _ring(axes: Axes, row: pd.DataFrame, value: str) -> None:
     axes.plot(row["x"], row[value], "o", ms=13, mfc="none", mec=colour("held out"), label="chosen")
 
 
-def _name_floors(axes: Axes, floors: Mapping[str, float], size: float = 10) -> None:
+def _name_floors(axes: Axes, floors: Mapping[str, float] | pd.Series, size: float = 10) -> None:
     """A dotted line for each floor, its name at the right end, moved up where it would lie on another."""
-    for value in floors.values():
+    for value in dict(floors).values():
         axes.axhline(value, color=FLOOR, ls=":", lw=1)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
@@ -418,14 +378,6 @@ def _name_floors(axes: Axes, floors: Mapping[str, float], size: float = 10) -> N
     before = -np.inf
     for name, value in sorted(floors.items(), key=lambda floor: floor[1]):
         before = max((value - low) / (high - low), before + gap)
-        axes.annotate(
-            name,
-            (1, value),
-            (1.04, before),
-            xycoords=("axes fraction", "data"),
-            textcoords="axes fraction",
-            va="center",
-            size=size,
-            color=FLOOR,
-            arrowprops={"arrowstyle": "-", "color": FLOOR, "lw": 0.6, "shrinkA": 0, "shrinkB": 0},
-        )
+        arrow = {"arrowstyle": "-", "color": FLOOR, "lw": 0.6, "shrinkA": 0, "shrinkB": 0}
+        look = {"textcoords": "axes fraction", "va": "center", "size": size, "color": FLOOR, "arrowprops": arrow}
+        axes.annotate(name, (1, value), (1.04, before), xycoords=("axes fraction", "data"), **look)
