@@ -30,11 +30,7 @@ def score_table(scored: dict[str, pd.DataFrame], *, resamples: int, seed: int) -
 
 
 def pool_seeds(scored: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Average the bits of models that differ in their seed alone, window by window.
-
-    Runs of one model are named after it, with ``_seed`` and a number at the end but for the first: lstm,
-    lstm_seed1, lstm_seed2. The windows of all are the same.
-    """
+    """Average the bits of models that differ in their seed alone (lstm, lstm_seed1, ...), window by window."""
     runs: dict[str, list[pd.DataFrame]] = {}
     for name, table in scored.items():
         runs.setdefault(SEED.sub("", name), []).append(table)
@@ -50,19 +46,15 @@ def seed_table(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for name, table in scored.items():
         everything = table[table["stratum"] == "all"]
         values.setdefault(SEED.sub("", name), []).append(everything["bits"].sum() / everything["bases"].sum())
+    several = {name: runs for name, runs in values.items() if len(runs) > 1}
     rows = [
-        (name, len(runs), np.mean(runs), min(runs), max(runs), np.std(runs, ddof=1))
-        for name, runs in values.items()
-        if len(runs) > 1
+        (name, len(runs), np.mean(runs), min(runs), max(runs), np.std(runs, ddof=1)) for name, runs in several.items()
     ]
     return pd.DataFrame(rows, columns=["model", "runs", "mean", "lowest", "highest", "sd"])
 
 
 def floors_not_beaten(scored: dict[str, pd.DataFrame], floors: list[str], *, resamples: int, seed: int) -> pd.DataFrame:
-    """Pairs of a model and a floor in a stratum where the model isn't better on the same windows.
-
-    A model is better where the interval of the paired difference, resampled over loci, lies below zero.
-    """
+    """Pairs of a model and a floor in a stratum where the paired difference's interval isn't below zero."""
     parts = [pd.DataFrame(columns=["stratum", "model", "floor", *DIFFERENCE])]
     models = {name: table for name, table in scored.items() if name not in floors}
     for floor in floors:
@@ -89,10 +81,7 @@ def protocol_table(
 
 
 def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples: int, seed: int) -> pd.DataFrame:
-    """Bits per base of each model minus those of ``against`` on the windows of which both scored as many bases.
-
-    ``bases`` says how many bases those are.
-    """
+    """Bits per base of each model minus those of ``against`` on the windows of which both scored as many ``bases``."""
     if against not in scored:
         raise InputError(f"against={against!r}: no such model here; {nearest(against, scored)}")
     rows = []
@@ -105,12 +94,13 @@ def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples
             if len(both):
                 columns = (both[name] for name in ("bits", "bits_against", "bases", "locus"))
                 interval = paired_difference(*columns, resamples=resamples, seed=seed)
-            found = _difference(interval, lower_is_better=True)
+            found = difference(interval, lower_is_better=True)
             rows.append({"model": model, "stratum": stratum, "bases": both["bases"].sum()} | found)
     return pd.DataFrame(rows, columns=["model", "stratum", "bases", *DIFFERENCE])
 
 
-def _difference(interval: Interval, *, lower_is_better: bool) -> dict:
+def difference(interval: Interval, *, lower_is_better: bool) -> dict:
+    """An interval of a difference as the columns of `DIFFERENCE`."""
     below, above = ("better", "worse") if lower_is_better else ("worse", "better")
     verdict = below if interval.high < 0 else above if interval.low > 0 else "tie"
     if math.isnan(interval.low):
@@ -133,10 +123,7 @@ def draw_scores(scores: pd.DataFrame, *, reference: float = 2.0) -> Axes:
 
 
 def draw_protocol(protocol: pd.DataFrame) -> Axes:
-    """Perplexity under the published protocol, a row a model and a mark a corpus.
-
-    Columns: model, corpus, perplexity, low, high; a perplexity that is infinite or wasn't computed has no mark.
-    """
+    """Perplexities of `protocol_table`, a row a model and a mark a corpus; an infinite or missing one has no mark."""
     models = list(dict.fromkeys(protocol["model"]))
     axes = plt.subplots(figsize=(7.2, 1.2 + 0.34 * len(models)))[1]
     for number, (corpus, part) in enumerate(protocol.groupby("corpus", sort=False)):

@@ -11,13 +11,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from dnastudy.chapters.compare_models import DIFFERENCE, _difference
+from dnastudy.chapters.compare_models import DIFFERENCE, difference
 from dnastudy.files import InputError, sha256
 from dnastudy.genes import place_variants, read_variants, whole_genes
 from dnastudy.genes.codes import known_bases
 from dnastudy.study.figures import FLOOR, _marks, colour
 from dnastudy.study.inputs import _left_out, _named, _stretches, member_of, some_of
-from dnastudy.study.statistics import mean_bootstrap, paired_difference
+from dnastudy.study.statistics import paired_difference, summarise
 from dnastudy.tasks import make_pairs, make_published_pairs, make_variant_pairs, read_pairs
 from dnastudy.tasks.mutation import LONGEST_GENE, substituted_places
 from dnastudy.tasks.published import NEURAL, PUBLISHED_ACCURACY
@@ -55,10 +55,7 @@ def build_pairs(run):
 
 
 def build_published_pairs(run):
-    """Pairs of the published protocol: whole test genes where none is longer than the paper's, else stretches.
-
-    Where there are none, a note says why.
-    """
+    """Pairs of the published protocol: whole test genes where none is longer than the paper's, else stretches."""
     most_edits = run.listed("published_most", int)
     reasons = {"published_draws is 0": run.published_draws < 1, "published_most is empty": not most_edits}
     if _left_out(run, "the published protocol", reasons):
@@ -118,10 +115,7 @@ def build_variant_pairs(run):
 
 
 def draw_detection(accuracy: pd.DataFrame, *, beside: pd.DataFrame | None = None) -> Axes:
-    """Accuracy against the number of edits, a line a model. Columns: model, edits (as text), accuracy, low, high.
-
-    The same columns of another score may stand ``beside``, dashed and without intervals.
-    """
+    """A part of `accuracy_table` by number of edits, a line a model; that of another score ``beside`` it, dashed."""
     axes = plt.subplots()[1]
     edits, models = (list(dict.fromkeys(accuracy[column])) for column in ("edits", "model"))
     marks = _marks(models)
@@ -164,11 +158,7 @@ def draw_edit_kinds(accuracy: pd.DataFrame) -> Axes:
 
 
 def draw_published_accuracy(table: pd.DataFrame) -> Axes:
-    """The published task here (filled, 95% interval) and in the paper (open, its seeds' range), a panel a score.
-
-    Columns: score, model, most (edits), accuracy, low, high, published, published_low, published_high, the last three
-    missing where the paper has no such model.
-    """
+    """`published_accuracy_table`: here (filled, 95% interval) and in the paper (open, its seeds' range)."""
     scores = list(dict.fromkeys(table["score"]))
     models = list(dict.fromkeys(table["model"]))
     panels = plt.subplots(1, len(scores), figsize=(9, 3.8), sharey=True, squeeze=False)[1][0]
@@ -202,24 +192,20 @@ def accuracy_difference_table(
     rows = []
     for keys, part in judged.groupby(by, sort=False):
         models = dict(list(part.groupby("model", sort=False)))
-        for model, table in models.items():
-            if model == against:
-                continue
-            pair = table["correct"].to_numpy(), models[against]["correct"].to_numpy()
-            interval = paired_difference(*pair, groups=table["group"], resamples=resamples, seed=seed)
-            names = dict(zip(by, keys, strict=True)) | {"model": model}
-            rows.append(names | _difference(interval, lower_is_better=False))
+        for model in (name for name in models if name != against):
+            pair = (models[name]["correct"] for name in (model, against))
+            interval = paired_difference(*pair, groups=models[model]["group"], resamples=resamples, seed=seed)
+            rows.append(
+                dict(zip(by, keys, strict=True)) | {"model": model} | difference(interval, lower_is_better=False)
+            )
     return pd.DataFrame(rows, columns=[*by, "model", *DIFFERENCE])
 
 
 def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed: int) -> pd.DataFrame:
     """Share of pairs told right, in groups of rows, resampling what ``group`` numbers (loci)."""
-    rows = []
-    for keys, part in judged.groupby(by, sort=False):
-        interval = mean_bootstrap(part["correct"], part["group"], resamples=resamples, seed=seed)
-        row = dict(zip(by, keys, strict=True)) | {"accuracy": interval.value, "low": interval.low}
-        rows.append(row | {"high": interval.high, "pairs": len(part), "interval": interval})
-    return pd.DataFrame(rows)
+    found = summarise(judged, by, "correct", groups="group", resamples=resamples, seed=seed)
+    found["n"] = judged.groupby(by, sort=False).size().to_numpy()
+    return found.rename(columns={"value": "accuracy", "n": "pairs"})
 
 
 def published_accuracy_table(accuracy: pd.DataFrame, models: Mapping[str, object]) -> pd.DataFrame:

@@ -78,10 +78,8 @@ def compare(
 ) -> Comparison:
     """Compare sets of generated sequences with windows of held-out genes.
 
-    Two sets are added for reference: windows of training genes ("train"), which show how far real sequence is from
-    real, and the held-out ones themselves ("held out"). Every set is cut to the number and the lengths of the
-    held-out windows, since most measures depend on them; a window longer than any that training genes still have has
-    no counterpart in "train".
+    Sets "train" (windows of training genes) and "held out" are added for reference. Every set is cut to the number and
+    the lengths of the held-out windows, since most measures depend on them.
     """
     lengths = (held_out["end"] - held_out["start"]).to_numpy()
     drawn = [_train_windows(corpus, lengths, seed + i) for i in range(SAMPLES)]
@@ -90,7 +88,6 @@ def compare(
     for name, sequences in everything.items():
         if not any(map(len, sequences)):
             raise InputError(f"set {name!r}: no sequence; expected at least one base in every set")
-
     table = describe(everything, fit_splice_sites(corpus))
     _look_up(table, everything, corpus, drawn)
     against = {name: sequences for name, sequences in everything.items() if name != HELD_OUT}
@@ -107,12 +104,12 @@ def compare(
     apart = _relative(distances(everything, table), "property", "distance")
     table["set"] = table["set"].replace(f"{TRAIN} 0", TRAIN)
     return Comparison(
-        table[table["set"].isin(shown)].reset_index(drop=True),
-        spectra,
-        tabulate_odds(shown),
-        tabulate_runs(shown),
-        pd.concat(discriminator, ignore_index=True),
-        apart,
+        sequences=table[table["set"].isin(shown)].reset_index(drop=True),
+        spectra=spectra,
+        dinucleotides=tabulate_odds(shown),
+        runs=tabulate_runs(shown),
+        discriminator=pd.concat(discriminator, ignore_index=True),
+        distances=apart,
     )
 
 
@@ -130,10 +127,7 @@ def _cut(generated: Mapping[str, Sequence[str]], lengths: np.ndarray) -> dict[st
 def _look_up(
     table: pd.DataFrame, sets: Mapping[str, Sequence[str]], corpus: Corpus, drawn: Sequence[pd.DataFrame]
 ) -> None:
-    """Add ``repeat_share`` and ``longest_copy``, with the windows drawn from training genes hidden.
-
-    For copies they are hidden from themselves alone; for repeats, which recur, from every set.
-    """
+    """Add ``repeat_share`` (drawn windows hidden) and ``longest_copy`` (hidden from themselves alone)."""
     rest = hide(corpus, pd.concat(drawn, ignore_index=True))
     flat = [sequence for sequences in sets.values() for sequence in sequences]
     if "repeat" in set(corpus.intervals["kind"]):
@@ -155,16 +149,9 @@ def describe(sets: Mapping[str, Sequence[str]], sites: Mapping[str, SpliceSite])
         with np.errstate(divide="ignore", invalid="ignore"):
             gc = (counts[:, 1] + counts[:, 2]) / bases
             ratio = cpg / (counts[:, 1] * counts[:, 2] / bases)
-        columns = {
-            "set": name,
-            "sequence": np.arange(len(sequences)),
-            "bases": bases,
-            "gc": gc,
-            "cpg": ratio,
-            "longest_run": longest_runs(sequences),
-            "longest_orf": longest_orfs(sequences),
-            "longest_orf_either": longest_orfs(sequences, both_strands=True),
-        }
+        columns = {"set": name, "sequence": np.arange(len(sequences)), "bases": bases, "gc": gc, "cpg": ratio}
+        columns |= {"longest_run": longest_runs(sequences), "longest_orf": longest_orfs(sequences)}
+        columns["longest_orf_either"] = longest_orfs(sequences, both_strands=True)
         columns |= {f"{kind}_sites": site_density(sequences, site) for kind, site in sites.items()}
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
@@ -229,10 +216,7 @@ def _relative(table: pd.DataFrame, key: str, value: str) -> pd.DataFrame:
 
 
 def draw_spectra(spectra: pd.DataFrame) -> Axes:
-    """Divergence from held-out genes relative to that of ``train``, a line a set.
-
-    Columns: set, k, relative, and for ``train`` low and high.
-    """
+    """Spectra of `Comparison`: divergence from held-out genes relative to that of ``train``, a line a set."""
     axes = plt.subplots()[1]
     train = spectra[spectra["set"] == "train"]
     axes.fill_between(train["k"], train["low"], train["high"], color=colour("train"), alpha=0.25, lw=0)
@@ -247,10 +231,7 @@ def draw_spectra(spectra: pd.DataFrame) -> Axes:
 
 
 def draw_composition(sequences: pd.DataFrame, labels: dict[str, str]) -> Axes:
-    """Box plots of properties of sequences, a panel each, a box a set.
-
-    Columns: set, and keys of ``labels``; one that isn't there is left out.
-    """
+    """Box plots of those columns that ``labels`` names of `Comparison.sequences`, a panel each, a box a set."""
     names = list(dict.fromkeys(sequences["set"]))
     known = {column: label for column, label in labels.items() if column in sequences}
     size = (8, 0.8 + 0.4 * len(names))
@@ -309,10 +290,7 @@ def draw_discriminators(told: pd.DataFrame) -> Axes:
 
 
 def draw_distances(distances: pd.DataFrame) -> Axes:
-    """Heat map of distances from held-out genes relative to those of ``train``, whose column gives their range.
-
-    Columns: property, set, relative, and for ``train`` low and high.
-    """
+    """Heat map of `Comparison.distances` relative to those of ``train``, whose column gives their range."""
     order = {column: list(dict.fromkeys(distances[column])) for column in ("property", "set")}
     values = distances.pivot(index="property", columns="set", values="relative").loc[order["property"], order["set"]]
     text = values.map("{:.1f}".format)

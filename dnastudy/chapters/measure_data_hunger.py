@@ -187,9 +187,8 @@ def _trained(
     material: Genes | English, model: dict, size: int, seed: int, folder: Path, how: _How
 ) -> tuple[np.ndarray, dict]:
     """Train and evaluate a network: bits of the windows, and what is known of its training."""
-    config = TrainingConfig.from_dict(
-        (how.training or {}) | {"seed": seed, "train_bases": size % material.total}
-    )  # 0: all
+    subset = {"seed": seed, "train_bases": size % material.total}  # 0: all
+    config = TrainingConfig.from_dict((how.training or {}) | subset)
     vocabulary = {} if material.unit == "bases" else {"vocabulary": material.alphabet}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -236,19 +235,17 @@ def curve_table(runs: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFram
         sizes, bits, draws, groups = _resampled(part, resamples, seed)
         by_run = part.drop_duplicates(["size", "seed"]).groupby("size")
         for column, size in enumerate(sizes):
-            interval = _interval(bits[column], draws[:, column], groups)
-            few = by_run.get_group(size)
-            counts = {"runs": len(few), "seen": few["seen"].mean(), "limited": int(few["limited"].sum())}
-            costs = {"bits": interval.value, "low": interval.low, "high": interval.high}
-            rows.append({"unit": unit, "kind": kind, "size": size} | costs | counts | {"interval": interval})
-    return pd.DataFrame(rows)
+            interval, few = _interval(bits[column], draws[:, column], groups), by_run.get_group(size)
+            counts = len(few), few["seen"].mean(), int(few["limited"].sum())
+            rows.append((unit, kind, size, *interval[:3], *counts, interval))
+    names = ["unit", "kind", "size", "bits", "low", "high", "runs", "seen", "limited", "interval"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def fit_table(runs: pd.DataFrame, uniform: dict[str, float], *, resamples: int, seed: int) -> pd.DataFrame:
     """What each curve says of its model's hunger, from the sizes at which no run was limited by its steps.
 
-    Two numbers need no fit, ``saving`` and ``tenth``; ``largest``, of which this is a tenth, is the same for all curves
-    of a kind. A model that has learnt what it can has a tenth near 1 whatever its alphabet; a hungry one far below.
+    ``saving`` and ``tenth`` need no fit; ``largest``, of which this is a tenth, is the same for all curves of a kind.
     """
     free = runs[~runs.groupby(["unit", "kind", "size"])["limited"].transform("any")]
     ends = free.groupby(["kind", "unit"])["size"].agg(["min", "max"])

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes.codes import UNKNOWN, kmers_at
@@ -54,18 +55,14 @@ class Plan:
 
 
 class Material(NamedTuple):
-    """Contigs to learn from and held out (uint8 codes), and where in them (int64 places, or spans [n, 2]).
-
-    ``learn`` are places to fine-tune at, in random order, and ``test`` places in the held-out contigs; ``published``
-    are places in the contigs to learn from; ``windows`` spans of the held-out contigs that bits are counted on.
-    """
+    """Contigs to learn from and held out (uint8 codes), and where in them (int64)."""
 
     train_codes: np.ndarray
     test_codes: np.ndarray
-    learn: np.ndarray
-    test: np.ndarray
-    published: np.ndarray
-    windows: np.ndarray
+    learn: np.ndarray  # places to fine-tune at, in random order
+    test: np.ndarray  # places in the held-out contigs
+    published: np.ndarray  # places in the contigs to learn from
+    windows: np.ndarray  # spans [n, 2] of the held-out contigs that bits are counted on
 
     def digest(self) -> str:
         """SHA-256 of all of it."""
@@ -108,15 +105,11 @@ def gather(
 
 
 class Outcome(NamedTuple):
-    """What came of one vocabulary.
+    """What came of one vocabulary."""
 
-    ``facts`` are plain values by name; ``bits`` has a row a window (block, bases, bits, exact); ``predictions`` a row
-    a run, k and example (protocol, start, seed, k, example, block, right, bits).
-    """
-
-    facts: dict
-    bits: pd.DataFrame
-    predictions: pd.DataFrame
+    facts: dict  # plain values by name
+    bits: pd.DataFrame  # a row a window: block, bases, bits, exact
+    predictions: pd.DataFrame  # a row a run, k and example: protocol, start, seed, k, example, block, right, bits
 
     @property
     def merges(self) -> float:
@@ -139,8 +132,6 @@ def evaluate_vocabularies(
     What is finished is cached in ``out`` and isn't done again with the same plan, data and ``code``; an interrupted
     pre-training goes on from its checkpoint.
     """
-    import torch
-
     out = Path(out)
     waiting, done = [], {}
     if len({slug(name) for name in vocabularies}) < len(vocabularies):
@@ -221,8 +212,6 @@ def _tunings(plan: Plan) -> list[_Tuning]:
 
 def _pre_trained(source: str, material: Material, plan: Plan, folder: Path, device: str | None):
     """A model that has learnt a vocabulary, its tokenizer, and what is known of both."""
-    import torch
-
     if source.startswith("hf:") or Path(source).is_dir():
         trunk = load(source, device=device)
         tokenizer = getattr(trunk, "tokenizer", single_base())
@@ -273,7 +262,6 @@ def _window(plan: Plan, per_token: float, causal: bool) -> int:
 
 def _count_masked(trunk, tokenizer: Tokenizer, material: Material, plan: Plan) -> dict[str, float]:
     """What a masked token of the held-out contigs costs a BERT, and that over its bases."""
-
     pieces = [np.append(material.test_codes[start:end], np.uint8(UNKNOWN)) for start, end in material.windows]
     codes = np.concatenate(pieces)
     window = min(_window(plan, _bases_per_token(tokenizer, codes), trunk.causal), trunk.context)
@@ -326,8 +314,6 @@ def _read_off(trunk, tokenizer: Tokenizer, material: Material, plan: Plan, may_f
 
 def _examples(trunk, tokenizer: Tokenizer, material: Material, plan: Plan) -> int:
     """How many examples the operations pay for that ``plan.examples`` cost a model of single bases."""
-    import torch
-
     how = {"context": plan.context, "margin": plan.margin}
     some = context_tokens(tokenizer, material.train_codes, material.learn[:500], **how)
     mean = np.mean([len(tokens) for tokens in some])
@@ -347,8 +333,6 @@ class _Tuning(NamedTuple):
 
 def _fine_tuned(trunk, tokenizer, material: Material, plan: Plan, tuning: _Tuning, learn: np.ndarray, device):
     """Fine-tune a copy of a model, or one of the same build with fresh weights, and predict (a row a k and example)."""
-    import torch
-
     test, margin, tested = material.test, plan.margin, material.test_codes
     if tuning.protocol == "published":
         learn, test = np.split(learn, [int(LEARNT * len(learn))])
