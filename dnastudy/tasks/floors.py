@@ -40,6 +40,8 @@ STRENGTH = 1e-1  # where nothing is given to choose by
 
 Examples = tuple[np.ndarray, np.ndarray]  # codes of contigs, and the places in them that are asked for
 Labelled = tuple[Sequence[np.ndarray], np.ndarray]  # codes of each sequence, and their labels
+Answers = dict[int, np.ndarray]  # by k, the number of a k-mer: int64, [n]
+Found = tuple[int, np.ndarray, np.ndarray]  # k, whether each guess is right, and bits
 
 
 def fit_floors(corpus: Corpus, orders: Iterable[int], *, copy: bool = False) -> dict[str, NgramModel | CopyModel]:
@@ -116,7 +118,7 @@ def score_floors(
     return pd.concat(tables, ignore_index=True).astype({"right": np.float32, "bits": np.float32})
 
 
-def _majority(codes: np.ndarray, answers: dict[int, np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _majority(codes: np.ndarray, answers: Answers) -> Iterator[Found]:
     """Each k, whether the commonest k-mer of the contigs is right, and bits by all k-mers' counts."""
     tables = count(codes, known_runs(codes), max(answers)).tables
     for k, answer in answers.items():
@@ -124,9 +126,7 @@ def _majority(codes: np.ndarray, answers: dict[int, np.ndarray]) -> Iterator[tup
         yield k, answer == counts.argmax(), np.log2(counts.sum() / counts[answer])
 
 
-def _ngram(
-    model: NgramModel, contexts: np.ndarray, answers: dict[int, np.ndarray]
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _ngram(model: NgramModel, contexts: np.ndarray, answers: Answers) -> Iterator[Found]:
     """The same, by an n-gram model's probabilities after each context (uint8, [n, bases])."""
     right = {k: np.zeros(len(contexts), dtype=bool) for k in answers}
     bits = {k: np.zeros(len(contexts)) for k in answers}
@@ -139,7 +139,7 @@ def _ngram(
     return ((k, right[k], bits[k]) for k in answers)
 
 
-def _ridge(train, labels: dict[int, np.ndarray], test) -> dict[int, np.ndarray]:
+def _ridge(train, labels: Answers, test) -> Answers:
     """Guesses by ridge regression of each class's indicator (as ``RidgeClassifier``), fit for thousands of classes."""
     from scipy.sparse import csr_array, hstack
 
@@ -185,13 +185,21 @@ def label_floors(
     found["composition"] = _regress(labels, *(kmer_shares(codes, 2) for codes in both))[None]
     words = tfidf(*both, WORDS, MOST_WORDS)
     found["TF-IDF + linear"] = _regress(labels, *words, strength=WORD_STRENGTH, scaled=False)[None]
-    if trees:
-        found["TF-IDF + forest"] = _forests(labels, *words, trees, seeds)
+    if trees:  # a run a seed, on examples of its own where there are more than are taken
+        grown, judged = words[0], words[1].toarray()
+        chosen = [np.random.default_rng(seed).permutation(len(labels))[:FOREST_EXAMPLES] for seed in seeds]
+        found["TF-IDF + forest"] = np.stack(
+            [
+                _forest(grown[rows].toarray(), labels[rows], judged, len(shares), trees, seed)
+                for rows, seed in zip(chosen, seeds, strict=True)
+            ]
+        )
     if epochs:
         found["CNN"] = _cnn(labels, *both, epochs, seeds, device)
     if centre is not None and len({len(codes) for part in both for codes in part}) == 1:
-        near = (_bases_about(centre, codes) for codes in both)
-        found["positional"] = _regress(labels, *near, strength=PLACE_STRENGTH)[None]
+        near = (np.stack(codes)[:, max(0, centre - NEAR // 2) : centre + NEAR // 2, None] for codes in both)
+        features = ((each == np.arange(4)).reshape(len(each), -1).astype(np.float64) for each in near)
+        found["positional"] = _regress(labels, *features, strength=PLACE_STRENGTH)[None]
     for name, values in scores.items():
         found[name] = _regress(labels, *(np.asarray(each, dtype=np.float64)[:, None] for each in values))[None]
     return found
@@ -211,18 +219,17 @@ def class_ngrams(
     validation: Labelled | None = None,
 ) -> np.ndarray:
     """Class probabilities by an n-gram model of each class and Bayes' rule: what fine-tuning is for n-grams."""
+
+    def of_class(codes: Sequence[np.ndarray], labels: np.ndarray, one: int) -> list[np.ndarray]:
+        return [codes[row] for row in np.flatnonzero(np.asarray(labels) == one)]
+
     shares = np.bincount(train[1]) / len(train[1])
     logits = np.empty((len(test), len(shares)))
     for one, share in enumerate(shares):
-        held_out = None if validation is None else _of_class(*validation, one)
         model = NgramModel(order, reverse_complement=reverse_complement)
-        model.fit(_of_class(*train, one), validation=held_out)
+        model.fit(of_class(*train, one), validation=validation and of_class(*validation, one))
         logits[:, one] = model.log_likelihood(test) + np.log(share)
     return torch.from_numpy(logits).softmax(1).numpy()
-
-
-def _of_class(codes: Sequence[np.ndarray], labels: np.ndarray, one: int) -> list[np.ndarray]:
-    return [codes[row] for row in np.flatnonzero(np.asarray(labels) == one)]
 
 
 def _gc_and_length(codes: Sequence[np.ndarray]) -> np.ndarray:
@@ -231,32 +238,12 @@ def _gc_and_length(codes: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([gc, gc**2, [len(one) for one in codes]], axis=1)
 
 
-def _bases_about(centre: int, codes: Sequence[np.ndarray]) -> np.ndarray:
-    """Whether each of 60 places, as many before ``centre`` as from it on, has each base: float64 [n, 4 x places]."""
-    near = np.stack(codes)[:, max(0, centre - NEAR // 2) : centre + NEAR // 2]
-    return (near[..., None] == np.arange(4)).reshape(len(near), -1).astype(np.float64)
-
-
-def tfidf(
-    train: Iterable[np.ndarray], test: Iterable[np.ndarray], words: tuple[int, int], most: int | None = None
-) -> tuple:
-    """TF-IDF of the words of sequences, of so many bases at least and at most, float32 sparse matrices [n, words].
-
-    The ``most`` commonest words of training are counted.
-    """
+def tfidf(train: Iterable[np.ndarray], test: Iterable[np.ndarray], words: tuple[int, int], most: int | None = None):
+    """TF-IDF of the ``most`` commonest words of training, of so many bases at least and at most, float32 [n, words]."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     counter = TfidfVectorizer(analyzer="char", ngram_range=words, lowercase=False, max_features=most, dtype=np.float32)
     return counter.fit_transform(map(decode, train)), counter.transform(map(decode, test))
-
-
-def _forests(labels: np.ndarray, train, test, trees: int, seeds: Sequence[int]) -> np.ndarray:
-    """A run a seed, grown on examples of its own where there are more than are taken."""
-    test, runs = test.toarray(), []
-    for seed in seeds:
-        chosen = np.random.default_rng(seed).permutation(len(labels))[:FOREST_EXAMPLES]
-        runs.append(_forest(train[chosen].toarray(), labels[chosen], test, labels.max() + 1, trees, seed))
-    return np.stack(runs)
 
 
 def _forest(train: np.ndarray, labels: np.ndarray, test: np.ndarray, classes: int, trees: int, seed: int) -> np.ndarray:
@@ -269,14 +256,8 @@ def _forest(train: np.ndarray, labels: np.ndarray, test: np.ndarray, classes: in
     return found
 
 
-def _cnn(
-    labels: np.ndarray,
-    train: Sequence[np.ndarray],
-    test: Sequence[np.ndarray],
-    epochs: int,
-    seeds: Sequence[int],
-    device: str | None,
-) -> np.ndarray:
+def _cnn(labels: np.ndarray, train, test, epochs: int, seeds: Sequence[int], device: str | None) -> np.ndarray:
+    """A run a seed, of codes of training and test sequences."""
     where = pick_device(device)
     inputs, test = one_hot(train).to(where), one_hot(test)
     targets = torch.from_numpy(labels.astype(np.int64)).to(where)
@@ -294,13 +275,11 @@ def probe(
 ) -> np.ndarray:
     """Class probabilities by multinomial logistic regression on standardised vectors, float64 [n test, classes].
 
-    Mean and standard deviation are those of the training vectors; classes weigh as their sequences do. Nothing is
-    drawn at random. With vectors and labels of ``validation`` the penalty is the one that suits them best.
+    With vectors and labels of ``validation`` the penalty is the one that suits them best.
     """
     from sklearn.metrics import log_loss
 
-    labels = np.asarray(labels)
-    known = np.unique(labels)
+    known = np.unique(labels := np.asarray(labels))
     if len(known) < 2:
         raise InputError(f"{len(known)} class among {len(labels):,} labels to learn from; expected two or more")
     for what, vectors in {"to learn from": train, "to judge": test}.items():
