@@ -42,18 +42,11 @@ def examples(count, seed):
 
 def tune(out, *, model=None, count=64, progress=False, dropout=0.2, head_rate=10.0, **settings):
     """Fine-tune a small model with the quick settings, changed as given."""
-    return fine_tune(
-        model or trunk(),
-        *examples(count, 0),
-        2,
-        out,
-        TrainingConfig.from_dict(QUICK | settings),
-        validation=examples(24, 1),
-        dropout=dropout,
-        head_rate=head_rate,
-        device="cpu",
-        progress=progress,
-    )
+    config = TrainingConfig.from_dict(QUICK | settings)
+    found = SequenceClassifier(model or trunk(), 2, dropout=dropout, head_rate=head_rate, seed=config.seed)
+    how = {"validation": examples(24, 1), "device": "cpu", "progress": progress}
+    assert fine_tune(found, *examples(count, 0), out, config, **how) == read_json(Path(out) / "history.json")
+    return found
 
 
 def curve(folder):
@@ -134,7 +127,8 @@ def test_the_best_weights_on_the_validation_part_are_kept(tmp_path):
     codes, labels = examples(24, 1)
     # With labels turned round, what is learnt makes it worse.
     config, held_out = TrainingConfig.from_dict(QUICK | {"validate_every": 4}), (codes, 1 - labels)
-    found = fine_tune(trunk(), *examples(64, 0), 2, tmp_path, config, validation=held_out, device="cpu")
+    found = SequenceClassifier(trunk(), 2, seed=config.seed)
+    fine_tune(found, *examples(64, 0), tmp_path, config, validation=held_out, device="cpu")
     bits = -np.log2(predict(found, codes)[np.arange(24), 1 - labels]).mean()
     looks = [row["validation_bits_per_sequence"] for row in curve(tmp_path)]
     assert bits == pytest.approx(min(looks), abs=1e-5) and min(looks) < looks[-1] - 0.5
@@ -312,15 +306,9 @@ def test_what_stands_at_the_start_of_a_long_sequence_is_learnt(config, tmp_path)
             one[:20] = np.resize([3, 0, 0] if label else [1, 2, 2], 20)  # of 72: three pieces of 24
         return codes, labels
 
-    found = fine_tune(
-        trunk(config, width=32),
-        *starts(96, 0),
-        2,
-        tmp_path,
-        TrainingConfig.from_dict(QUICK | {"epochs": 12}),
-        validation=starts(16, 1),
-        device="cpu",
-    )
+    settings = TrainingConfig.from_dict(QUICK | {"epochs": 12})
+    found = SequenceClassifier(trunk(config, width=32), 2, seed=settings.seed)
+    fine_tune(found, *starts(96, 0), tmp_path, settings, validation=starts(16, 1), device="cpu")
     codes, labels = starts(40, 2)
     assert (predict(found, codes).argmax(1) == labels).mean() > 0.9
     both = predict(found, codes, reverse_complement=True)
@@ -341,17 +329,18 @@ def test_what_stands_at_the_start_of_a_long_sequence_is_learnt(config, tmp_path)
 def test_labels_that_do_not_fit(labels, classes, validation, message, tmp_path):
     codes = examples(3, 0)[0]
     with pytest.raises(InputError, match=message):
-        fine_tune(trunk(), codes, labels, classes, tmp_path, validation=(codes, validation), device="cpu")
+        found = SequenceClassifier(trunk(), classes)
+        fine_tune(found, codes, labels, tmp_path, validation=(codes, validation), device="cpu")
 
 
 def test_nothing_to_validate_on(tmp_path):
     with pytest.raises(InputError, match="0 labels of 0 sequences to validate on; expected one each, and some"):
-        fine_tune(trunk(), *examples(4, 0), 2, tmp_path, validation=([], []))
+        fine_tune(SequenceClassifier(trunk(), 2), *examples(4, 0), tmp_path, validation=([], []))
 
 
-def test_an_n_gram_model_has_nothing_to_fine_tune(tmp_path):
+def test_an_n_gram_model_has_nothing_to_fine_tune():
     model = NgramModel(order=2).fit(["ACGT"], validation=["ACGT"])
     with pytest.raises(
         InputError, match="a ngram model has no weights to fine-tune; expected an lstm, gru, gpt or bert"
     ):
-        fine_tune(model, *examples(4, 0), 2, tmp_path, validation=examples(4, 1))
+        SequenceClassifier(model, 2)

@@ -129,7 +129,7 @@ def test_an_interrupted_piece_keeps_fine_tunings_that_ended(
     calls = []
 
     def killed_once(*given, **how):
-        calls.append(given[4].name)
+        calls.append(given[3].name)
         if calls == ["fine-tuned-0", "fine-tuned-1"]:
             raise RuntimeError("killed")
         return fine_tune(*given, **how)

@@ -20,7 +20,7 @@ from dnastudy.files import InputError, atomic_path
 from dnastudy.genes.codes import reverse_complement
 from dnastudy.genes.corpus import SPLITS
 from dnastudy.models import TrainingConfig, load
-from dnastudy.models.classify import fine_tune, predict
+from dnastudy.models.classify import SequenceClassifier, fine_tune, predict
 from dnastudy.models.neural import pick_device
 from dnastudy.models.pooled import count_in_pieces, embed
 from dnastudy.models.store import digest_of, untrained
@@ -222,17 +222,10 @@ def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str |
         out = folder / "tuning" / f"{use.replace(' ', '-')}-{seed}"
         if not (path := out / "predictions.npy").exists():
             config = _settings(plan, seed, len(learn[0]))
-            classifier = fine_tune(
-                trunk if use == "fine-tuned" else untrained(trunk, seed),
-                *learn,
-                len(labels.classes),
-                out,
-                config,
-                validation=validation,
-                dropout=plan.dropout,
-                head_rate=plan.head_rate,
-                device=device,
-            )
+            start = trunk if use == "fine-tuned" else untrained(trunk, seed)
+            how = {"dropout": plan.dropout, "head_rate": plan.head_rate, "seed": seed}
+            classifier = SequenceClassifier(start, len(labels.classes), **how)
+            fine_tune(classifier, *learn, out, config, validation=validation, device=device)
             strands = [predict(classifier, codes, precision=config.precision) for codes in (test, turned)]
             with atomic_path(path) as partial, partial.open("wb") as stream:
                 np.save(stream, strands)

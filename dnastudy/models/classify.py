@@ -36,13 +36,15 @@ def new_head(trunk: NeuralModel, outputs: int) -> Linear:
 class SequenceClassifier(NeuralModel):
     """A copy of a model without its head, and a linear layer on the mean of its states over a sequence's tokens.
 
-    `dnastudy.models.training.train` takes it for a model that fills in one symbol, the class, at the first position.
+    To `train` it is a model that fills in one symbol, the class, at the first position. ``seed``: of the layer.
     """
 
     kind = "classifier"
     causal = False
 
-    def __init__(self, trunk: NeuralModel, classes: int, *, dropout: float = 0.0, head_rate: float = 10.0):
+    def __init__(
+        self, trunk: NeuralModel, classes: int, *, dropout: float = 0.0, head_rate: float = 10.0, seed: int = 0
+    ):
         super().__init__()
         if not isinstance(trunk, NeuralModel):
             raise InputError(f"a {trunk.kind} model has no weights to fine-tune; expected an lstm, gru, gpt or bert")
@@ -52,16 +54,13 @@ class SequenceClassifier(NeuralModel):
         for part in ("head",) if trunk.causal else ("transform", "bias"):
             delattr(self.trunk, part)
         self.classes, self.head_rate = classes, head_rate
-        self.config = {
-            "kind": self.kind,
-            "trunk": trunk.config,
-            "classes": classes,
-            "dropout": dropout,
-            "head_rate": head_rate,
-        }
+        self.config = {"kind": self.kind, "trunk": trunk.config, "classes": classes}
+        self.config |= {"dropout": dropout, "head_rate": head_rate}
         self.context = trunk.context
         self.dropout = nn.Dropout(dropout)
-        self.head = new_head(trunk, classes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.head = new_head(trunk, classes)
         self.to(trunk.device)
 
     @property
@@ -76,8 +75,7 @@ class SequenceClassifier(NeuralModel):
     def forward(self, ids: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, None]:
         """Logits of the classes, float32 [rows, pieces, positions, classes], the same at all positions; and no state.
 
-        ``ids`` is int64 [rows, pieces, positions], as `piece_ids` makes them, padded with
-        PAD. With ``wanted`` (bool, of the same shape) logits [n, classes] of those n positions alone.
+        ``ids`` (int64 [rows, pieces, positions]) are those of `piece_ids`, padded; with ``wanted`` (bool) [n, classes].
         """
         there = ids[..., 0] != PAD  # every piece begins with CLS, but those that pad a row
         pieces = ids[there]
@@ -92,11 +90,7 @@ class SequenceClassifier(NeuralModel):
 
 
 class LabelSource:
-    """Labelled sequences in batches, each a function of the settings and the step alone.
-
-    The label is the target at the first CLS, and the only one. Sequences of like length in bases share a batch.
-    Those to validate on are padded to the one of most pieces: one that is many times longer than others costs memory.
-    """
+    """Labelled sequences in batches of like length in bases; the label is the only target, at the first CLS."""
 
     unit = "sequence"
 
@@ -146,43 +140,33 @@ class LabelSource:
 
 
 def fine_tune(
-    trunk: NeuralModel,
+    classifier: SequenceClassifier,
     codes: Sequence[np.ndarray],
     labels: np.ndarray,
-    classes: int,
     out: str | Path,
     settings: TrainingConfig | None = None,
     *,
     validation: tuple[Sequence[np.ndarray], np.ndarray],
-    dropout: float = 0.0,
-    head_rate: float = 10.0,
     device: str | torch.device | None = None,
     progress: bool | TextIO = False,
-) -> SequenceClassifier:
-    """Fine-tune a model end to end, to tell the classes of sequences apart.
+) -> list[dict]:
+    """Fine-tune a classifier in place, end to end; an interrupted call goes on from its last checkpoint.
 
-    ``out`` then holds ``history.json``: the rows of `dnastudy.models.training.train`, of sequences instead of bases.
-    An interrupted call goes on from its last checkpoint, kept in ``out/checkpoint``, when it is made again; the
-    checkpoint is removed in the end. Sequences longer than the context are read in pieces (see
-    `piece_ids`); a batch of them takes more memory, which ``accumulate`` mends.
+    ``out`` then holds ``history.json``, which is returned: the rows of `dnastudy.models.training.train`, of sequences.
+    A batch of sequences longer than the context takes more memory, which ``accumulate`` mends.
     """
-    settings = settings or TrainingConfig()
-    labels, held_out = (
-        _checked(*given, classes, what)
-        for given, what in (((codes, labels), "to learn from"), (validation, "to validate on"))
-    )
-    if absent := set(range(classes)) - set(labels.tolist()):
+    labels = _checked(codes, labels, classifier.classes, "to learn from")
+    held_out = _checked(*validation, classifier.classes, "to validate on")
+    if absent := set(range(classifier.classes)) - set(labels.tolist()):
         raise InputError(f"no sequence of class {min(absent)} to learn from; give some, or leave the class out")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        classifier = SequenceClassifier(trunk, classes, dropout=dropout, head_rate=head_rate)
-    source = LabelSource(trunk, codes, labels, settings, validation=(validation[0], held_out))
+    settings = settings or TrainingConfig()
+    source = LabelSource(classifier.trunk, codes, labels, settings, validation=(validation[0], held_out))
     settings = dataclasses.replace(settings, sampling="genes", window=source.longest)
-    history = train(classifier, source, out, settings, device=device, progress=progress)
+    history = in_units(train(classifier, source, out, settings, device=device, progress=progress), source.unit)
     if rank() == 0:
-        write_json(Path(out) / "history.json", in_units(history, source.unit))
+        write_json(Path(out) / "history.json", history)
         shutil.rmtree(Path(out) / "checkpoint", ignore_errors=True)
-    return classifier
+    return history
 
 
 def predict(
