@@ -22,11 +22,8 @@ def spectrum_divergence(
 
     It grows as a sample shrinks, the more the larger ``k``: compare sets of the same size only.
     """
-    rows = []
-    for k in ks:
-        expected = kmer_counts(reference, k)
-        for name, sequences in sets.items():
-            rows.append((name, k, jensen_shannon(kmer_counts(sequences, k), expected)))
+    expected = {k: kmer_counts(reference, k) for k in ks}
+    rows = [(name, k, jensen_shannon(kmer_counts(sets[name], k), expected[k])) for k in expected for name in sets]
     return pd.DataFrame(rows, columns=["set", "k", "divergence"])
 
 

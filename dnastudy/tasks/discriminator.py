@@ -46,7 +46,11 @@ def tell_apart(
     split = _assign_folds(*numbers, seed)
     everything = [*real, *other]
     is_real = np.arange(len(everything)) < len(real)
-    scores = {"k-mers": _kmer_scores(everything, is_real, split, k)}
+    # Many k-mers and few sequences: a strong penalty keeps the classifier from learning the sample by heart.
+    shares, classifier = kmer_shares(everything, k), logistic(0.01)
+    scores = {"k-mers": np.zeros(len(everything))}
+    for train, test in _parts(split):
+        scores["k-mers"][test] = classifier.fit(shares[train], is_real[train]).decision_function(shares[test])
     if epochs:
         scores["CNN"] = _cnn_scores(everything, is_real, split, epochs, seed, device)
     rows = []
@@ -83,17 +87,6 @@ def logistic(strength: float = 1.0, *, scaled: bool = True):
 
     regression = LogisticRegression(C=strength, max_iter=1000)
     return make_pipeline(StandardScaler(), regression) if scaled else regression
-
-
-def _kmer_scores(sequences: Sequence[str], is_real: np.ndarray, split: np.ndarray, k: int) -> np.ndarray:
-    """Log-odds of being real, by a regression that hasn't seen the sequence's fold: float64, [n]."""
-    shares = kmer_shares(sequences, k)
-    scores = np.zeros(len(shares))
-    # Many k-mers and few sequences: a strong penalty keeps the classifier from learning the sample by heart.
-    classifier = logistic(0.01)
-    for train, test in _parts(split):
-        scores[test] = classifier.fit(shares[train], is_real[train]).decision_function(shares[test])
-    return scores
 
 
 def _cnn_scores(
@@ -176,12 +169,9 @@ def _bootstrap(
     wins: np.ndarray, pairs: np.ndarray, groups: Sequence[np.ndarray], resamples: int, seed: int
 ) -> tuple[float, float, float]:
     """The AUROC (Mann-Whitney) and its interval over groups, drawn apart among real and other sequences."""
-    rng = np.random.default_rng(seed)
-    weights = []
-    for group in groups:
-        n = int(group.max()) + 1
-        weights.append(rng.multinomial(n, np.full(n, 1 / n), size=resamples)[:, group].astype(np.float64))
-    real, other = weights
+    rng, counts = np.random.default_rng(seed), [int(group.max()) + 1 for group in groups]
+    times = [rng.multinomial(n, np.full(n, 1 / n), size=resamples) for n in counts]
+    real, other = (each[:, group].astype(np.float64) for each, group in zip(times, groups, strict=True))
     totals = ((real @ pairs) * other).sum(axis=1)
     drawn = totals > 0
     low, high = np.quantile(((real @ wins) * other).sum(axis=1)[drawn] / totals[drawn], [0.025, 0.975])

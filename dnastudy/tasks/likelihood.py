@@ -53,7 +53,6 @@ def score_windows(
     Strata are of bases, not of genes: a gene that shares one stretch with training counts as shared on that
     stretch alone.
     """
-
     spans = list(zip(windows["start"].to_numpy(), windows["end"].to_numpy(), strict=True))
     sequences = [np.asarray(corpus.all_codes[start:end]) for start, end in spans]
     read = sequences if strand == "+" else [reverse_complement(sequence) for sequence in sequences]
@@ -71,21 +70,11 @@ def score_windows(
             inside = np.concatenate([track[start:end] for start, end in spans])
             masks[kind] = scored & inside
             masks[f"not {kind}"] = scored & ~inside
-
     tables = []
     for stratum, mask in masks.items():
         bases = np.bincount(window[mask], minlength=len(spans))
         bits = -np.bincount(window[mask], weights=nats[mask], minlength=len(spans)) / NATS_PER_BIT
         rows = np.flatnonzero(bases)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "window": rows,
-                    "locus": windows["locus"].to_numpy()[rows],
-                    "stratum": stratum,
-                    "bits": bits[rows],
-                    "bases": bases[rows],
-                }
-            )
-        )
+        known = {"window": rows, "locus": windows["locus"].to_numpy()[rows], "stratum": stratum}
+        tables.append(pd.DataFrame(known | {"bits": bits[rows], "bases": bases[rows]}))
     return pd.concat(tables, ignore_index=True)

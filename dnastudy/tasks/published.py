@@ -67,11 +67,7 @@ NEURAL = {"gpt": "Transformer", "lstm": "LSTM"}  # the paper's names of our kind
 
 
 def fit_published(corpus: Corpus, names: Collection[str] | None = None) -> dict[str, NgramModel]:
-    """Count the paper's n-grams on the training and validation genes together, as it does; by their names there.
-
-    All of them, or those in ``names``.
-    """
-
+    """Count the paper's n-grams (those in ``names``) on the training and validation genes together, as it does."""
     spans = np.concatenate([corpus.spans("train"), corpus.spans("validation")])
     kinds = {f"{order}-gram": (order, "mle") for order in MLE_ORDERS}
     kinds |= {f"Laplace {order}-gram": (order, "laplace") for order in LAPLACE_ORDERS}
@@ -99,7 +95,6 @@ def score_protocol(
     Reports 14:22204, Methods). Its neural models score no end symbol, and so do the n-grams added here, which
     are counted on the training genes alone.
     """
-
     genes = corpus.indices("test")
     codes = [corpus.codes(gene) for gene in genes]
     bases = known_bases(codes)
