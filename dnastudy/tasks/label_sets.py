@@ -20,6 +20,7 @@ from dnastudy.tasks.label_windows import (
     BLOCK,
     EVERYTHING,
     Draw,
+    Genome,
     assign,
     check_classes,
     cut,
@@ -46,7 +47,6 @@ NAMES = {"sequence": ("sequence", "seq"), "label": ("label", "class", "target"),
 WORDS = {"dev": "validation", "valid": "validation", "val": "validation", "training": "train"}
 VALIDATION = 10  # one in so many training sequences, where there is no file of them
 
-Genome = Mapping[str, np.ndarray]  # codes by contig
 Splits = Mapping[str, str]  # train or test by contig
 
 

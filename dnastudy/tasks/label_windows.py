@@ -41,6 +41,9 @@ class Draw(NamedTuple):
 EVERYTHING = Draw()
 
 
+Genome = Mapping[str, np.ndarray]  # codes by contig
+
+
 class Region(NamedTuple):
     """A part of a contig that belongs to one split, in whole blocks of ``block`` bases."""
 
@@ -51,7 +54,7 @@ class Region(NamedTuple):
     block: int
 
 
-def divide(genome: Mapping[str, np.ndarray], splits: Mapping[str, str]) -> list[Region]:
+def divide(genome: Genome, splits: Mapping[str, str]) -> list[Region]:
     """Cut a validation part from the far end of each training contig: a tenth of its blocks."""
     found = []
     for contig, split in splits.items():
@@ -61,7 +64,6 @@ def divide(genome: Mapping[str, np.ndarray], splits: Mapping[str, str]) -> list[
             raise InputError(f"contig {contig}: split {split!r}; expected train or test (validation is cut from train)")
         length = len(genome[contig])
         block = min(BLOCK, -(-length // BLOCKS))
-        cut = length
         if split == "train":
             blocks = -(-length // block)
             cut = (blocks - max(1, round(blocks / BLOCKS))) * block
@@ -145,10 +147,8 @@ def _draw(rows: pd.DataFrame, most: int | None, classes: int, by: str, rng: np.r
     if by == "class":
         fewest = np.bincount(rows["label"], minlength=classes).min()
         count = fewest if most is None else min(fewest, most // classes)
-        chosen = [
-            rng.choice(rows.index[rows["label"] == label], count, replace=False, shuffle=False)
-            for label in range(classes)
-        ]
+        by_class = [rows.index[rows["label"] == label] for label in range(classes)]
+        chosen = [rng.choice(index, count, replace=False, shuffle=False) for index in by_class]
         return rows.loc[np.sort(np.concatenate(chosen))]
     sizes = rows.groupby("unit").size()
     order = rng.permutation(sizes.index)
@@ -157,13 +157,8 @@ def _draw(rows: pd.DataFrame, most: int | None, classes: int, by: str, rng: np.r
     return rows[rows["unit"].isin(order[fits])]
 
 
-def cut(
-    genome: Mapping[str, np.ndarray], table: pd.DataFrame, dropped: dict[str, int]
-) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """Windows that lie in their contig and have no unknown base, and their codes, each on its strand.
-
-    How many others there were is added to ``dropped``.
-    """
+def cut(genome: Genome, table: pd.DataFrame, dropped: dict[str, int]) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    """Windows that lie in their contig and have no unknown base, and their codes; others are counted in ``dropped``."""
     lengths = table["contig"].map({name: len(codes) for name, codes in genome.items()}).astype(np.int64)
     inside = (table["start"] >= 0) & (table["end"] <= lengths)
     codes = {row.Index: genome[row.contig][row.start : row.end] for row in table[inside].itertuples()}
@@ -188,7 +183,7 @@ def thin(starts: pd.DataFrame, width: int) -> tuple[pd.DataFrame, dict[str, int]
 
 
 def match(
-    genome: Mapping[str, np.ndarray],
+    genome: Genome,
     positives: pd.DataFrame,
     regions: Sequence[Region],
     starts: pd.DataFrame,
@@ -200,20 +195,15 @@ def match(
     Both lie whole in the region of their split, so that none overlaps what another split holds.
     """
     found = np.full(len(positives), -1, dtype=np.int64)
-    for region in regions:
-        here = (positives["contig"] == region.contig) & (positives["split"] == region.split)
-        here &= (positives["start"] >= region.start) & (positives["end"] <= region.end)
+    for contig, split, low, high, _ in regions:
+        here = (positives["contig"] == contig) & (positives["split"] == split)
+        here &= (positives["start"] >= low) & (positives["end"] <= high)
         if here.any():
-            own = positives[here]
-            found[here] = matched_windows(
-                genome[region.contig],
-                own["start"].to_numpy(),
-                int(own["end"].iloc[0] - own["start"].iloc[0]),
-                avoid=starts.loc[starts["contig"] == region.contig, "position"].to_numpy(),
-                within=(region.start, region.end),
-                repeats=None if repeats is None else repeats[repeats["contig"] == region.contig],
-                seed=seed,
-            )
+            start, end = positives.loc[here, ["start", "end"]].to_numpy().T
+            avoid = starts.loc[starts["contig"] == contig, "position"].to_numpy()
+            own = None if repeats is None else repeats[repeats["contig"] == contig]
+            how = {"avoid": avoid, "within": (low, high), "repeats": own, "seed": seed}
+            found[here] = matched_windows(genome[contig], start, int(end[0] - start[0]), **how)
     return found
 
 
@@ -265,8 +255,7 @@ def look_alikes(codes: np.ndarray, sites: pd.DataFrame, rng: np.random.Generator
     like &= inner & ~np.isin(tries, sites["border"])
     found = like.any(axis=1)
     border = tries[np.arange(len(tries)), like.argmax(axis=1)]
-    decoys = sites.assign(border=border, label=0)[found]
-    return decoys.drop_duplicates(["border", "strand"])
+    return sites.assign(border=border, label=0)[found].drop_duplicates(["border", "strand"])
 
 
 def token_shuffle(codes: np.ndarray, tokenizer: Tokenizer, rng: np.random.Generator) -> np.ndarray:
@@ -275,10 +264,9 @@ def token_shuffle(codes: np.ndarray, tokenizer: Tokenizer, rng: np.random.Genera
 
 
 def dinucleotide_shuffle(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random sequence that has each dinucleotide as often, drawn evenly from all of them.
+    """A random sequence that has each dinucleotide as often, drawn evenly from all of them; unknown bases stay.
 
-    The Eulerian shuffle of Altschul & Erickson (1985, Mol. Biol. Evol. 2:526): the first and the last base stay. Each
-    run of known bases is shuffled by itself, and unknown bases stay where they are.
+    The Eulerian shuffle of Altschul & Erickson (1985, Mol. Biol. Evol. 2:526) of each run of known bases.
     """
     shuffled = np.array(as_codes(codes))
     known = np.flatnonzero(np.diff(shuffled < UNKNOWN, prepend=False, append=False))
