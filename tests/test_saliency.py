@@ -61,9 +61,10 @@ def test_tokens_are_scored_one_by_one():
     assert_allclose(nats, expected, atol=1e-4)
 
 
-def test_substitutions_are_as_if_one_did_each_by_hand():
+def test_substitutions_are_as_if_one_did_each_by_hand(monkeypatch):
+    monkeypatch.setattr(zero_shot, "SURROUNDINGS", 1)
     model = bert(KmerTokenizer(2))
-    effects = zero_shot.substitution_effects(model, encode("ACGTTACC"), 2, 4, reach=1)
+    effects = zero_shot.substitution_effects(model, encode("ACGTTACC"), 2, 4)
     assert effects.shape == (2, 4) and effects[0, 2] == effects[1, 3] == 0
     whole, other = (
         zero_shot.token_log_likelihoods(model, [encode(one)], np.array([[1, 4]]))[2].sum()

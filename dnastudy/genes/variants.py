@@ -72,12 +72,12 @@ def check_assembly(agreeing: pd.DataFrame, refused: pd.DataFrame, path: Path, li
         )
 
 
-def place_variants(corpus: Corpus, variants: pd.DataFrame, split: str = "test") -> pd.DataFrame:
-    """Find variants in the genes of a split, each once, and compare the base there with the reference allele."""
+def place_variants(corpus: Corpus, variants: pd.DataFrame) -> pd.DataFrame:
+    """Find variants in the test genes, each once, and compare the base there with the reference allele."""
     rows, seen = [], set()
     by_contig = {name: part.sort_values("position") for name, part in variants.groupby("contig")}
     genes = corpus.genes
-    for number in corpus.indices(split):
+    for number in corpus.indices("test"):
         gene = genes.iloc[number]
         here = by_contig.get(gene["contig"], variants[:0])
         first, last = np.searchsorted(here["position"], [gene["start"], gene["end"]])

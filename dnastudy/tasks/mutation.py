@@ -99,7 +99,6 @@ def score_pairs(
     include_end: Collection[str] = (),
 ) -> pd.DataFrame:
     """Score the same pairs with several models."""
-
     pairs = pairs.reset_index(drop=True)
     backwards = [_reversed(pairs[name]) for name in ("real", "mutated")] if both_strands else []
     parts = []
@@ -114,7 +113,6 @@ def score_pairs(
 
 def judge_pairs(scored: pd.DataFrame, *, ties: float = 0.5) -> pd.DataFrame:
     """Judge the pairs of `score_pairs` in each way there is."""
-
     how = {"perplexity": {"score": "perplexity"}, "probability": {"score": "probability"}}
     if OPPOSITE[0] in scored:
         how = {"both strands": {"score": "perplexity", "both_strands": True}} | how
@@ -126,7 +124,6 @@ def strata_of_places(
     corpus: Corpus, places: Sequence[str], kinds: Sequence[str] = ("shared", "repeat", "cds")
 ) -> pd.DataFrame:
     """Say in which strata the changed bases of pairs lie."""
-
     bases = [np.array(pair.split(","), dtype=np.int64) for pair in places]
     parts = [pd.DataFrame({"places": places, "stratum": "all"})]
     for kind in kinds:
@@ -140,7 +137,6 @@ def strata_of_places(
 
 def _score(model, real: Sequence[str], mutated: Sequence[str], include_end: bool = False) -> pd.DataFrame:
     """Nats and known bases of pairs, each distinct sequence scored once."""
-
     if len(real) != len(mutated):
         raise InputError(f"{len(real)} real and {len(mutated)} mutated sequences; expected as many of both")
     number_of, distinct = pd.factorize(np.array([*real, *mutated], dtype=object))
@@ -282,7 +278,6 @@ def substituted_places(pairs: pd.DataFrame, starts: Sequence[int]) -> list[str |
 
 def make_variant_pairs(corpus: Corpus, placed: pd.DataFrame, *, length: int, seed: int = 0) -> pd.DataFrame:
     """Pair the sequence round each known variant with its alternative allele, and with two controls."""
-
     rows = []
     for number, variant in enumerate(placed.itertuples()):
         rng = np.random.default_rng((seed, number))
@@ -353,7 +348,6 @@ def _edited(real: str, kinds: np.ndarray, rng: np.random.Generator) -> str:
 
 def read_table(path: Path, of: str) -> pd.DataFrame:
     """A file of text columns (TSV or CSV, plain or gz) as strings, by line number; the delimiter is the header's."""
-
     opener = gzip.open if path.suffix == ".gz" else open
     rows, lines = [], []
     try:

@@ -19,6 +19,7 @@ from dnastudy.tokens.ids import CLS, FIRST_BASE, MASK, PAD, SEP, UNK
 from dnastudy.tokens.tokenizer import Tokenizer
 
 FLANK_NEAR = 30  # bases on each side of a core whose tokens a BERT is to restore
+SURROUNDINGS = 20  # bases on each side of a changed one whose tokens are compared
 _SITES_AT_ONCE = 2048  # sequences whose bases' likelihoods are held at once
 NEAR, FAR = 50, 500  # bases between a variant and its control
 _TOGETHER = 256  # variants scored at once
@@ -28,15 +29,11 @@ _MARGIN = 100  # bases each side of a window, without which a cut would make its
 def occlusion(
     model: CausalModel | Bert, codes: Sequence[np.ndarray], cores: np.ndarray, *, replacements: int = 4, seed: int = 0
 ) -> np.ndarray:
-    """How much less likely the flanks of a core become once random bases stand in its place.
+    """How much less likely the flanks of a core become once random bases of the sequence stand in its place.
 
-    That is log p(flanks | core) - log p(flanks | other core), averaged over other cores and over both strands, since
-    a causal model sees the core from the flank behind it alone, as far as its context reaches (as published, within
-    the first 1,023 bases of the strand). Other cores are drawn from the sequence's own bases.
-
-    A BERT has no likelihood. Its tokens within 30 bases of the core are masked, all at once, and the log-probabilities
-    of what stood there are added up. Core and flanks are made into tokens by themselves, so that the flanks' are the
-    same whatever the core; of more tokens than its context takes, those next to the core are seen.
+    That is log p(flanks | core) - log p(flanks | other core), averaged over other cores and both strands: float64 [n].
+    Of a BERT, the tokens within 30 bases of the core are masked, all at once, and the log-probabilities of what stood
+    there added up. Core and flanks are made into tokens apart, so that the flanks' are the same whatever the core.
     """
     if replacements < 1:
         raise InputError(f"occlusion: {replacements} replacements; expected at least one")
@@ -54,11 +51,9 @@ def occlusion(
 
 
 def site_likelihood(model: CausalModel | Bert, codes: Sequence[np.ndarray], cores: np.ndarray) -> np.ndarray:
-    """Log-probability of the core given the flank before it, per known base, averaged over both strands.
+    """Log-probability of the core given the flank before it, per known base, mean of both strands: float64 [n].
 
-    Of a BERT that of the core's tokens, masked all at once, given both flanks. The flank is seen as far as the context
-    reaches; a core farther than 1,023 bases into a strand isn't scored there as published. Parameters and errors as in
-    `occlusion`.
+    Of a BERT that of the core's tokens, masked all at once, given both flanks.
     """
     cores = _checked(codes, cores)
     known = [np.count_nonzero(one[start:end] < UNKNOWN) for one, (start, end) in zip(codes, cores, strict=True)]
@@ -94,9 +89,7 @@ def _masked_flanks(model: Bert, codes: Sequence[np.ndarray], cores: np.ndarray, 
     """Sums of the log-probabilities of the cores' tokens, or of those next to them, all masked: float64 [n]."""
     import torch
 
-    rows, hidden = zip(
-        *(_tokens(model, one, *core, inside) for one, core in zip(codes, cores, strict=True)), strict=True
-    )
+    rows, hidden = zip(*(_tokens(model, *one, inside) for one in zip(codes, cores, strict=True)), strict=True)
     totals = np.zeros(len(codes))
     masked = [np.where(mask, MASK, ids) for ids, mask in zip(rows, hidden, strict=True)]
     for chosen, logits in _masked_logits(model, masked):
@@ -108,8 +101,9 @@ def _masked_flanks(model: Bert, codes: Sequence[np.ndarray], cores: np.ndarray, 
     return totals
 
 
-def _tokens(model: Bert, codes: np.ndarray, start: int, end: int, inside: bool) -> tuple[np.ndarray, np.ndarray]:
+def _tokens(model: Bert, codes: np.ndarray, core: np.ndarray, inside: bool) -> tuple[np.ndarray, np.ndarray]:
     """Tokens between CLS and SEP, int64 [positions], and which of them are to be masked, bool [positions]."""
+    start, end = core
     left, core, right = map(model.tokenizer.encode, (codes[:start], codes[start:end], codes[end:]))
     room = model.context - 2 - len(core)
     if room < 0:
@@ -149,8 +143,7 @@ def base_probabilities(model: Bert, sequences: Sequence[np.ndarray], cores: np.n
     """Probability of each base at each place of a core, by masking the token that covers it.
 
     The token's neighbours stay, so that its length is known: probabilities are those of the bases that tokens of that
-    length have there, each token weighted by its own. With single bases that is the masked model's answer itself; with
-    byte pairs the cuts on both sides, which come of the masked bases too, help a little.
+    length have there, each token weighted by its own. float64 [n, core, 4].
     """
     tokenizer = model.tokenizer
     found = np.full((len(sequences), int(np.ptp(cores[0])), 4), np.nan)
@@ -169,10 +162,7 @@ def base_probabilities(model: Bert, sequences: Sequence[np.ndarray], cores: np.n
 def token_log_likelihoods(
     model: Bert, sequences: Sequence[np.ndarray], cores: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log-probability of each known token that has a base in a core, masked by itself.
-
-    Parameters and errors are those of `base_probabilities`, but that cores may differ in length.
-    """
+    """Log-probability of each known token that has a base in a core, masked by itself: sequence, token, nats."""
     found = []
     for hole, logits in _restored(model, sequences, cores):
         possible = logits[FIRST_BASE:].astype(np.float64)
@@ -181,20 +171,13 @@ def token_log_likelihoods(
     return sequence.astype(np.int64), token.astype(np.int64), nats.astype(np.float64)
 
 
-def substitution_effects(model: Bert, codes: np.ndarray, start: int, end: int, *, reach: int = 20) -> np.ndarray:
-    """How much less likely the surroundings of each base are once it is another: float64, [bases, 4], nats.
-
-    Surroundings are the tokens within ``reach`` bases, those that cover the base included. Another base may be cut into
-    other tokens, so that the two sums are over different numbers of tokens.
-    """
+def substitution_effects(model: Bert, codes: np.ndarray, start: int, end: int) -> np.ndarray:
+    """How much less likely the tokens within 20 bases of each base are once it is another: float64 [bases, 4], nats."""
     places = np.repeat(np.arange(start, end), 4)
     bases = np.tile(np.arange(4, dtype=np.uint8), end - start)
-    changed = []
-    for place, base in zip(places, bases, strict=True):
-        other = codes.copy()
-        other[place] = base
-        changed.append(other)
-    cores = np.stack([(places - reach).clip(0), (places + reach + 1).clip(max=len(codes))], axis=1)
+    changed = np.tile(codes, (len(places), 1))
+    changed[np.arange(len(places)), places] = bases
+    cores = np.stack([(places - SURROUNDINGS).clip(0), (places + SURROUNDINGS + 1).clip(max=len(codes))], axis=1)
     sequence, _, nats = token_log_likelihoods(model, changed, cores)
     nats = np.bincount(sequence, weights=nats, minlength=len(changed)).reshape(-1, 4)
     own = np.take_along_axis(nats, codes[start:end, None].astype(np.int64), axis=1)
@@ -272,11 +255,9 @@ def score_variants(
 ) -> pd.DataFrame:
     """Log-likelihood ratio of the alleles of each variant, ALT over REF, in a window of the sequence.
 
-    A causal model (n-gram, LSTM, GRU, GPT) gives log p(window with ALT) - log p(window with REF), all that comes
-    before the variant being alike. A BERT has no likelihood: it gives the ratio of the tokens that differ between the
-    windows, masked, all others being seen. Where that is one token it is the masked marginal (Meier et al. 2021);
-    several are restored from left to right (Kauf & Ivanova 2023), their number being known. Either way the longer
-    allele of an insertion or deletion pays for its bases: compare it with others of the same length.
+    A causal model gives log p(window with ALT) - log p(window with REF). A BERT gives the ratio of the tokens that
+    differ between the windows: masked if one (Meier et al. 2021), restored from left to right if several (Kauf &
+    Ivanova 2023). The longer allele of an insertion or deletion pays for its bases: compare it with others as long.
     """
     from tqdm import tqdm
 
@@ -286,9 +267,8 @@ def score_variants(
     with tqdm(total=len(rows), unit=" variants", disable=None if progress else True) as bar:
         for start in range(0, len(rows), _TOGETHER):
             part = rows[start : start + _TOGETHER]
-            forward = [
-                _window(genome, row, context + _MARGIN if masked else _reach(model, row, context)) for row in part
-            ]
+            reaches = [context + _MARGIN if masked else _reach(model, row, context) for row in part]
+            forward = [_window(genome, *pair) for pair in zip(part, reaches, strict=True)]
             windows = forward + [window.opposite() for window in forward]
             found = _masked(model, windows, context) if masked else _causal(model, windows)
             ratios, left, right = found.reshape(3, 2, len(forward))
@@ -306,11 +286,7 @@ def score_variants(
 def matched_controls(
     genome: Mapping[str, np.ndarray], variants: pd.DataFrame, known: pd.DataFrame, seed: int = 0
 ) -> pd.DataFrame:
-    """A random single-base variant near each one, with the same alleles between the same two bases.
-
-    It lies 50 to 500 bases away, and where no known variant lies.
-    """
-
+    """An unknown single-base variant 50 to 500 bases from each, of the same alleles between the same two bases."""
     taken = set(zip(known["contig"], known["position"], strict=True))
     rows = {}
     for number, row in enumerate(variants.itertuples()):
@@ -355,10 +331,7 @@ def _window(genome: Mapping[str, np.ndarray], variant: tuple, reach: int) -> Win
 
 
 def _causal(model, windows: list[Window]) -> np.ndarray:
-    """Log-likelihood ratios, and bases before and after each variant; float64 [3, n].
-
-    What comes before the variant is left out of both sums: it is the same, but for rounding.
-    """
+    """Log-likelihood ratios from the variant on, and bases before and after it; float64 [3, n]."""
     if not hasattr(model, "base_log_likelihoods"):
         raise InputError(f"a {model.kind} model gives no likelihood of DNA; give an n-gram, lstm, gru, gpt or bert")
     sequences = [np.concatenate([w.before, allele, w.after]) for w in windows for allele in (w.alt, w.ref)]
