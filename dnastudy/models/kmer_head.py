@@ -52,13 +52,8 @@ class FineTuning:
 
     def in_steps(self, steps: int) -> TrainingConfig:
         """The settings that decide the learning rate of each of so many steps."""
-        return TrainingConfig(
-            steps=steps,
-            warmup=round(self.warmup * steps),
-            learning_rate=self.learning_rate,
-            final=0.0,
-            precision=self.precision,
-        )
+        how = {"learning_rate": self.learning_rate, "final": 0.0, "precision": self.precision}
+        return TrainingConfig(steps=steps, warmup=round(self.warmup * steps), **how)
 
 
 class Predictions(NamedTuple):
@@ -71,8 +66,7 @@ class Predictions(NamedTuple):
 class KmerClassifier(nn.Module):
     """A copy of a model without its head, and for each k a linear layer that tells the next k bases from its state.
 
-    A causal model's state after the last token is taken, and that of a BERT at CLS, as in GROVER (Sanabria et al.
-    2024).
+    A causal model's state after the last token is taken, a BERT's at CLS, as in GROVER (Sanabria et al. 2024).
     """
 
     def __init__(
@@ -89,8 +83,7 @@ class KmerClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.heads = new_head(trunk, sum(4**k for k in self.sizes))
         if shares is not None:
-            logarithms = np.log(np.concatenate([shares[k] for k in self.sizes]))
-            self.heads.bias.data.copy_(torch.from_numpy(logarithms))
+            self.heads.bias.data.copy_(torch.from_numpy(np.log(np.concatenate([shares[k] for k in self.sizes]))))
         self.to(trunk.device)
 
     def forward(self, ids: Tensor, last: Tensor) -> dict[int, Tensor]:
@@ -179,11 +172,7 @@ class _KmerHistory:
 
 
 def predict_kmers(
-    classifier: KmerClassifier,
-    tokens: Sequence[np.ndarray],
-    labels: dict[int, np.ndarray],
-    *,
-    batch: int = 256,
+    classifier: KmerClassifier, tokens: Sequence[np.ndarray], labels: dict[int, np.ndarray], *, batch: int = 256
 ) -> dict[int, Predictions]:
     """Predict the k-mers of examples, in fp32 whatever the training precision."""
     examples = _Examples(classifier, tokens, labels)
