@@ -136,21 +136,10 @@ def draw_detection(accuracy: pd.DataFrame, *, beside: pd.DataFrame | None = None
 
 def draw_edit_kinds(accuracy: pd.DataFrame) -> Axes:
     """Accuracy by kind of edit and score. Columns: kind, score, model, correct (share of pairs)."""
-    marks = _marks(accuracy["model"])
-    grid = sns.catplot(
-        accuracy,
-        x="kind",
-        y="correct",
-        hue="model",
-        col="score",
-        kind="point",
-        linestyle="none",
-        dodge=0.3,
-        palette={m: colour(m) for m in set(accuracy["model"])},
-        markers=[marks[m] for m in dict.fromkeys(accuracy["model"])],
-        height=3.4,
-        aspect=1.05,
-    )
+    models, marks = dict.fromkeys(accuracy["model"]), _marks(accuracy["model"])
+    what = {"x": "kind", "y": "correct", "hue": "model", "col": "score", "kind": "point", "linestyle": "none"}
+    look = {"palette": {m: colour(m) for m in models}, "markers": [marks[m] for m in models], "dodge": 0.3}
+    grid = sns.catplot(accuracy, **what, **look, height=3.4, aspect=1.05)
     for axes in grid.axes.flat:
         axes.axhline(0.5, color=FLOOR, ls=":", lw=1)
     grid.set_axis_labels("", "share of pairs told right").set_titles("by {col_name}").set(ylim=(-0.03, 1.03))
@@ -159,11 +148,9 @@ def draw_edit_kinds(accuracy: pd.DataFrame) -> Axes:
 
 def draw_published_accuracy(table: pd.DataFrame) -> Axes:
     """`published_accuracy_table`: here (filled, 95% interval) and in the paper (open, its seeds' range)."""
-    scores = list(dict.fromkeys(table["score"]))
-    models = list(dict.fromkeys(table["model"]))
+    scores, models, ticks = (list(dict.fromkeys(table[column])) for column in ("score", "model", "most"))
     panels = plt.subplots(1, len(scores), figsize=(9, 3.8), sharey=True, squeeze=False)[1][0]
     marks = _marks(models)
-    ticks = list(dict.fromkeys(table["most"]))
     for axes, score in zip(panels, scores, strict=True):
         for number, model in enumerate(models):
             part = table[(table["score"] == score) & (table["model"] == model)]
@@ -195,9 +182,8 @@ def accuracy_difference_table(
         for model in (name for name in models if name != against):
             pair = (models[name]["correct"] for name in (model, against))
             interval = paired_difference(*pair, groups=models[model]["group"], resamples=resamples, seed=seed)
-            rows.append(
-                dict(zip(by, keys, strict=True)) | {"model": model} | difference(interval, lower_is_better=False)
-            )
+            names = dict(zip([*by, "model"], [*keys, model], strict=True))
+            rows.append(names | difference(interval, lower_is_better=False))
     return pd.DataFrame(rows, columns=[*by, "model", *DIFFERENCE])
 
 

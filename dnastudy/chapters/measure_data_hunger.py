@@ -54,7 +54,7 @@ class Genes:
         codes, spans = self.corpus.all_codes, training_spans(self.corpus, size, seed)
         return self.evaluate(NgramModel(order).fit((codes, spans), validation=(codes, self.corpus.spans("validation"))))
 
-    def source(self, size: int, config: TrainingConfig) -> object:
+    def source(self, size: int, config: TrainingConfig) -> CorpusSource:
         """Windows of a subset for `dnastudy.models.train`."""
         return CorpusSource(self.corpus, config)
 
@@ -124,11 +124,10 @@ class _How(NamedTuple):
 
 
 def sweep(material: Genes | English, model: dict, sizes: Sequence[int], seeds: Sequence[int], **how) -> pd.DataFrame:
-    """Train one kind of model on subsets of every size, with every seed, and evaluate each on the same windows.
+    """Train one kind of model on nested subsets of every size, with every seed; evaluate each on the same windows.
 
-    Subsets of one seed are nested; the seed draws weights and batches too. Each finished run is cached in ``out``, and
-    isn't repeated with the same settings, data and ``code``; an interrupted one goes on from its checkpoint. The other
-    keywords are ``training`` (settings of networks), ``device`` and ``progress``.
+    Each finished run is cached in ``out``, and isn't repeated with the same settings, data and ``code``; an interrupted
+    one goes on from its checkpoint. The other keywords are ``training``, ``device`` and ``progress``.
     """
     how, what = _How(**how), f"{model['kind']} of {material.unit}"
     if (least := min(sizes, default=0)) < 0:
@@ -193,8 +192,7 @@ def _trained(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build(model | vocabulary, device=how.device)
-    source = material.source(size, config)
-    history = train(network, source, folder, config, device=how.device, progress=how.progress)
+    history = train(network, material.source(size, config), folder, config, device=how.device, progress=how.progress)
     costs = [row["validation_bits_per_base"] for row in history]
     limited = len(costs) - 1 - int(np.argmin(costs)) < max(1, config.patience)
     return material.evaluate(network), {"seen": history[-1]["bases"], "limited": limited}

@@ -140,13 +140,11 @@ def evaluate_vocabularies(
     fixed = {"plan": as_read, "material": material.digest(), "code": code, "torch": torch.__version__}
     for name, source in vocabularies.items():
         identity = fixed | {"source": _digest(source), "device": pick_device(device).type}
-        found = finished(out / slug(name), identity, ("bits", "predictions"))
-        if found is None:
-            waiting.append((name, str(source), identity, out, device, progress))
-        else:
+        if found := finished(out / slug(name), identity, ("bits", "predictions")):
             done[name] = Outcome(*found)
-    evaluated = side_by_side(_evaluate, waiting, (material, plan), device=device, what="evaluated a vocabulary")
-    done |= dict(evaluated)
+        else:
+            waiting.append((name, str(source), identity, out, device, progress))
+    done |= dict(side_by_side(_evaluate, waiting, (material, plan), device=device, what="evaluated a vocabulary"))
     return {name: done[name] for name in vocabularies}
 
 
@@ -193,7 +191,9 @@ def _evaluate(task: tuple, material: Material, plan: Plan) -> tuple[str, Outcome
         facts |= _count_masked(trunk, tokenizer, material, plan)
     facts["examples_paid_for"] = _examples(trunk, tokenizer, material, plan)
     facts["examples"] = min(facts["examples_paid_for"], len(material.learn))
-    for tuning in _tunings(plan):
+    tunings = [_Tuning("mended", "pre-trained", seed) for seed in plan.seeds]
+    tunings.append(_Tuning("mended", "random start", plan.seeds[0]))
+    for tuning in tunings + [_Tuning("published", "pre-trained", plan.seeds[0])] * (plan.published > 0):
         learn = material.published if tuning.protocol == "published" else material.learn[: facts["examples"]]
         parts.append(_fine_tuned(trunk, tokenizer, material, plan, tuning, learn, device))
         say(f"{tuning.start}, {tuning.protocol}, seed {tuning.seed}: fine-tuned")
@@ -202,12 +202,6 @@ def _evaluate(task: tuple, material: Material, plan: Plan) -> tuple[str, Outcome
     keep(folder, identity, facts, bits=bits, predictions=outcome.predictions)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return name, outcome
-
-
-def _tunings(plan: Plan) -> list[_Tuning]:
-    tunings = [_Tuning("mended", "pre-trained", seed) for seed in plan.seeds]
-    tunings.append(_Tuning("mended", "random start", plan.seeds[0]))
-    return tunings + [_Tuning("published", "pre-trained", plan.seeds[0])] * (plan.published > 0)
 
 
 def _pre_trained(source: str, material: Material, plan: Plan, folder: Path, device: str | None):
@@ -288,9 +282,8 @@ def _count_bits(trunk, tokenizer: Tokenizer, material: Material, plan: Plan, may
     """Bits of the tokens of each window, and the same when only tokens that may stand there are thought of."""
     spans = material.windows
     rows = [tokenizer.encode_within(material.test_codes, *span, margin=SURROUNDINGS)[0] for span in spans]
-    bits = pd.DataFrame(
-        {"block": blocks(spans[:, 0], plan.block), "bases": [tokenizer.lengths[row].sum() for row in rows]}
-    )
+    bases = [tokenizer.lengths[row].sum() for row in rows]
+    bits = pd.DataFrame({"block": blocks(spans[:, 0], plan.block), "bases": bases})
     for name, allowed in (("bits", None), ("exact", may_follow)):
         nats = token_log_likelihoods(trunk, rows, may_follow=allowed)
         bits[name] = [-np.sum(one, dtype=np.float64) / np.log(2) for one in nats]
@@ -360,8 +353,6 @@ def _shares(labels: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
 
 def _rows(found: dict[int, tuple], examples: np.ndarray, block: np.ndarray, **about) -> pd.DataFrame:
     """A row a k and example."""
-    tables = [
-        pd.DataFrame({"k": k, "example": examples, "block": block, "right": right, "bits": bits})
-        for k, (right, bits) in found.items()
-    ]
+    same = {"example": examples, "block": block}
+    tables = [pd.DataFrame({"k": k} | same | {"right": right, "bits": bits}) for k, (right, bits) in found.items()]
     return pd.concat(tables, ignore_index=True).assign(**about)
