@@ -66,11 +66,9 @@ def dinucleotide_odds(sequences: Sequence[str]) -> np.ndarray:
 def tabulate_odds(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """`dinucleotide_odds` of each set; DataFrame, a row a set and dinucleotide: set, dinucleotide, odds."""
     names = [first + second for first in BASES for second in BASES]
-    tables = [
-        pd.DataFrame({"set": name, "dinucleotide": names, "odds": dinucleotide_odds(sequences).ravel()})
-        for name, sequences in sets.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
+    odds = {name: dinucleotide_odds(sequences).ravel() for name, sequences in sets.items()}
+    rows = [(name, pair, each) for name, values in odds.items() for pair, each in zip(names, values, strict=True)]
+    return pd.DataFrame(rows, columns=["set", "dinucleotide", "odds"])
 
 
 def run_counts(sequences: Sequence[str]) -> np.ndarray:
@@ -87,9 +85,8 @@ def tabulate_runs(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     for name, sequences in sets.items():
         at_least = run_counts(sequences)[:, ::-1].cumsum(axis=1)[:, ::-1].ravel()
         per_kb = 1000 * at_least / max(kmer_counts(sequences, 1).sum(), 1)
-        lengths = np.tile(np.arange(1, LONGEST_RUN + 1), 4)
-        row = {"set": name, "base": np.repeat(BASES, LONGEST_RUN), "length": lengths, "per_kb": per_kb}
-        tables.append(pd.DataFrame(row))
+        lengths, bases = np.tile(np.arange(1, LONGEST_RUN + 1), 4), np.repeat(BASES, LONGEST_RUN)
+        tables.append(pd.DataFrame({"set": name, "base": bases, "length": lengths, "per_kb": per_kb}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -117,8 +114,7 @@ def longest_orfs(sequences: Sequence[str], *, both_strands: bool = False) -> np.
         lengths = 3 * (ends - first + 1)[whole]
         longest = np.maximum(longest, _largest(frame + 3 * first[whole], lengths, begins))
     if both_strands:
-        other = [reverse_complement(as_codes(sequence)) for sequence in sequences]
-        longest = np.maximum(longest, longest_orfs(other))
+        longest = np.maximum(longest, longest_orfs([reverse_complement(as_codes(each)) for each in sequences]))
     return longest
 
 

@@ -19,9 +19,8 @@ SEED = 11  # bases of the shortest copy that is looked for
 def longest_copies(sequences: Sequence[str | np.ndarray], train: Sequence[str | np.ndarray]) -> np.ndarray:
     """Length of the longest exact copy from ``train``, on the strand as given, in each sequence.
 
-    The sequences are put into a suffix array; each position of ``train`` is looked up in it, and the length
-    of the match is handed on to the neighbouring suffixes that share it. So the time goes with the training
-    bases and the memory with the sequences.
+    Each position of ``train`` is looked up in a suffix array of the sequences, and the length of the match handed on
+    to the neighbouring suffixes that share it: time goes with the training bases, memory with the sequences.
     """
     if not len(sequences):
         return np.zeros(0, dtype=np.int64)
@@ -43,8 +42,8 @@ def repeat_shares(
 ) -> np.ndarray:
     """Share of each sequence that lies in ``k`` bases which also stand, on either strand, in a training gene's repeat.
 
-    So repeats can be told in sequence that nobody has annotated. With 20 bases, held-out genes of chromosome 22 have
-    about half of their repeats found and a few per cent of the rest taken for one: compare with real sequence.
+    With 20 bases, held-out genes of chromosome 22 have about half of their repeats found and a few per cent of the rest
+    taken for one: compare with real sequence.
     """
     codes = corpus.all_codes if codes is None else codes
     repeats = corpus.intervals[corpus.intervals["kind"] == "repeat"]
@@ -68,9 +67,8 @@ def hide(corpus: Corpus, windows: pd.DataFrame) -> np.ndarray:
 
     What is cut from training genes can then be looked up in the rest of them.
     """
-    genes, line = corpus.genes[["start", "end", "strand"]].copy(), contig_line(corpus.genes)
-    genes["start"] += line
-    genes["end"] += line
+    genes, line = corpus.genes[["start", "end", "strand"]], contig_line(corpus.genes)
+    genes = genes.assign(start=genes["start"] + line, end=genes["end"] + line)
     own = genes.iloc[windows["gene"]]
     before = (windows["start"] - corpus.offsets[windows["gene"]]).to_numpy()
     length = (windows["end"] - windows["start"]).to_numpy()
@@ -100,11 +98,9 @@ def _seed_table(text: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.nda
     numbers = kmer_numbers(text, SEED)[order]
     known = np.flatnonzero(numbers >= 0)
     seeds, first, count = np.unique(numbers[known], return_index=True, return_counts=True)
-    low = np.zeros(4**SEED, dtype=np.int32)
-    high = np.zeros(4**SEED, dtype=np.int32)
-    low[seeds] = known[first]
-    high[seeds] = known[first] + count
-    return low, high
+    table = np.zeros((2, 4**SEED), dtype=np.int32)
+    table[:, seeds] = known[first], known[first] + count
+    return tuple(table)
 
 
 @njit(cache=True)

@@ -50,10 +50,7 @@ def check_classes(n: int, k: int) -> None:
 
 
 def windows(codes: np.ndarray, places: np.ndarray, before: int, after: int = 0) -> np.ndarray:
-    """Codes of the ``before`` bases before each place and ``after`` from it on, uint8, [n, before + after].
-
-    What would lie before the sequence or after it reads as unknown.
-    """
+    """Codes of ``before`` bases before each place and ``after`` from it on, unknown past the ends: uint8, [n, both]."""
     padded = np.pad(codes, (before, after), constant_values=UNKNOWN)
     return sliding_window_view(padded, before + after)[places]
 
@@ -64,8 +61,7 @@ def context_tokens(
     """Tokens of the bases before each place, made without a look at what is to be predicted.
 
     A bare cut makes tokens on the left that the whole sequence doesn't have, so that up to ``margin`` bases further
-    left are encoded too, and their tokens dropped. Nothing to the right of the place is read: it holds the answer.
-    Fixed k-mers are then counted from the place backwards, so that no tail of single bases stands before it.
+    left are encoded too, and their tokens dropped. Fixed k-mers are counted from the place backwards.
     """
     reach = context + margin
     stretches = windows(codes, places, reach)
@@ -91,10 +87,7 @@ def blocks(places: np.ndarray, size: int = 1_000_000) -> np.ndarray:
 def seen_before(
     train_codes: np.ndarray, test_codes: np.ndarray, places: np.ndarray, *, context: int, most: int, k: int = 31
 ) -> np.ndarray:
-    """Share of each test window that lies in ``k`` bases which the training contigs hold too, on either strand.
-
-    A window has ``context`` bases before its place and ``most`` from it on, the longest k-mer that is asked for.
-    """
+    """Share of each window (see `windows`) that lies in ``k`` bases of the training contigs, on either strand."""
     held_out = windows(test_codes, places, context, most)
     codes = np.concatenate([train_codes, held_out.ravel()])
     offsets = np.append(0, len(train_codes) + held_out.shape[1] * np.arange(len(places) + 1))
