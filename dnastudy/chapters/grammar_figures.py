@@ -16,7 +16,7 @@ from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike
 
 from dnastudy.chapters.read_the_grammar import COMPOSITION
-from dnastudy.study.figures import FLOOR, OTHERS, PROTOCOLS, grid_of_panels
+from dnastudy.study.figures import FLOOR, OTHERS, PROTOCOLS, draw_points, grid_of_panels
 from dnastudy.tasks.embeddings import GROVER_VARIANCE, PROPERTIES
 from dnastudy.tasks.probe_windows import MOSTLY, ORIENTED
 
@@ -25,13 +25,14 @@ KINDS = {"SINE": "#d55e00", "LINE": "#0173b2", "LTR": "#029e73", "none": "#c9c9c
 # it isn't told twice, and takes dots of one colour for markers).
 DOTS = {"lw": 0, "rasterized": True, "antialiased": [False, False]}
 BASES = {"A": "#029e73", "C": "#0173b2", "G": "#de8f05", "T": "#d55e00"}
+SHADES = (*PROTOCOLS, *OTHERS)
 _TRACKS = ("bits over\ncomposition", "cost of\nanother base")
 
 
 def draw_variance(variance: pd.DataFrame) -> Axes:
     """Share of variance by component, a line an embedding, and the largest that GROVER's authors report."""
     axes = plt.subplots()[1]
-    for (name, part), shade in zip(variance.groupby("embedding", sort=False), _shades(), strict=False):
+    for (name, part), shade in zip(variance.groupby("embedding", sort=False), SHADES, strict=False):
         axes.plot(part["component"], 100 * part["share"], "o-", ms=4, color=shade, label=name)
     for name, share in GROVER_VARIANCE.items():
         axes.axhline(100 * share, color=FLOOR, ls=":", lw=1)
@@ -78,7 +79,7 @@ def draw_tokens(tokens: pd.DataFrame) -> Axes:
 def draw_similarity(similarity: pd.DataFrame) -> Axes:
     """Self-similarity by layer, the middle token and the middle 80%, and anisotropy dashed; a colour a model."""
     axes = plt.subplots()[1]
-    for (name, part), shade in zip(similarity.groupby("model", sort=False), _shades(), strict=False):
+    for (name, part), shade in zip(similarity.groupby("model", sort=False), SHADES, strict=False):
         by_layer = part.groupby("layer")
         tenths = by_layer["similarity"].quantile([0.1, 0.5, 0.9]).unstack()
         axes.plot(tenths.index, tenths[0.5], "o-", color=shade, label=name)
@@ -132,14 +133,13 @@ def draw_probes(probes: pd.DataFrame, metric: str = "auroc") -> Axes:
     """
     claims, seen = (list(dict.fromkeys(probes[name])) for name in ("claim", "seen"))
     axes = plt.subplots(figsize=(7.2, 0.6 + 0.75 * len(claims)))[1]
-    shades = dict(zip([name for name in seen if name not in COMPOSITION], _shades(), strict=False))
+    shades = dict(zip([name for name in seen if name not in COMPOSITION], SHADES, strict=False))
     marks = dict(zip(COMPOSITION, "xs^", strict=True))
     for number, name in enumerate(seen):
         part = probes[probes["seen"] == name]
         y = part["claim"].map(claims.index) + (number - (len(seen) - 1) / 2) * 0.14
-        ends = [part[metric] - part[f"{metric}_low"], part[f"{metric}_high"] - part[metric]]
-        look = {"fmt": marks.get(name, "o"), "color": shades.get(name, FLOOR)}
-        axes.errorbar(part[metric], y, xerr=ends, ms=5, lw=1.5, label=name, **look)
+        look = {"fmt": marks.get(name, "o"), "color": shades.get(name, FLOOR), "ms": 5, "lw": 1.5, "label": name}
+        draw_points(axes, y, part, metric, ends=(f"{metric}_low", f"{metric}_high"), along="x", **look)
     axes.axvline(0.5 if metric == "auroc" else 0, color=FLOOR, lw=0.6)
     axes.set_yticks(range(len(claims)), claims)
     axes.invert_yaxis()
@@ -216,10 +216,6 @@ def _name_dots(axes: Axes, dots: pd.DataFrame) -> None:
         line = {"arrowstyle": "-", "lw": 0.5, "color": FLOOR, "shrinkA": 1, "shrinkB": 2}
         look = {"fontsize": 7, "ha": side, "va": "center", "arrowprops": line}
         axes.annotate(dot.name, (dot.x, dot.y), (at, height), textcoords="axes fraction", **look)
-
-
-def _shades() -> tuple[str, ...]:
-    return (*PROTOCOLS, *OTHERS)
 
 
 def motif_logo(axes: Axes, motif: ArrayLike) -> Axes:

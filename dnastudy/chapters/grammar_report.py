@@ -115,11 +115,8 @@ def _embedding(model: Bert) -> np.ndarray:
 
 def variance_table(vectors: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Share of variance of the first components of each embedding ([tokens, width]): embedding, component, share."""
-    rows = [
-        (name, number, share)
-        for name, its in vectors.items()
-        for number, share in enumerate(embeddings.principal_components(its)[1], 1)
-    ]
+    shares = {name: embeddings.principal_components(its)[1] for name, its in vectors.items()}
+    rows = [(name, number, share) for name, its in shares.items() for number, share in enumerate(its, 1)]
     return pd.DataFrame(rows, columns=["embedding", "component", "share"])
 
 
@@ -251,7 +248,6 @@ def locus_table(model: Bert, sites: Sites, around: int) -> pd.DataFrame:
 
 def motif_correlations(expected: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Does a model expect the bases most where the motif is most sure of them?"""
-
     random = np.random.default_rng(seed)
     rows = []
     for name, part in expected.groupby("model", sort=False):

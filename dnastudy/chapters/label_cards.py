@@ -31,7 +31,6 @@ def cards(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
 
 def card(labels: LabelSet) -> pd.DataFrame:
     """A label set in a few lines."""
-
     table, rows = labels.table, [("examples", f"{len(labels.codes):,}"), ("bases of an example", _range(labels.codes))]
     for split in SPLITS:
         here = table[table["split"] == split]
@@ -52,12 +51,11 @@ def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
     for name, labels in label_sets.items():
         table, test = labels.table, rows_of(labels, "test")
         row = {"task": name, "classes": len(labels.classes)}
-        row |= {split: int((table["split"] == split).sum()) for split in ("train", "validation", "test")}
-        row["bases"] = int(np.median([len(codes) for codes in labels.codes]))
-        row["blocks"] = table["group"].iloc[test].nunique()
-        row["commonest"] = float(table["label"].iloc[test].value_counts(normalize=True).max())
-        row["shared"] = float(table["shared"].iloc[test].mean())
-        rows.append(row)
+        row |= {split: int((table["split"] == split).sum()) for split in SPLITS}
+        row |= {"bases": int(np.median([len(codes) for codes in labels.codes]))}
+        row |= {"blocks": table["group"].iloc[test].nunique()}
+        row |= {"commonest": float(table["label"].iloc[test].value_counts(normalize=True).max())}
+        rows.append(row | {"shared": float(table["shared"].iloc[test].mean())})
     return pd.DataFrame(rows)
 
 
@@ -81,9 +79,9 @@ def given_away(label_sets: Mapping[str, LabelSet], tokenizer: Tokenizer, *, resa
             rows, statistics = single_statistics(labels, tokenizer)
             test = labels.table.iloc[rows]
             found = {(name, learnt): auroc(test, each, resamples, seed) for name, learnt, each in statistics}
-            values[kind] = {key: interval.value for key, interval in found.items()}
-            ends[f"{kind}_low"] = {key: interval.low for key, interval in found.items()}
-            ends[f"{kind}_high"] = {key: interval.high for key, interval in found.items()}
+            values[kind], ends[f"{kind}_low"], ends[f"{kind}_high"] = (
+                {key: interval[at] for key, interval in found.items()} for at in range(3)
+            )
     if not values:
         return pd.DataFrame()
     table = pd.DataFrame(values | ends).rename_axis(index=["statistic", "learnt"])

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from dnastudy.study.figures import FLOOR, PROTOCOLS, colour, grid_of_panels
+from dnastudy.study.figures import FLOOR, PROTOCOLS, colour, draw_points, grid_of_panels
 
 
 def scores_figure(table: pd.DataFrame) -> Axes:
@@ -54,9 +54,9 @@ def given_away_figure(table: pd.DataFrame, kinds: Sequence[str]) -> Axes:
     axes = plt.subplots(figsize=(7.2, 0.8 + 0.42 * len(table)), layout="constrained")[1]
     rows = np.arange(len(table))
     for number, (kind, shade) in enumerate(zip(kinds, PROTOCOLS, strict=False)):
-        ends = [table[kind] - table[f"{kind}_low"], table[f"{kind}_high"] - table[kind]]
         y = rows + 0.18 * (number - (len(kinds) - 1) / 2)
-        axes.errorbar(table[kind], y, xerr=ends, fmt="osD"[number], color=shade, ms=4.5, lw=1.2, label=kind)
+        look = {"fmt": "osD"[number], "color": shade, "ms": 4.5, "lw": 1.2, "label": kind}
+        draw_points(axes, y, table, kind, ends=(f"{kind}_low", f"{kind}_high"), along="x", **look)
     axes.axvline(0.5, color=FLOOR, ls=":", lw=1)
     names = [f"{row.statistic} (learnt)" if row.learnt else row.statistic for row in table.itertuples()]
     axes.set_yticks(rows, names)
@@ -77,9 +77,8 @@ def negatives_figure(table: pd.DataFrame) -> Axes:
         x = np.arange(len(kinds)) + 0.035 * (number - (len(parts) - 1) / 2)
         shade, marker = _shade(name, use), marks[name] if use == "floor" else looks[use][0]
         look = {"color": shade, "lw": 1, "ms": 5, "mfc": "white" if use.startswith("random") else shade}
-        ends = [part["mcc"] - part["low"], part["high"] - part["mcc"]]
         line = "--" if use == "floor" else "-"
-        axes.errorbar(x, part["mcc"], ends, fmt=f"{marker}{line}", label=_label(name, use), **look)
+        draw_points(axes, x, part, "mcc", fmt=f"{marker}{line}", label=_label(name, use), **look)
         axes.plot(x, part["paper"], "_", color="black", ms=14, mew=1.8)
     axes.axhline(0, color=FLOOR, ls=":", lw=1)
     axes.set_xticks(range(len(kinds)), kinds)

@@ -146,7 +146,6 @@ def _digest(labels: LabelSet, scores: Mapping) -> str:
 
 def _judge(task: tuple, given: Mapping[str, tuple], plan: Plan) -> tuple[tuple[str, str], Outcome]:
     """Judge one model, or the floors, on one label set and keep what comes of it."""
-
     name, model, source, identity, folder, device, progress = task
     labels, floor_scores = given[name]
     started = time.monotonic()
@@ -175,27 +174,23 @@ def _judge(task: tuple, given: Mapping[str, tuple], plan: Plan) -> tuple[tuple[s
 
 def _rows(predictor: str, use: str, seed: int, strands: str, probabilities: np.ndarray) -> pd.DataFrame:
     """A row a test example."""
-
     columns = {f"p{number}": column for number, column in enumerate(np.asarray(probabilities, np.float32).T)}
     about = {"predictor": predictor, "use": use, "seed": seed, "strands": strands}
     return pd.DataFrame(about | {"example": np.arange(len(probabilities))} | columns)
 
 
 def _floors(labels: LabelSet, scores: Mapping, plan: Plan, device: str | None) -> Iterator[pd.DataFrame]:
-
-    learn, test = part(labels, "train"), part(labels, "test")
-    how = {"seeds": plan.seeds, "trees": plan.trees, "epochs": plan.epochs}
-    found_by = label_floors(learn, test[0], **how, centre=_centre(labels), scores=scores, device=device)
-    for floor, found in found_by.items():
+    how = {"seeds": plan.seeds, "trees": plan.trees, "epochs": plan.epochs, "centre": _centre(labels)}
+    floors = label_floors(part(labels, "train"), part(labels, "test")[0], **how, scores=scores, device=device)
+    for floor, found in floors.items():
         for seed, probabilities in zip(plan.seeds, found, strict=False):
             yield _rows(floor, "floor", seed, "one", probabilities)
 
 
 def _facts(trunk, labels: LabelSet) -> dict:
     """Size of a model, and how many sequences are longer than what it sees at once."""
-
-    facts = {"kind": trunk.kind, "parameters": None, "in_pieces": 0}
-    facts |= {"longest": max(map(len, labels.codes)), "seen": None}
+    longest = max(map(len, labels.codes))
+    facts = {"kind": trunk.kind, "parameters": None, "in_pieces": 0, "longest": longest, "seen": None}
     if trunk.kind == "ngram":
         return facts
     return facts | {"parameters": trunk.size} | count_in_pieces(trunk, labels.codes)
@@ -203,7 +198,6 @@ def _facts(trunk, labels: LabelSet) -> dict:
 
 def _class_ngrams(trunk, labels: LabelSet) -> Iterator[tuple]:
     """N-grams of each class, of the model's order up to 6 and of its strands; nothing else of it is in them."""
-
     learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
     how = {"order": min(trunk.order, CLASS_ORDER), "reverse_complement": trunk.reverse_complement}
     turned = [reverse_complement(codes) for codes in test]
@@ -213,7 +207,6 @@ def _class_ngrams(trunk, labels: LabelSet) -> Iterator[tuple]:
 
 
 def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str | None) -> Iterator[tuple]:
-
     learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
     turned = [reverse_complement(codes) for codes in test]
     runs = [("fine-tuned", seed) for seed in plan.seeds]
@@ -236,7 +229,6 @@ def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str |
 
 def _settings(plan: Plan, seed: int, examples: int) -> TrainingConfig:
     """Of a fine-tuning on so many examples."""
-
     config = TrainingConfig.from_dict(plan.training | {"seed": seed})
     if "checkpoint_every" in plan.training:
         return config
@@ -245,7 +237,6 @@ def _settings(plan: Plan, seed: int, examples: int) -> TrainingConfig:
 
 
 def _probed(trunk, labels: LabelSet, plan: Plan) -> Iterator[tuple]:
-
     parts = [part(labels, split) for split in SPLITS]
     answers = [labels for _, labels in parts]
     precision = TrainingConfig.from_dict(plan.training).precision
@@ -259,17 +250,12 @@ def _probed(trunk, labels: LabelSet, plan: Plan) -> Iterator[tuple]:
 
 def _zero_shot(trunk, labels: LabelSet, plan: Plan) -> pd.DataFrame:
     """What a model that was never shown a label says of each test site."""
-
     rows = rows_of(labels, "test")
     codes = [labels.codes[row] for row in rows]
     cores = labels.table[["core_start", "core_end"]].to_numpy(np.int64)[rows]
-    found = {
-        "occlusion": occlusion(trunk, codes, cores, replacements=plan.replacements, seed=plan.seeds[0]),
-        "site likelihood": site_likelihood(trunk, codes, cores),
-    }
-    tables = [
-        pd.DataFrame({"use": use, "example": np.arange(len(rows)), "score": score}) for use, score in found.items()
-    ]
+    cost = occlusion(trunk, codes, cores, replacements=plan.replacements, seed=plan.seeds[0])
+    found = {"occlusion": cost, "site likelihood": site_likelihood(trunk, codes, cores)}
+    tables = [pd.DataFrame({"use": use, "example": range(len(rows)), "score": its}) for use, its in found.items()]
     return pd.concat(tables, ignore_index=True)
 
 

@@ -45,14 +45,13 @@ def scores_table(
         for (predictor, use, strands), found in part.items():
             metrics = judge(truth, found, groups, resamples=resamples, seed=seed)
             row = {"task": task, "predictor": predictor, "use": use, "strands": strands, "runs": len(found)}
-            for name, interval in metrics.items():
-                row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+            for name, its in metrics.items():
+                row |= dict(zip((name, f"{name}_low", f"{name}_high"), its[:3], strict=True))
             fewer = Interval(np.nan, np.nan, np.nan, 0)
             if complete:
                 fewer = judge(truth[unshared], found[:, unshared], groups[unshared], resamples=resamples, **how)["mcc"]
             kind = outcomes[task, predictor].facts["kind"] if use != "floor" else ""
-            row |= {"n": metrics["mcc"].n, "mcc_unshared": fewer.value}
-            row |= {"paper": published(task, predictor, use, kind)}
+            row |= {"n": metrics["mcc"].n, "mcc_unshared": fewer.value, "paper": published(task, predictor, use, kind)}
             row |= {"mcc_sd": pd.Series([judge(truth, run, resamples=0, **how)["mcc"].value for run in found]).std()}
             rows.append(row | {"mcc_unshared_low": fewer.low, "mcc_unshared_high": fewer.high})
     return pd.DataFrame(rows)

@@ -71,7 +71,6 @@ def read_bert(run) -> tuple[str, Bert]:
 
 def read_marks(run, contigs: dict[str, Contigs]) -> dict[str, Marks]:
     """Read annotation, repeats and regulatory tracks of the contigs, and the user's regions."""
-
     genome = {name: codes for part in contigs.values() for name, codes in _by_contig(part).items()}
     annotations, repeats = locate_tracks(run)
     tables, consensus, motif = {}, {}, None
@@ -133,7 +132,6 @@ def draw_regions(run, contigs: dict[str, Contigs], marks: dict[str, Marks]) -> d
 
 def class_errors(run, marks: Marks) -> pd.DataFrame:
     """How often the classes of repeats are right, by `dnastudy.genes.repeat_classes.classification_error`."""
-
     repeats = marks.intervals.get("repeats")
     if repeats is None or repeats.empty or "klass" in repeats or not marks.consensus:
         return pd.DataFrame()
@@ -148,7 +146,6 @@ def cut(codes: np.ndarray, drawn: pd.DataFrame) -> list[np.ndarray]:
 
 def note_pieces(run, model: Bert, contigs: dict[str, Contigs], drawn: dict[str, pd.DataFrame]) -> None:
     """Book how many windows are longer than the model's context, and note it where any are."""
-
     windows = [window for split, part in contigs.items() for window in cut(part.codes, drawn[split])]
     found = run.data["longer than the context"] = count_in_pieces(model, windows)
     if found["in_pieces"]:
@@ -205,8 +202,7 @@ def find_sites(run, model: Bert, contigs: dict[str, Contigs], marks: dict[str, M
 
 def _by_contig(part: Contigs) -> dict[str, np.ndarray]:
     """Base codes of each contig, by name."""
-    starts = _starts(part)
-    return {name: part.codes[start : start + part.contigs[name]["length"]] for name, start in starts.items()}
+    return {name: part.codes[start : start + part.contigs[name]["length"]] for name, start in _starts(part).items()}
 
 
 def _starts(part: Contigs) -> dict[str, int]:
@@ -292,12 +288,11 @@ def claim_counts(claims: Mapping[str, Mapping[str, probe_windows.Claim]]) -> pd.
 
 def read_vectors(models: Mapping[str, Bert], codes: np.ndarray, drawn: pd.DataFrame) -> dict[str, np.ndarray]:
     """What probes are given of windows: the mean state of each model, and composition; float, [n, ...] by name."""
-
     windows = cut(codes, drawn)
     found = {name: embed(model, windows) for name, model in models.items()}
     gc = drawn["gc"].to_numpy()
-    shares = dict(zip(COMPOSITION[1:], (kmer_shares(windows, k) for k in (2, 4)), strict=True))
-    return found | {COMPOSITION[0]: np.stack([gc, gc**2], axis=1)} | shares
+    composition = np.stack([gc, gc**2], axis=1), kmer_shares(windows, 2), kmer_shares(windows, 4)
+    return found | dict(zip(COMPOSITION, composition, strict=True))
 
 
 def probe_table(
@@ -327,12 +322,8 @@ def probe_table(
             told[seen] = probe(vectors["train"][seen][learn], labels, its[judged], classes=len(kept))
             scores = judge(truth, told[seen], groups, **draws)
             scores["ahead"] = paired(truth, told[first], told[seen], groups, metric="auroc", **draws)
-            row = {"claim": name, "seen": seen, "classes": ", ".join(test.classes[number] for number in kept)}
-            row |= {"learnt": len(learn), "judged": len(judged)}
-            for metric in ("mcc", "auroc", "ahead"):
-                interval = scores[metric]
-                row |= {metric: interval.value, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
-            rows.append(row)
+            about = (name, seen, ", ".join(test.classes[number] for number in kept), len(learn), len(judged))
+            rows.append((*about, *(end for metric in ("mcc", "auroc", "ahead") for end in scores[metric][:3])))
     columns = ["claim", "seen", "classes", "learnt", "judged"]
     columns += [f"{metric}{end}" for metric in ("mcc", "auroc", "ahead") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=columns), left_out
@@ -346,10 +337,10 @@ def findings(probes: pd.DataFrame) -> list[str]:
         best = others.loc[others["auroc"].idxmax()]
         verdict = "more" if best["ahead_low"] > 0 else "less" if best["ahead_high"] < 0 else "not clearly more"
         ahead, low, high = best[["ahead", "ahead_low", "ahead_high"]]
-        scores = (
-            f"AUROC {model['auroc']:.2f} and {best['auroc']:.2f}, difference {ahead:+.2f}, {low:+.2f} to {high:+.2f}"
+        lines.append(
+            f"{claim} ({model['classes']}): {model['seen']} tells {verdict} than {best['seen']} (AUROC "
+            f"{model['auroc']:.2f} and {best['auroc']:.2f}, difference {ahead:+.2f}, {low:+.2f} to {high:+.2f})"
         )
-        lines.append(f"{claim} ({model['classes']}): {model['seen']} tells {verdict} than {best['seen']} ({scores})")
     return lines
 
 

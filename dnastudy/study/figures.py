@@ -93,13 +93,19 @@ def draw_strata(
         for number, model in enumerate(models):
             row = part[part["model"] == model].set_index("stratum").reindex(strata)
             x = np.arange(len(strata)) + (number - (len(models) - 1) / 2) * apart
-            ends = [row[value] - row["low"], row["high"] - row[value]]
-            axes.errorbar(x, row[value], yerr=ends, fmt=marks[model], color=colour(model), label=model, lw=2)
+            draw_points(axes, x, row, value, fmt=marks[model], color=colour(model), label=model, lw=2)
         axes.set(ylabel=f"{label}\nedits: {edits}" if edits else label)
         axes.axhline(reference, color=FLOOR, ls=":", lw=1)
     panels[-1].set_xticks(range(len(strata)), [s.replace(" ", "\n", 1) for s in strata])
     panels[0].legend(ncols=len(models), loc="lower center", bbox_to_anchor=(0.5, 1))
     return panels[0]
+
+
+def draw_points(axes: Axes, places, table: pd.DataFrame, value: str, *, ends=("low", "high"), along="y", **look):
+    """Points of a column with the interval that two others hold, at places on the axis that isn't ``along``."""
+    size = {f"{along}err": [table[value] - table[ends[0]], table[ends[1]] - table[value]]}
+    x, y = (places, table[value]) if along == "y" else (table[value], places)
+    axes.errorbar(x, y, **size, **look)
 
 
 def grid_of_panels(count: int, columns: int, size: tuple[float, float], *, sharey: bool = True) -> list[Axes]:
