@@ -20,7 +20,6 @@ CHANGES = {
 
 def input_counts(corpus):
     """What the extraction dropped and what it did to its input: DataFrame of what, count, unit."""
-
     rows = [(reason, count, "genes") for reason, count in corpus.info["dropped"].items()]
     contigs = corpus.info.get("contigs", {})
     letters = list(contigs.values()) or [corpus.info["letters"]]  # ready sequences have no contigs

@@ -109,7 +109,6 @@ def draw_regions(run, contigs: dict[str, Contigs], marks: dict[str, Marks]) -> d
 
     Repeats that a window has a base of get a class from the consensus sequences, where they have none.
     """
-
     found = {}
     for split, part in contigs.items():
         its = marks[split].intervals

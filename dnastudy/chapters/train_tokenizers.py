@@ -166,7 +166,6 @@ def by_rank(statistics: pd.DataFrame) -> pd.DataFrame:
 
 def first_letters(statistics: pd.DataFrame) -> pd.DataFrame:
     """Letters that tokens begin with, from their `token_statistics`."""
-
     bases = [(statistics["count"] * statistics["token"].str.count(base)).sum() for base in BASES]
     shares = [statistics["share"][statistics["first"] == base].sum() for base in BASES]
     return pd.DataFrame({"base": list(BASES), "share": shares, "composition": np.array(bases) / max(sum(bases), 1)})
@@ -174,7 +173,6 @@ def first_letters(statistics: pd.DataFrame) -> pd.DataFrame:
 
 def dinucleotides_kept(tokenizer: Tokenizer, ids: np.ndarray) -> pd.DataFrame:
     """How often the two bases of each dinucleotide lie in one token."""
-
     spellings = [encode(token) for token in tokenizer.tokens[len(SPECIALS) :]]
     edge = [UNKNOWN] * len(SPECIALS)
     first = np.array(edge + [codes[0] for codes in spellings], dtype=np.uint8)
@@ -190,7 +188,6 @@ def dinucleotides_kept(tokenizer: Tokenizer, ids: np.ndarray) -> pd.DataFrame:
 
 def agreement(first: Tokenizer, second: Tokenizer, sizes: Iterable[int]) -> pd.DataFrame:
     """How far two vocabularies agree in the first n tokens that they have learnt."""
-
     rows = []
     bases = len(SPECIALS) + len(BASES)
     ranks = [{token: rank for rank, token in enumerate(tokenizer.tokens[bases:])} for tokenizer in (first, second)]
@@ -238,7 +235,6 @@ def edge_effect(
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare the tokens of random stretches, cut out with a margin, with those of the whole sequence."""
-
     edges = tokenizer.offsets(ids)
     starts = known_stretches(codes, length, count, seed)
     rows = []

@@ -36,7 +36,6 @@ def keep(folder: Path, identity: dict, facts: dict, **tables: pd.DataFrame) -> N
 
 def finished(folder: Path, identity: dict, tables: Sequence[str]) -> tuple | None:
     """The facts and the tables that an earlier call kept of the very same, if it did."""
-
     try:
         found = read_json(folder / "outcome.json")
     except InputError:

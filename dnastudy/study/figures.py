@@ -39,7 +39,6 @@ def style() -> None:
 
     The resolution is that of dots drawn as a picture inside it (``rasterized``). Text in tables isn't cut short.
     """
-
     set_matplotlib_formats("svg")
     pd.set_option("display.max_colwidth", None)
     sns.set_theme(

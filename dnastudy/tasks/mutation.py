@@ -224,7 +224,6 @@ def make_pairs(
 
     A sequence's edits depend on the seed and its own place in the list alone.
     """
-
     ids = [str(number) for number in range(len(sequences))] if ids is None else [str(name) for name in ids]
     if len(ids) != len(sequences):
         raise InputError(f"{len(ids)} ids for {len(sequences)} sequences; expected one a sequence")

@@ -37,7 +37,6 @@ def draw_regions(
     codes: np.ndarray, *, count: int, length: int, places: Mapping[str, np.ndarray], most: int, seed: int = 0
 ) -> pd.DataFrame:
     """Draw windows of known bases that don't overlap: some from anywhere, and some about places of a kind."""
-
     random = np.random.default_rng(seed)
     starts = draw_examples(codes, count, context=length, most=0, seed=seed) - length
     rows = [(start, "anywhere") for start in starts.tolist()]
