@@ -42,28 +42,9 @@ def discriminate(
 
     Each distinct sequence is scored once, so that a gene with many mutated copies costs one scoring.
 
-    Parameters
-    ----------
-    model
-        A causal model (with ``log_likelihood``).
-    real, mutated
-        The pairs, [n] each.
-    score
-        "perplexity" compares nats a base; "probability" compares total nats, and so favours the shorter.
-    ties
-        What an equal score counts: a half here, 0 in Ihtiyar & Ozgur 2024.
-    both_strands
-        Score the reverse complements too, and compare the means of both strands.
-
-    Returns
-    -------
-    DataFrame [n]: ll_real, ll_mutated (nats), bases_real, bases_mutated (scored bases), with ``both_strands``
-    ll_real_opposite and ll_mutated_opposite (nats of the reverse complements), correct (0, ``ties`` or 1).
-
-    Raises
-    ------
-    InputError
-        When the lists differ in length, a score is unknown, or a sequence has no known base.
+    "probability" compares total nats, and so favours the shorter; an equal score counts ``ties``, 0 in Ihtiyar & Ozgur
+    2024. DataFrame [n]: ll_real, ll_mutated (nats), bases_real, bases_mutated (scored bases), with ``both_strands``
+    ll_real_opposite and ll_mutated_opposite, correct (0, ``ties`` or 1).
     """
     scored = _score(model, real, mutated)
     if both_strands:
@@ -166,25 +147,8 @@ def mutate(
     all places refer to the sequence as given, and no base is substituted or deleted twice, so that no edit
     undoes another; a draw that spells the sequence again (an A deleted, an A inserted beside it) is drawn anew.
 
-    Parameters
-    ----------
-    sequence
-        The real sequence, in either case; it comes back in upper case. Only its known bases are substituted
-        or deleted.
-    edits
-        How many edits, at least 0.
-    kinds
-        The kinds to draw from.
-    seed
-        The seed, or a sequence of integers that make one.
-    in_turn
-        Each edit goes into what the one before it left, as in the paper: a base may be edited twice, and the
-        real sequence may come back. A short one may grow or shrink; should no base be left, all is drawn anew.
-
-    Raises
-    ------
-    InputError
-        When a kind is unknown or the sequence is too short for so many edits.
+    With ``in_turn`` each edit goes into what the one before it left, as in the paper: a base may be edited twice, and
+    the real sequence may come back. Should no base be left, all is drawn anew. The copy is in upper case.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:

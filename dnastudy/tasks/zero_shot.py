@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
+from tqdm import tqdm
 
 from dnastudy.files import InputError
 from dnastudy.genes.codes import UNKNOWN, decode, encode, reverse_complement
@@ -60,9 +62,7 @@ def site_likelihood(model: CausalModel | Bert, codes: Sequence[np.ndarray], core
     return _both_strands(model, codes, cores, inside=True) / np.maximum(known, 1)
 
 
-def _both_strands(
-    model: CausalModel | Bert, codes: Sequence[np.ndarray], cores: np.ndarray, *, inside: bool
-) -> np.ndarray:
+def _both_strands(model, codes: Sequence[np.ndarray], cores: np.ndarray, *, inside: bool) -> np.ndarray:
     """Log-probability of the bases inside the cores, or of those outside, as the mean of both strands: float64 [n]."""
     score = _masked_flanks if model.kind == "bert" else _causal_flanks
     lengths = np.array([len(one) for one in codes], dtype=np.int64)
@@ -77,18 +77,13 @@ def _both_strands(
 
 def _causal_flanks(model: CausalModel, codes: Sequence[np.ndarray], cores: np.ndarray, inside: bool) -> np.ndarray:
     """Sums of the log-probabilities of bases inside the cores, or outside, given all before: float64 [n]."""
-    scored = model.base_log_likelihoods(codes)
-    chosen = [
-        values[start:end] if inside else np.delete(values, slice(start, end))
-        for values, (start, end) in zip(scored, cores, strict=True)
-    ]
+    scored = zip(model.base_log_likelihoods(codes), cores, strict=True)
+    chosen = [one[start:end] if inside else np.delete(one, slice(start, end)) for one, (start, end) in scored]
     return np.array([np.nansum(values, dtype=np.float64) for values in chosen])
 
 
 def _masked_flanks(model: Bert, codes: Sequence[np.ndarray], cores: np.ndarray, inside: bool) -> np.ndarray:
     """Sums of the log-probabilities of the cores' tokens, or of those next to them, all masked: float64 [n]."""
-    import torch
-
     rows, hidden = zip(*(_tokens(model, *one, inside) for one in zip(codes, cores, strict=True)), strict=True)
     totals = np.zeros(len(codes))
     masked = [np.where(mask, MASK, ids) for ids, mask in zip(rows, hidden, strict=True)]
@@ -140,11 +135,7 @@ class Hole(NamedTuple):
 
 
 def base_probabilities(model: Bert, sequences: Sequence[np.ndarray], cores: np.ndarray) -> np.ndarray:
-    """Probability of each base at each place of a core, by masking the token that covers it.
-
-    The token's neighbours stay, so that its length is known: probabilities are those of the bases that tokens of that
-    length have there, each token weighted by its own. float64 [n, core, 4].
-    """
+    """Probability of each base at each place of a core, its token masked, length known: float64 [n, core, 4]."""
     tokenizer = model.tokenizer
     found = np.full((len(sequences), int(np.ptp(cores[0])), 4), np.nan)
     spellings = _spellings(tokenizer)
@@ -209,8 +200,6 @@ def _spellings(tokenizer: Tokenizer) -> dict[int, tuple[np.ndarray, np.ndarray]]
 
 def _masked_logits(model: Bert, rows: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Numbers of rows, a batch at a time, and the logits at all their masks, row by row: tensors [masks, tokens]."""
-    import torch
-
     with model.evaluating():
         for chosen, ids in batches(model, rows):
             yield chosen, model(ids, torch.eq(ids, MASK))[0]
@@ -259,8 +248,6 @@ def score_variants(
     differ between the windows: masked if one (Meier et al. 2021), restored from left to right if several (Kauf &
     Ivanova 2023). The longer allele of an insertion or deletion pays for its bases: compare it with others as long.
     """
-    from tqdm import tqdm
-
     masked = model.kind == "bert"
     rows = list(variants[COLUMNS].itertuples(index=False, name=None))
     scored = [np.empty((5, 0))]
@@ -395,8 +382,6 @@ def _agreeing(one: np.ndarray, other: np.ndarray) -> int:
 
 def _restore(model, rows: list[tuple[np.ndarray, int]], which: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """Log-probability (float64 [n]) of each of ``tokens`` at the place asked for in the row that goes with it."""
-    import torch
-
     logs = np.empty((len(rows), len(model.tokenizer)), dtype=np.float32)
     longest_first = np.argsort([-len(row) for row, _ in rows], kind="stable")
     with model.evaluating():
