@@ -22,7 +22,7 @@ __getattr__ = lazy(
         "leakage": "split",
         "list_manifests": "manifest",
         "load_manifest": "manifest",
-        "load_sequences": "extract",
+        "load_sequences": "sequences",
         "m5": "codes",
         "place_variants": "variants",
         "read_annotation": "annotation",

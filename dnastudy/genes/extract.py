@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
@@ -13,18 +13,15 @@ import pandas as pd
 
 from dnastudy.files import InputError, nearest, sha256
 from dnastudy.genes.annotation import Annotation, check_ends, read_annotation
-from dnastudy.genes.codes import IUPAC, UNKNOWN, encode, reverse_complement
+from dnastudy.genes.codes import UNKNOWN, reverse_complement
 from dnastudy.genes.contigs import name_contigs
-from dnastudy.genes.corpus import SPLITS, Corpus, contig_line, write_corpus
-from dnastudy.genes.fasta import DAMAGED_GZIP, canonical_contig, count_changes, damaged_gzip, read_fasta
+from dnastudy.genes.corpus import Corpus, contig_line, write_corpus
+from dnastudy.genes.fasta import canonical_contig, read_fasta
 from dnastudy.genes.intervals import label_loci, lift, merge, orient, read_track
 from dnastudy.genes.split import (
     COPY,
     CROSSING,
     EMPTIED,
-    RELATED,
-    RELATIVE,
-    TEST,
     TRAIN,
     HeldOut,
     assign_splits,
@@ -36,7 +33,6 @@ from dnastudy.genes.split import (
 
 Paths = str | Path | Sequence[str | Path]
 COLUMNS = ["id", "symbol", "type", "contig", "start", "end", "strand", "locus", "tss"]
-COLUMN = "NucleotideSequence"
 
 
 class _Filters(NamedTuple):
@@ -46,7 +42,7 @@ class _Filters(NamedTuple):
     max_n: float
 
 
-class _Kept(NamedTuple):
+class Collected(NamedTuple):
     """Genes of a corpus, their codes, their splits, and how many test genes equal one of train or validation."""
 
     genes: pd.DataFrame
@@ -139,7 +135,7 @@ def extract_genes(
     dropped["across a cut between splits"] = int(crossing.sum())
     if not allow_duplicates:
         dropped[COPY] = int(copies.sum())
-    kept = _leave_out(genes, codes, held, copies, crossing if allow_duplicates else crossing | copies)
+    kept = leave_out(genes, codes, held, copies, crossing if allow_duplicates else crossing | copies)
     kept.genes["locus"] = _number_loci(kept.genes, kept.split)
     offsets = np.cumsum([0, *map(len, kept.codes)], dtype=np.int64)
     intervals = {kind: _own_parts(kept.genes, offsets, table) for kind, table in parts.items()}
@@ -150,7 +146,7 @@ def extract_genes(
     columns = COLUMNS + [name for name in ("family",) if name in kept.genes]
     kept = kept._replace(genes=kept.genes[columns])
     facts = {"made_by": "extract_genes", "contigs": contigs, "dropped": dict(dropped)}
-    return _write(out, kept, held, intervals, inputs, filters._asdict(), facts)
+    return write_collected(out, kept, held, intervals, inputs, filters._asdict(), facts)
 
 
 def _collect(
@@ -177,20 +173,20 @@ def _collect(
     return genes, codes, parts
 
 
-def _leave_out(
+def leave_out(
     genes: pd.DataFrame, codes: list[np.ndarray], held: HeldOut, copies: np.ndarray, leaves: np.ndarray
-) -> _Kept:
+) -> Collected:
     """The genes that don't leave, with their families if these were found; refuses a split that is then empty."""
     if held.families is not None:
         genes = genes.assign(family=held.families)
     split = held.split[~leaves]
     check_filled(split, held.words, EMPTIED)
-    return _Kept(*_keep(genes, codes, ~leaves), split, int(copies[~leaves].sum()))
+    return Collected(*_keep(genes, codes, ~leaves), split, int(copies[~leaves].sum()))
 
 
-def _write(
+def write_collected(
     out: str | Path,
-    kept: _Kept,
+    kept: Collected,
     held: HeldOut,
     intervals: dict[str, tuple[np.ndarray, np.ndarray]],
     inputs: dict[str, list[Path]],
@@ -370,115 +366,3 @@ def _track_in_genes(genes: pd.DataFrame, offsets: np.ndarray, track: pd.DataFram
         starts.append(low)
         ends.append(high)
     return np.concatenate(starts), np.concatenate(ends)
-
-
-def load_sequences(
-    out: str | Path,
-    *,
-    train: str | Path,
-    test: str | Path | None = None,
-    validation: str | Path | None = None,
-    split: str = "random",
-    validation_share: float = 0.1,
-    test_share: float = 0.1,
-    family_method: str = "kmers",
-    family_share: float = 0.1,
-    allow_duplicates: bool = False,
-    seed: int = 0,
-) -> Corpus:
-    """Code ready sequences into a corpus folder; each sequence is a locus of its own.
-
-    A file is FASTA, or CSV or TSV with a column ``NucleotideSequence`` and perhaps ``NCBIGeneID``, ``Symbol`` and
-    ``GeneType`` (Ihtiyar and Ozgur 2024). What isn't given is drawn from the training sequences. By family, sequences
-    with a relative in a later split's file are dropped; else ``corpus.json`` counts them as ``test_relatives``.
-    """
-    check_rule(split)
-    given = dict(zip(SPLITS, (train, validation, test), strict=True))
-    tables = {name: _read(Path(file)) for name, file in given.items() if file is not None}
-    shares = {"test": test_share, "validation": validation_share}
-    shares = {name: share for name, share in shares.items() if name not in tables}
-    if len(tables["train"]) <= len(shares):
-        raise InputError(
-            f"{train}: {len(tables['train'])} sequences are too few to draw {' and '.join(shares)} from; "
-            "expected more, or a file of its own for each"
-        )
-    place = np.repeat([SPLITS.index(name) for name in tables], [len(table) for table in tables.values()])
-    genes = pd.concat(tables.values(), ignore_index=True)
-    codes = list(genes.pop("codes"))
-    how = {"by_family": split == "family", "method": family_method, "share": family_share, "seed": seed}
-    held = hold_out(codes, place, shares, **how)
-    copies, leaves = find_copies(codes, held.split), held.split == RELATED
-    dropped = {RELATIVE: int(leaves.sum())} if leaves.any() else {}
-    if copies.any() and not allow_duplicates:
-        if test is not None:
-            raise InputError(_refuse_copies(given, genes["id"][copies]))
-        dropped[COPY] = int(copies.sum())
-        leaves = leaves | copies
-    kept = _in_order(_leave_out(genes, codes, held, copies, leaves))
-    letters = pd.DataFrame(list(kept.genes.pop("changes"))).sum().to_dict()
-    facts = {"made_by": "load_sequences", "letters": letters, "dropped": dropped}
-    if held.families is not None:
-        family = kept.genes["family"]
-        facts["test_relatives"] = int(family[kept.split == TEST].isin(family[kept.split < TEST]).sum())
-    inputs = {name: [Path(file)] for name, file in given.items() if file}
-    return _write(out, kept, held, {}, inputs, {}, facts)
-
-
-def _in_order(kept: _Kept) -> _Kept:
-    """Ready sequences by split, each a locus of its own."""
-    order = np.argsort(kept.split, kind="stable")
-    codes = [kept.codes[number] for number in order]
-    genes = kept.genes.iloc[order].reset_index(drop=True)
-    genes = genes.assign(contig="", start=0, end=list(map(len, codes)), strand="+", locus=np.arange(len(genes)))
-    genes["tss"] = [[] for _ in codes]
-    return _Kept(genes, codes, kept.split[order], kept.copies)
-
-
-def _refuse_copies(given: dict[str, str | Path | None], names: pd.Series) -> str:
-    seen = " or ".join(str(given[name]) for name in ("train", "validation") if given[name])
-    return (
-        f"{given['test']}: expected sequences that don't stand in {seen}, found {len(names):,} that do, on either "
-        f"strand (the first is {names.iloc[0]}). Remove them, or set allow_duplicates"
-    )
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """One row a sequence: id, symbol, type, codes and changes."""
-    tabular = {".csv", ".tsv"} & set(path.suffixes)
-    rows = pd.DataFrame(
-        _from_table(path) if tabular else ((r.name, r.name, "unknown", r.codes, r.changes) for r in read_fasta(path)),
-        columns=["id", "symbol", "type", "codes", "changes"],
-    )
-    if rows.empty:
-        raise InputError(f"{path}: holds no sequences; expected at least one")
-    if (again := rows["id"].duplicated()).any():
-        name = rows["id"][again].iloc[0]
-        raise InputError(f"{path}: two sequences are named {name!r}; expected one name for each. Rename one")
-    return rows
-
-
-def _from_table(path: Path) -> Iterator[tuple]:
-    separator = "\t" if ".tsv" in path.suffixes else ","
-    try:
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
-    except DAMAGED_GZIP as error:
-        raise damaged_gzip(path, error) from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error}); expected CSV or TSV") from None
-    if COLUMN not in table:
-        raise InputError(
-            f"{path}: has no column {COLUMN}; found {', '.join(table.columns[:8])}. Rename the column that "
-            "holds the sequences"
-        )
-    for number, row in enumerate(table.to_dict("records"), start=1):
-        letters = row[COLUMN].strip().removeprefix("<").removesuffix(">")
-        strange = set(letters.upper()) - set(IUPAC.decode())
-        if strange or not letters:
-            found = repr(min(strange)) if strange else "an empty sequence"
-            raise InputError(
-                f"{path}, row {number}: expected nucleotide codes ({IUPAC.decode()}), found {found}. Mend or "
-                "remove the row"
-            )
-        name = row.get("NCBIGeneID") or str(number)
-        kind = row.get("GeneType") or "unknown"
-        yield name, row.get("Symbol") or name, kind, encode(letters), count_changes(letters.encode())
