@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dnastudy"
 ROOMS = ("genes", "tokens", "models", "tasks", "study", "chapters")
-CEILING = 18_800  # lines of the package, docstrings included; on its way to 13,000: lower it with what you take out
+CEILING = 18_300  # lines of the package, docstrings included; on its way to 13,000: lower it with what you take out
 LONG = ("dnastudy.genes.manifest",)  # files over 400 lines that are still to be shortened
 TABLES = ("dnastudy.tokens.ids",)  # so basic that it stands alone, however short
 
