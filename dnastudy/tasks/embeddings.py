@@ -98,7 +98,7 @@ def word2vec(ids: np.ndarray, tokenizer: Tokenizer, width: int, *, epochs: int =
     return vectors
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _learn_bags(words, runs, inputs, outputs, noise, rates, seed):
     """One pass through a text by gradient descent on both weights, in place."""
     np.random.seed(seed)  # noqa: NPY002 - numba's own generator
