@@ -6,10 +6,13 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from importlib import import_module
 from pathlib import Path
 
 __version__ = "0.1.0"
+# A library of ours looks for Jupyter's widgets, which a rendered book couldn't show anyway.
+warnings.filterwarnings("ignore", message="IProgress not found")
 _UNUSED = 14 * 24 * 3600  # seconds after which a cache of compiled code is taken for one of an older state
 
 

@@ -1,11 +1,6 @@
 """The study itself: validated parameters, records of what ran, intervals and figures."""
 
-import warnings
-
 from dnastudy import lazy
-
-# A library of ours looks for Jupyter's widgets, which a rendered book couldn't show anyway.
-warnings.filterwarnings("ignore", message="IProgress not found")
 
 __getattr__ = lazy(
     __name__,
