@@ -19,8 +19,6 @@ REFERENCES = Path(__file__).with_name("records.json")
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 # Counts and n-grams are exact; what a neural model says may move with the machine.
 LOOSE = ("lstm", "gpt", "bert", "CNN", "BPE", "1-mer", "3-mer")
-# Floors of word frequencies: a logarithm's last digit, which depends on the instruction set, decides a tree's ties.
-LOOSE += ("TF-IDF",)
 # Of a dozen sequences or pairs: one base drawn otherwise, or one pair told otherwise, changes them.
 SKIPPED = (
     *("auroc", "distance", "median", "divergence", "accuracy", "second_strand", "/by_", "preferred", "score"),
@@ -44,7 +42,7 @@ def test_a_notebook_runs_alone_and_finds_what_it_found(name, tmp_path):
         neural = any(part.startswith(LOOSE) for part in key.split("/"))
         if neural and any(word in key for word in SKIPPED):
             continue
-        if key.endswith(("/auroc/CNN", "less the best floor")):  # a network of its own; a floor of word frequencies
+        if key.endswith("/auroc/CNN"):  # a network of its own
             continue
         tolerance = {"rel": 0.02} if neural or key == "validation/bits_per_base" else {"rel": 1e-6}
         assert found[key] == pytest.approx(value, nan_ok=True, **tolerance), key
