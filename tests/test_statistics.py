@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 
 from dnastudy.files import InputError
 from dnastudy.study.statistics import (
+    compare,
     mean_bootstrap,
     multiplicities,
     paired_difference,
@@ -172,3 +173,19 @@ def test_a_summary_has_the_bootstrap_of_each_part_of_a_table_in_its_order():
             below = part[per] if per else [1, 1]
             assert row.interval == ratio_bootstrap(part["bits"], below, part["locus"], resamples=50, seed=3)
             assert tuple(row)[2:6] == row.interval
+
+
+def test_models_are_compared_on_the_windows_that_both_scored_as_many_bases_of():
+    rng = np.random.default_rng(3)
+    window = np.arange(30)
+    one = pd.DataFrame(
+        {"model": "a", "window": window, "bits": rng.normal(60, 5, 30), "bases": 30, "locus": window // 3}
+    )
+    other = one.assign(model="b", bits=one["bits"] + 1).sample(frac=1, random_state=0)  # in another order
+    other.loc[other["window"] < 6, "bases"] = 10  # it read less of these
+    how = {"against": "b", "on": ["window"], "groups": "locus", "resamples": 200, "seed": 1}
+    found = compare(pd.concat([one, other[other["window"] != 29]]), ["model"], "bits", "bases", **how)
+    assert list(found.columns) == ["model", "difference", "low", "high", "n", "interval"]
+    assert list(found["model"]) == ["a"]
+    assert found[["difference", "low", "high"]].to_numpy() == pytest.approx(-1 / 30)
+    assert found["n"].item() == 8  # loci of windows 6 to 28

@@ -104,6 +104,34 @@ def summarise(
     return pd.DataFrame(rows, columns=[*by, *Interval._fields, "interval"])
 
 
+def compare(
+    table: pd.DataFrame,
+    by: list[str],
+    value: str,
+    per: str | None = None,
+    *,
+    against: str,
+    on: list[str],
+    groups: str,
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """A column of each ``model`` less that of the one ``against`` on the same rows, as `summarise` has it, paired.
+
+    Rows are the same where they agree in ``on``, which names them within each part of ``by`` (columns, ``model`` among
+    them), and in ``per``: bits of different bases have no difference. A part of which no row is in both isn't there.
+    """
+    keys = [*on, *(name for name in by if name != "model" and name not in on)]
+    ours, theirs = table[table["model"] != against], table[table["model"] == against]
+    columns = [*keys, value, *([per] if per else [])]
+    both = ours.merge(theirs[columns], on=keys, suffixes=("", "_against"))
+    if per:
+        both = both[both[per] == both[f"{per}_against"]]
+    both["difference"] = both[value] - both[f"{value}_against"]
+    found = summarise(both, by, "difference", per, groups=groups, resamples=resamples, seed=seed)
+    return found.rename(columns={"value": "difference"})
+
+
 def rank_correlations(
     first: ArrayLike, second: ArrayLike, *, resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> np.ndarray:
