@@ -15,9 +15,9 @@ from dnastudy.chapters.extract_genes import input_counts
 from dnastudy.files import InputError
 from dnastudy.genes import decode, leakage, load_sequences
 from dnastudy.genes.manifest import MANIFESTS
-from dnastudy.study.inputs import annotated, build_corpus, chromosomes, smoke_corpus, smoke_models
+from dnastudy.study.inputs import annotated, build_corpus, chromosomes, smoke_corpus
 from dnastudy.study.parameters import declared_parameters
-from dnastudy.study.record import CAUSAL, Run
+from dnastudy.study.record import Run
 
 HEADER = "NCBIGeneID,Symbol,Description,GeneType,GeneGroupIdentifier,GeneGroupMethod,NucleotideSequence\n"
 
@@ -110,7 +110,7 @@ def test_chromosomes_of_ones_own(vocabulary_run, tmp_path):
 
 def test_no_more_is_fetched_than_the_contigs_asked_for(vocabulary_run, monkeypatch):
     asked = []
-    monkeypatch.setattr("dnastudy.genes.manifest.fetch", lambda name, members: asked.append(members) or {})
+    monkeypatch.setattr("dnastudy.study.inputs.fetch", lambda name, members: asked.append(members) or {})
     with pytest.raises(KeyError):
         chromosomes(vocabulary_run(dataset="grch38", train_contigs="21", test_contigs="chr22"))
     assert asked == [["chr21.fa", "chr22.fa"]]
@@ -119,7 +119,7 @@ def test_no_more_is_fetched_than_the_contigs_asked_for(vocabulary_run, monkeypat
 def test_no_more_of_a_genome_is_fetched_for_its_genes_than_the_contigs_asked_for(parameters, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(
-        "dnastudy.genes.manifest.fetch", lambda name, members: {m: asked.append(m) or tmp_path / m for m in members}
+        "dnastudy.study.inputs.fetch", lambda name, members: {m: asked.append(m) or tmp_path / m for m in members}
     )
     given = parameters(dataset="grch38", train_contigs="chr21", test_contigs="22")
     with pytest.raises(InputError, match=r"ensembl_113.gff3: cannot be read"):
@@ -222,9 +222,7 @@ def detecting(tmp_path):
     defaults = {name: p.default for name, p in declared_parameters("08_detect_mutations").items()}
 
     def on(corpus, **others):
-        run = Run("08_detect_mutations", defaults | {"out": str(tmp_path / "out")} | others)
-        run.corpus = corpus
-        return run
+        return Run("08_detect_mutations", defaults | {"out": str(tmp_path / "out")} | others), corpus
 
     return on
 
@@ -239,7 +237,7 @@ def short_genes(tmp_path):
 
 
 def test_pairs_of_stretches_know_the_places_of_their_substitutions(detecting, corpus):
-    pairs = build_pairs(detecting(corpus, genes=5, length=200, edits="1,2", indel_edits="3"))
+    pairs = build_pairs(*detecting(corpus, genes=5, length=200, edits="1,2", indel_edits="3"))
     assert pairs.groupby(["kind", "edits"], sort=False).size().to_dict() == {
         ("substitution", 1): 5,
         ("substitution", 2): 5,
@@ -257,33 +255,33 @@ def test_pairs_of_stretches_know_the_places_of_their_substitutions(detecting, co
 
 
 def test_genes_too_short_for_the_edits_are_left_out(detecting, short_genes):
-    run = detecting(short_genes, genes=8, length=150, edits="110", kinds="substitution")
-    pairs = build_pairs(run)
+    run, _ = detecting(short_genes, genes=8, length=150, edits="110", kinds="substitution")
+    pairs = build_pairs(run, short_genes)
     assert pairs["real"].str.len().min() > 110 and pairs["places"].notna().all() and pairs["group"].notna().all()
     assert run.notes[-1].endswith("test genes hold no more than 110 known bases, too few to edit: left out")
     with pytest.raises(InputError, match=r"500 edits in a sequence of 1.. known bases"):
-        build_pairs(detecting(short_genes, genes=8, edits="500"))
+        build_pairs(*detecting(short_genes, genes=8, edits="500"))
 
 
 def test_pairs_of_no_kind_are_refused(detecting, corpus):
     with pytest.raises(InputError, match="no pair to make: name one or more kinds"):
-        build_pairs(detecting(corpus, kinds=""))
+        build_pairs(*detecting(corpus, kinds=""))
 
 
 def test_the_published_pairs_are_of_whole_genes_where_these_are_short(detecting, corpus, short_genes):
-    run = detecting(short_genes, published_draws=30, published_most="1,5")
-    pairs = build_published_pairs(run)
+    run, _ = detecting(short_genes, published_draws=30, published_most="1,5")
+    pairs = build_published_pairs(run, short_genes)
     assert pairs["most"].value_counts().to_dict() == {1: 30, 5: 30}
     assert set(pairs["real"]) <= set(short_genes.sequences("test")) and not run.notes
-    run = detecting(corpus, published_draws=4, published_most="1")
-    assert build_published_pairs(run)["real"].str.len().max() == run.length
+    run, _ = detecting(corpus, published_draws=4, published_most="1")
+    assert build_published_pairs(run, corpus)["real"].str.len().max() == run.length
     assert run.notes == ["test genes are longer than 1,000 bases: the published protocol is run on the stretches"]
 
 
 def test_letters_of_own_pairs_that_are_not_scored_are_counted(detecting, corpus, tmp_path):
     (tmp_path / "mine.csv").write_text("id,real,mutated\na,ACGUN,ACGT\nb,ACGT,ACGA\n")
-    run = detecting(corpus, pairs=str(tmp_path / "mine.csv"))
-    assert build_pairs(run)["group"].tolist() == ["a", "b"]
+    run, _ = detecting(corpus, pairs=str(tmp_path / "mine.csv"))
+    assert build_pairs(run, corpus)["group"].tolist() == ["a", "b"]
     assert run.notes == ["2 letters of the pairs aren't A, C, G or T; they are read as unknown and not scored"]
 
 
@@ -294,8 +292,8 @@ def test_a_section_that_is_left_out_says_why(detecting, corpus):
         ({"published_most": "", "variants": -1}, ("published_most is empty", "variants is 0")),
         ({"pairs": "mine.tsv", "variants": 0}, (own, own)),
     ):
-        run = detecting(corpus, **others)
-        assert build_published_pairs(run).empty and build_variant_pairs(run).empty
+        run, _ = detecting(corpus, **others)
+        assert build_published_pairs(run, corpus).empty and build_variant_pairs(run, corpus).empty
         sections = "the published protocol", "variants that people carry"
         assert run.notes == [
             f"{name}: left out, since {reason}" for name, reason in zip(sections, reasons, strict=True)
@@ -305,8 +303,8 @@ def test_a_section_that_is_left_out_says_why(detecting, corpus):
 def test_variants_on_contigs_of_other_names_are_noted_with_both(detecting, corpus, tmp_path):
     lines = [f"NC_{number}\t3\tx\tA\tC\n" for number in range(7)]
     (tmp_path / "a.vcf").write_text("".join(lines))
-    run = detecting(corpus, variants_dataset=str(tmp_path / "a.vcf"))
-    assert build_variant_pairs(run).empty
+    run, _ = detecting(corpus, variants_dataset=str(tmp_path / "a.vcf"))
+    assert build_variant_pairs(run, corpus).empty
     (note,) = run.notes
     contig = corpus.genes["contig"].iloc[corpus.indices("test")[0]]
     assert f"a.vcf has variants on NC_0, NC_1, NC_2, NC_3, NC_4, ..., and the test genes are on {contig}; name" in note
@@ -318,8 +316,8 @@ def test_variants_that_disagree_with_the_corpus_are_left_out_and_listed(detectin
     for fields in test[::5]:
         fields[3] = next(base for base in "ACGT" if base not in (fields[3], fields[4]))
     (tmp_path / "some.vcf").write_text("\n".join("\t".join(fields) for fields in test))
-    run = detecting(corpus, variants=1000, variants_dataset=str(tmp_path / "some.vcf"))
-    pairs = build_variant_pairs(run)
+    run, _ = detecting(corpus, variants=1000, variants_dataset=str(tmp_path / "some.vcf"))
+    pairs = build_variant_pairs(run, corpus)
     wrong = run.data["variants"]["not_the_reference_allele"]
     assert wrong and set(wrong) <= {fields[2] for fields in test[::5]}
     assert pairs["id"].nunique() == run.data["variants"]["in_test_genes"] - len(wrong) == 75 - len(wrong)
@@ -331,44 +329,23 @@ def test_variants_that_disagree_with_the_corpus_are_left_out_and_listed(detectin
         fields[3], fields[4] = fields[4], fields[3]
     (tmp_path / "other.vcf").write_text("\n".join("\t".join(fields) for fields in test))
     with pytest.raises(InputError, match="check that both are of the same assembly"):
-        build_variant_pairs(detecting(corpus, variants_dataset=str(tmp_path / "other.vcf")))
+        build_variant_pairs(*detecting(corpus, variants_dataset=str(tmp_path / "other.vcf")))
 
 
 def test_a_dataset_without_variants_is_refused_and_genes_without_them_are_noted(detecting, corpus, short_genes):
     with pytest.raises(InputError, match="chr19-chr22: the dataset holds no variants"):
-        build_variant_pairs(detecting(corpus, variants_dataset="chr19-chr22"))
-    run = detecting(short_genes)
-    assert build_variant_pairs(run).empty
+        build_variant_pairs(*detecting(corpus, variants_dataset="chr19-chr22"))
+    run, _ = detecting(short_genes)
+    assert build_variant_pairs(run, short_genes).empty
     (note,) = run.notes
     assert note == "variants that people carry: left out, since ready sequences have no place on a contig"
 
 
 def test_variants_of_other_kinds_alone_are_noted(detecting, corpus, tmp_path):
     (tmp_path / "indels.vcf").write_text("22\t2\tx\tA\tAC\n22\t9\ty\tAG\tA\n")
-    run = detecting(corpus, variants_dataset=str(tmp_path / "indels.vcf"))
-    assert build_variant_pairs(run).empty
+    run, _ = detecting(corpus, variants_dataset=str(tmp_path / "indels.vcf"))
+    assert build_variant_pairs(run, corpus).empty
     assert run.notes == ["variants that people carry: left out, since indels.vcf holds no single-base variant"]
-
-
-def test_small_models_are_trained_once_and_only_those_asked_for(monkeypatch, tmp_path):
-    defaults = {name: p.default for name, p in declared_parameters("04_train_language_model").items()}
-    jobs = {f"04_train_language_model/{kind}": defaults | {"model": kind} for kind in ("ngram", "bert")}
-    jobs["01_extract_genes"] = {}
-    trained = []
-
-    def train(config, corpus, folder, **_):
-        trained.append(config["model"]["kind"])
-        folder.mkdir(parents=True)
-        (folder / "config.json").write_text("{}")
-
-    monkeypatch.setattr("dnastudy.study.inputs.load_profile", lambda name: jobs)
-    monkeypatch.setattr("dnastudy.study.inputs.smoke_corpus", lambda: tmp_path)
-    monkeypatch.setattr("dnastudy.study.inputs.PROJECT", tmp_path)
-    monkeypatch.setattr("dnastudy.models.train_from_config", train, raising=False)
-    assert [folder.name for folder in smoke_models(CAUSAL)] == ["ngram"] == trained
-    assert [folder.name for folder in smoke_models(("bert", "ngram"))] == ["ngram", "bert"] == trained
-    monkeypatch.setattr("torch.__version__", "of another release")
-    assert [folder.name for folder in smoke_models(CAUSAL)] == ["ngram"] and trained == ["ngram", "bert", "ngram"]
 
 
 def test_two_notebooks_at_once_build_the_small_corpus_once(monkeypatch, tmp_path):

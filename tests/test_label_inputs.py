@@ -7,7 +7,7 @@ from dnastudy.chapters import label_inputs, label_regulatory_sequence
 from dnastudy.files import InputError
 from dnastudy.genes import decode
 from dnastudy.models import NgramModel, save
-from dnastudy.study import inputs
+from dnastudy.study import model_inputs
 from dnastudy.study.parameters import declared_parameters
 from dnastudy.study.record import Run
 
@@ -41,7 +41,7 @@ def test_models_are_looked_at_before_anything_is_made_of_contigs(tmp_path, monke
     save(NgramModel(2).fit(["ACGT"]), tmp_path / "mine")
     label_inputs.check_models(a_run(tmp_path, models=str(tmp_path / "mine")))
     label_inputs.check_models(a_run(tmp_path, models="none"))
-    monkeypatch.setattr(inputs, "smoke_models", lambda kinds: pytest.fail("trained before anything else is looked at"))
+    monkeypatch.setattr(model_inputs, "smoke_models", lambda kinds: pytest.fail("trained before all else"))
     label_inputs.check_models(a_run(tmp_path))
     (tmp_path / "mine" / "counts.npz").write_bytes(b"")
     for models, message in (("mine", "counts.npz: not the file saved"), ("nowhere", "nowhere: no config.json there")):
@@ -50,10 +50,10 @@ def test_models_are_looked_at_before_anything_is_made_of_contigs(tmp_path, monke
 
 
 def test_models_of_the_sample_on_ones_own_input_are_noted(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "smoke_models", lambda kinds: [])
+    monkeypatch.setattr(model_inputs, "smoke_models", lambda kinds: [])
     for given, notes in (({}, 0), ({"fasta": "my.fa"}, 1), ({"train_labels": "my.csv"}, 1)):
         run = a_run(tmp_path, **given)
-        assert run.any_folders == {}
+        assert model_inputs.model_folders(run) == {}
         assert len([note for note in run.notes if note.startswith("models is empty: small ones that learnt")]) == notes
 
 

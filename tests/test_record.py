@@ -1,19 +1,14 @@
 """dnastudy.study.record: a run checks its parameters and leaves a record that says what its numbers rest on."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.models import build, export_to_transformers
-from dnastudy.models.base import KINDS
-from dnastudy.models.store import digest_of, save
 from dnastudy.study import load_record, start
 from dnastudy.study.parameters import PROJECT, declared_parameters, package_hash
-from dnastudy.study.record import Run
 from dnastudy.study.statistics import Interval
 
 
@@ -140,81 +135,6 @@ def test_lists_come_between_commas():
 def test_intervals_need_a_resample():
     with pytest.raises(InputError, match="resamples=0: expected at least 1"):
         start("05_compare_models", parameters(resamples=0)).bootstrap  # noqa: B018 -- the look-up is the test
-
-
-def test_models_need_distinct_names(tmp_path):
-    run = start("05_compare_models", parameters(models="a/lstm, b/lstm", corpus="c"))
-    with pytest.raises(InputError, match="two folders have the same name"):
-        run.models  # noqa: B018 -- the look-up is the test
-
-
-def test_models_of_the_sample_are_never_scored_on_a_corpus_of_ones_own():
-    run = start("05_compare_models", parameters(corpus="mine"))
-    with pytest.raises(InputError, match=r"models is empty: name the model folders .* or none for the floors alone"):
-        run.models  # noqa: B018 -- the look-up is the test
-    assert start("05_compare_models", parameters(corpus="mine", models="none")).models == {}
-
-
-@pytest.mark.parametrize("name", ["copy", "uniform", "8-gram", "Laplace 8-gram"])
-def test_models_named_like_a_floor_are_refused(name):
-    run = start("05_compare_models", parameters(models=f"a/lstm,b/{name}"))
-    with pytest.raises(InputError, match=f"^b/{name}: '{name}' is the name of a floor; rename the model's folder$"):
-        run.models  # noqa: B018 -- the look-up is the test
-
-
-@pytest.fixture
-def bert(tmp_path):
-    """A small BERT's folder, and the same as transformers has it."""
-    torch.manual_seed(0)
-    model = build({"kind": "bert", "layers": 1, "width": 8, "heads": 2, "context": 8}, device="cpu")
-    save(model, tmp_path / "mine" / "bert")
-    export_to_transformers(model, tmp_path / "theirs" / "grover")
-    return tmp_path / "mine" / "bert", tmp_path / "theirs" / "grover"
-
-
-def test_models_of_any_kind_and_of_transformers(bert, tmp_path):
-    mine, theirs = bert
-    run = start("05_compare_models", parameters(out=str(tmp_path / "run"), models=f"{mine}, hf:{theirs}"))
-    assert list(run.any_folders.items()) == [("bert", mine), ("grover", Path(f"hf:{theirs}"))]
-    assert {name: model.kind for name, model in run.any_models.items()} == {"bert": "bert", "grover": "bert"}
-    said = run.finish()
-    record = load_record(tmp_path / "run")
-    assert record["data"]["models"] == {"bert": digest_of(mine), "grover": digest_of(f"hf:{theirs}")}
-    assert record["parameters"]["models"] == "bert,hf:grover"
-    assert str(tmp_path) not in (tmp_path / "run" / "record.json").read_text()
-    assert f"model     grover: config sha256 {digest_of(f'hf:{theirs}')[:12]}" in said
-
-
-def test_a_model_of_the_hub_is_known_by_its_name(tmp_path):
-    run = start("05_compare_models", parameters(out=str(tmp_path), models="hf:some/model"))
-    assert run.any_folders == {"model": Path("hf:some/model")}
-    assert run.finish().endswith("\nmodel     model: hf:some/model")
-    assert load_record(tmp_path)["data"]["models"] == {"model": "hf:some/model"}
-
-
-def test_where_likelihoods_are_asked_for_a_bert_is_refused(bert):
-    for folder in (bert[0], f"hf:{bert[1]}"):
-        run = start("05_compare_models", parameters(models=str(folder), published_models=str(folder)))
-        for ask in (lambda run: run.models, lambda run: run.more_models("published_models")):
-            with pytest.raises(
-                InputError,
-                match=rf"^{folder}: a bert, which fills in masked tokens; 05_compare_models asks for the likelihood of "
-                "whole sequences, expected ngram, lstm, gru, gpt: take it out$",
-            ):
-                ask(run)
-
-
-def test_small_models_are_of_the_kinds_that_are_asked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr("dnastudy.study.inputs.smoke_models", lambda kinds: [tmp_path / kind for kind in kinds])
-    taken = []
-    monkeypatch.setattr(Run, "_load", lambda run, folders: taken.extend(folders) or {})
-    assert start("05_compare_models", parameters()).models == {}
-    assert taken == ["ngram", "lstm", "gru", "gpt"]
-    for kind in KINDS:
-        (tmp_path / kind).mkdir()
-        (tmp_path / kind / "config.json").write_text("{}")
-    assert list(start("05_compare_models", parameters()).any_folders) == ["ngram", "lstm", "gru", "gpt", "bert"]
-    assert start("05_compare_models", parameters(models="none")).any_folders == {}
 
 
 def test_a_record_that_is_none_is_refused(tmp_path):

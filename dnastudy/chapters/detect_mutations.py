@@ -13,17 +13,17 @@ from matplotlib.axes import Axes
 
 from dnastudy.chapters.compare_models import DIFFERENCE, difference
 from dnastudy.files import InputError, sha256
-from dnastudy.genes import place_variants, read_variants, whole_genes
+from dnastudy.genes import place_variants, read_variants, whole_genes, windows
 from dnastudy.genes.codes import known_bases
 from dnastudy.study.figures import FLOOR, _marks, colour
-from dnastudy.study.inputs import _left_out, _named, _stretches, member_of, some_of
+from dnastudy.study.inputs import member_of, some_of
 from dnastudy.study.statistics import paired_difference, summarise
 from dnastudy.tasks import make_pairs, make_published_pairs, make_variant_pairs, read_pairs
 from dnastudy.tasks.mutation import LONGEST_GENE, substituted_places
 from dnastudy.tasks.published import NEURAL, PUBLISHED_ACCURACY
 
 
-def build_pairs(run):
+def build_pairs(run, corpus):
     """Real and mutated sequences for 08_detect_mutations: the user's, or stretches of test genes with edits."""
     if run.pairs:
         pairs = read_pairs(run.pairs)
@@ -31,7 +31,7 @@ def build_pairs(run):
         if unknown := letters.str.len().sum() - known_bases(letters).sum():
             run.note(f"{unknown:,} letters of the pairs aren't A, C, G or T; they are read as unknown and not scored")
         return pairs.assign(group=pairs["id"], places=None)
-    stretches = _stretches(run)
+    stretches = _stretches(run, corpus)
     run.note_fewer("genes", len(stretches))
     design = [
         (kind, edits)
@@ -54,15 +54,15 @@ def build_pairs(run):
     return pd.concat(parts, ignore_index=True)
 
 
-def build_published_pairs(run):
+def build_published_pairs(run, corpus):
     """Pairs of the published protocol: whole test genes where none is longer than the paper's, else stretches."""
     most_edits = run.listed("published_most", int)
     reasons = {"published_draws is 0": run.published_draws < 1, "published_most is empty": not most_edits}
     if _left_out(run, "the published protocol", reasons):
         return pd.DataFrame()
-    chosen = _named(run.corpus, whole_genes(run.corpus, "test"))
+    chosen = _named(corpus, whole_genes(corpus, "test"))
     if chosen["real"].str.len().max() > LONGEST_GENE:
-        chosen = _stretches(run)
+        chosen = _stretches(run, corpus)
         run.note(f"test genes are longer than {LONGEST_GENE:,} bases: the published protocol is run on the stretches")
     locus = dict(zip(chosen["id"], chosen["locus"], strict=True))
     parts = []
@@ -73,10 +73,10 @@ def build_published_pairs(run):
     return pd.concat(parts, ignore_index=True)
 
 
-def build_variant_pairs(run):
+def build_variant_pairs(run, corpus):
     """Known variants in test genes, reference beside alternative allele, with controls; notes say what is left out."""
     section = "variants that people carry"
-    test = set(run.corpus.genes["contig"].iloc[run.corpus.indices("test")])
+    test = set(corpus.genes["contig"].iloc[corpus.indices("test")])
     reasons = {"variants is 0": run.variants < 1, "ready sequences have no place on a contig": test == {""}}
     if _left_out(run, section, reasons):
         return pd.DataFrame()
@@ -90,7 +90,7 @@ def build_variant_pairs(run):
     reasons = {f"{path.name} holds no single-base variant": variants.empty, unmatched: elsewhere.all()}
     if _left_out(run, section, reasons):
         return pd.DataFrame()
-    placed = place_variants(run.corpus, variants[~elsewhere])
+    placed = place_variants(corpus, variants[~elsewhere])
     agreeing = placed[placed["agrees"]]
     other = list(placed["id"][~placed["agrees"]])
     run.data["variants"] = {
@@ -111,7 +111,7 @@ def build_variant_pairs(run):
         f"reference allele; {min(run.variants, len(agreeing)):,} scored"
     )
     chosen = agreeing.sample(min(run.variants, len(agreeing)), random_state=run.seed).sort_index()
-    return make_variant_pairs(run.corpus, chosen, length=run.length, seed=run.seed).rename(columns={"locus": "group"})
+    return make_variant_pairs(corpus, chosen, length=run.length, seed=run.seed).rename(columns={"locus": "group"})
 
 
 def draw_detection(accuracy: pd.DataFrame, *, beside: pd.DataFrame | None = None) -> Axes:
@@ -203,3 +203,24 @@ def published_accuracy_table(accuracy: pd.DataFrame, models: Mapping[str, object
         paper = {"published": sum(seeds) / len(seeds), "published_low": min(seeds), "published_high": max(seeds)}
         rows.append(row | paper)
     return pd.DataFrame(rows)
+
+
+def _stretches(run, corpus):
+    """Evenly spread stretches of test genes: the windows chosen, with ``id`` and ``real`` (letters)."""
+    return _named(corpus, windows(corpus, "test", length=run.length, count=run.genes, seed=run.seed))
+
+
+def _named(corpus, chosen):
+    """Windows with the letters in them (``real``) and a name each (``id``): gene and first base, 1-based."""
+    ids = corpus.genes["id"].to_numpy()[chosen["gene"]]
+    first = chosen["start"].to_numpy() - corpus.offsets[chosen["gene"]] + 1
+    return chosen.assign(id=[f"{i}:{at}" for i, at in zip(ids, first, strict=True)], real=corpus.cut(chosen))
+
+
+def _left_out(run, section: str, reasons: dict[str, bool]) -> bool:
+    """Note the first reason that holds for leaving a section of 08_detect_mutations out, if one does."""
+    reasons = {"your own pairs are judged": bool(run.pairs)} | reasons
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
+    if reason:
+        run.note(f"{section}: left out, since {reason}")
+    return reason is not None

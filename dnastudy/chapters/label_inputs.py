@@ -28,6 +28,7 @@ from dnastudy.study.inputs import (
     read_run_tracks,
     refuse_unannotated,
 )
+from dnastudy.study.model_inputs import model_folders
 from dnastudy.tasks.label_sets import (
     NEGATIVES,
     LabelSet,
@@ -103,7 +104,7 @@ def read_material(run) -> Material:
 
 def check_models(run) -> None:
     """Refuse a named model that isn't there, or is of no known build, before anything takes time (`InputError`)."""
-    for source in run.any_folders.values() if run.parameters["models"] else ():
+    for source in model_folders(run).values() if run.parameters["models"] else ():
         check(source)
 
 

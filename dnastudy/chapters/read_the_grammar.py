@@ -21,6 +21,7 @@ from dnastudy.models.bert import Bert
 from dnastudy.models.pooled import count_in_pieces, embed
 from dnastudy.study.inputs import locate_tracks, note_silent, read_annotated, read_run_tracks, refuse_unannotated
 from dnastudy.study.metrics import judge, paired
+from dnastudy.study.model_inputs import load_models, model_folders
 from dnastudy.tasks import probe_windows
 from dnastudy.tasks.composition import kmer_shares
 from dnastudy.tasks.embeddings import principal_components
@@ -57,12 +58,13 @@ class Sites(NamedTuple):
         return flank, flank + len(self.counts)
 
 
-def read_bert(run) -> tuple[str, Bert]:
-    """The first BERT among the run's models, and its name."""
-    models = run.any_models
+def read_bert(run) -> tuple[str, Path, Bert]:
+    """The first BERT among the run's models: its name, its folder (or ``hf:`` name) and itself."""
+    folders = model_folders(run)
+    models = load_models(run, folders, causal=False)
     for name, model in models.items():
         if model.kind == "bert":
-            return name, model
+            return name, folders[name], model
     raise InputError(
         f"models={run.parameters['models']!r}: {', '.join(models) or 'none'}, and no bert among them; this chapter "
         "reads a masked model: name a folder that 04 made of one, or hf:NAME"

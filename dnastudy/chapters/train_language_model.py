@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from dnastudy.study.figures import FLOOR, colour
 
 
-def note_training(run, trained, history: pd.DataFrame) -> str:
+def note_training(run, corpus, trained, history: pd.DataFrame) -> str:
     """Put cost, size and what was seen of a model into the record; returns its validation cost in words."""
     cost, unit = ("masked_bits_per_base", "tokens") if run.model == "bert" else ("bits_per_base", "bases")
     best = getattr(trained, f"validation_{cost}")
     run.metric(f"validation/{cost}", best, unit="bits/base")
     run.metric("parameters", trained.size, unit="numbers")
     run.data["precision"] = trained.precision
-    counted = run.train_bases or np.diff(run.corpus.spans("train")).sum()
+    counted = run.train_bases or np.diff(corpus.spans("train")).sum()
     counted *= 1 + run.reverse_complement  # an n-gram reads each strand that it counts once
     run.metric(f"{unit}_seen", history[unit].max() if unit in history else counted, unit=unit)
     return f"{best:.2f} {cost.replace('_', ' ')}"

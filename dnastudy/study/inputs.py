@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,20 +13,20 @@ import pandas as pd
 from filelock import BaseFileLock, FileLock
 
 from dnastudy.files import InputError, nearest, sha256
+from dnastudy.genes import SPLITS, Corpus, extract_genes, load_sequences
 from dnastudy.genes.annotation import annotated_starts, check_ends, read_annotation, splice_sites, transcription_starts
 from dnastudy.genes.contigs import name_contigs, read_contigs
+from dnastudy.genes.fasta import canonical_contig
 from dnastudy.genes.manifest import MANIFESTS, fetch, load_manifest
 from dnastudy.genes.tracks import CANONICAL, Tracks, read_tracks
-from dnastudy.study.parameters import PROJECT, declared_parameters, language_model, listed, load_profile, package_hash
+from dnastudy.study.parameters import PROJECT, declared_parameters, listed, package_hash
 
 
-def build_corpus(parameters: dict, out: Path):
+def build_corpus(parameters: dict, out: Path) -> Corpus:
     """Build the corpus that the parameters of 01_extract_genes describe, in ``out``, and return it.
 
     Ready sequences come first, then a FASTA with its annotation, then the named dataset, which may hold either.
     """
-    from dnastudy.genes import SPLITS, canonical_contig, extract_genes, load_sequences
-
     if parameters["train_sequences"] and (parameters["fasta"] or parameters["annotation"]):
         raise InputError(
             "train_sequences and fasta are both given: name ready sequences, or a FASTA with its annotation"
@@ -67,6 +67,20 @@ def build_corpus(parameters: dict, out: Path):
     )
 
 
+def load_corpus(run) -> Corpus:
+    """The corpus named by a run's ``corpus`` parameter, the embedded sample's where that is empty."""
+    corpus = Corpus.load(run.parameters["corpus"] or smoke_corpus())
+    run.data["corpus"] = corpus.info
+    return corpus
+
+
+def load_corpora(run, name: str) -> dict[str, Corpus]:
+    """The corpora of the comma-separated folders in another parameter, by name."""
+    found = {short: Corpus.load(folder) for short, folder in run.folders(name).items()}
+    run.data |= {f"corpus {short}": corpus.info["files"] for short, corpus in found.items()}
+    return found
+
+
 def annotated(corpus) -> list[str]:
     """The contigs of a corpus that a gene of its annotation lies on; none where it has no contigs."""
     return [name for name, its in corpus.info.get("contigs", {}).items() if its["name_in_annotation"]]
@@ -101,41 +115,21 @@ def locate_sequences(run) -> tuple[list[Path], Path | None]:
 def smoke_corpus() -> Path:
     """Folder of the corpus of the embedded sample, built if it isn't there (a second or two)."""
     defaults = {name: p.default for name, p in declared_parameters("01_extract_genes").items()}
-    folder = _cache(defaults, "files.py", "genes", "study/inputs.py") / "corpus"
-    with _one_at_a_time(folder):
+    folder = smoke_folder(defaults, "files.py", "genes", "study/inputs.py") / "corpus"
+    with one_at_a_time(folder):
         if not (folder / "corpus.json").is_file():
             build_corpus(defaults, folder)
     return folder
 
 
-def smoke_models(kinds: Sequence[str]) -> list[Path]:
-    """Folders of the smoke profile's models of some kinds, trained on the sample if they aren't there (ten seconds)."""
-    import torch
-
-    from dnastudy.models import train_from_config
-
-    folders = []
-    for job, parameters in load_profile("smoke").items():
-        notebook, _, run = job.partition("/")
-        if notebook != "04_train_language_model" or parameters["model"] not in kinds:
-            continue
-        code = ("files.py", "genes", "tokens", "models", "study/inputs.py", "study/parameters.py")
-        folder = _cache(parameters | {"torch": torch.__version__, "on": "cpu"}, *code) / run
-        with _one_at_a_time(folder):
-            if not (folder / "config.json").is_file():
-                train_from_config(language_model(parameters), smoke_corpus(), folder, device="cpu", progress=False)
-        folders.append(folder)
-    return folders
-
-
-def _cache(parameters: dict, *code: str) -> Path:
+def smoke_folder(parameters: dict, *code: str) -> Path:
     """A folder whose name changes with what fills it (parameters, code, sample), so that nothing stale is read."""
     state = [parameters, package_hash(*code), sha256(MANIFESTS / "sample.yaml")]
     name = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
     return PROJECT / "results" / "smoke" / "inputs" / name
 
 
-def _one_at_a_time(folder: Path) -> BaseFileLock:
+def one_at_a_time(folder: Path) -> BaseFileLock:
     """A lock for the time that a folder takes to fill: of two notebooks that run at once, one waits for the other."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{folder}.lock")
@@ -148,8 +142,6 @@ def paths_of(value: str) -> list[Path]:
 
 def _dataset(name: str, contigs: set[str]) -> tuple[dict[str, Path], dict[str, list[Path]], Path | None]:
     """What a dataset holds: tables by split, sequence (see `_sequences`) with its annotation, repeats."""
-    from dnastudy.genes import SPLITS, fetch
-
     members = load_manifest(name).members
     tables = {Path(member).stem: member for member, its in members.items() if its.kind == "table"}
     tables = {split: tables[split] for split in SPLITS if split in tables}
@@ -170,8 +162,6 @@ def _dataset(name: str, contigs: set[str]) -> tuple[dict[str, Path], dict[str, l
 
 def _sequences(name: str, contigs: set[str]) -> tuple[list[Path], Path | None]:
     """The sequence of a dataset, or the files of it that hold some contigs, and its repeats if it has any."""
-    from dnastudy.genes import fetch
-
     manifest = load_manifest(name)
     held = manifest.contigs
     if not held:
@@ -184,29 +174,6 @@ def _sequences(name: str, contigs: set[str]) -> tuple[list[Path], Path | None]:
     return [files[member] for member in sequence], files[track[0]] if track else None
 
 
-def _stretches(run):
-    """Evenly spread stretches of test genes: the windows chosen, with ``id`` and ``real`` (letters)."""
-    from dnastudy.genes import windows
-
-    return _named(run.corpus, windows(run.corpus, "test", length=run.length, count=run.genes, seed=run.seed))
-
-
-def _named(corpus, chosen):
-    """Windows with the letters in them (``real``) and a name each (``id``): gene and first base, 1-based."""
-    ids = corpus.genes["id"].to_numpy()[chosen["gene"]]
-    first = chosen["start"].to_numpy() - corpus.offsets[chosen["gene"]] + 1
-    return chosen.assign(id=[f"{i}:{at}" for i, at in zip(ids, first, strict=True)], real=corpus.cut(chosen))
-
-
-def _left_out(run, section: str, reasons: dict[str, bool]) -> bool:
-    """Note the first reason that holds for leaving a section of 08_detect_mutations out, if one does."""
-    reasons = {"your own pairs are judged": bool(run.pairs)} | reasons
-    reason = next((reason for reason, holds in reasons.items() if holds), None)
-    if reason:
-        run.note(f"{section}: left out, since {reason}")
-    return reason is not None
-
-
 def some_of(names: Iterable[str]) -> str:
     """The first few of some names, for a note."""
     names = sorted(set(names))
@@ -215,8 +182,6 @@ def some_of(names: Iterable[str]) -> str:
 
 def member_of(value: str, kind: str) -> Path:
     """A user's own file, or the first file of a kind in the named dataset."""
-    from dnastudy.genes import fetch
-
     if Path(value).is_file():
         return Path(value).resolve()
     name = next((name for name, member in load_manifest(value).members.items() if member.kind == kind), None)

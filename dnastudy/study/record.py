@@ -8,18 +8,12 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 from dnastudy.files import InputError, atomic_path, read_json, sha256, write_json
-from dnastudy.models.base import KINDS
-from dnastudy.models.store import digest_of
-from dnastudy.study.parameters import FLOOR_NAMES, PROJECT, check_parameters, declared_parameters, listed, package_hash
+from dnastudy.study.parameters import PROJECT, check_parameters, declared_parameters, listed, package_hash
 
 FORMAT_TIME = "%Y-%m-%dT%H:%M:%SZ"
-CAUSAL = tuple(kind for kind in KINDS if kind != "bert")
-OWN = ("fasta", "train_labels", "pairs")  # parameters that name input of the user's own
 
 
 def start(notebook: str, namespace: dict) -> Run:
@@ -83,94 +77,12 @@ class Run:
         if found < self.parameters[name]:
             self.note(f"asked for {self.parameters[name]:,} {name}; the test genes hold {found:,} that don't overlap")
 
-    @cached_property
-    def corpus(self):
-        """The corpus named by the ``corpus`` parameter; the embedded sample's where that is empty."""
-        from dnastudy.genes import Corpus
-        from dnastudy.study.inputs import smoke_corpus
-
-        corpus = Corpus.load(self.parameters["corpus"] or smoke_corpus())
-        self.data["corpus"] = corpus.info
-        return corpus
-
-    @cached_property
-    def models(self) -> dict:
-        """The causal models of the comma-separated folders in ``models``, by name; small ones where it is empty.
-
-        With ``"none"`` there are none: the floors are looked at alone.
-        """
-        loaded = self._load(self._folders_of_models(CAUSAL))
-        digests = self.corpus.info["files"] if loaded else {}
-        for name, model in loaded.items():
-            if any(digests.get(file) != digest for file, digest in model.trained_on.items()):
-                self.note(
-                    f"{name} was trained on another corpus: genes of this test split may be among those it has seen"
-                )
-        return loaded
-
-    def more_models(self, name: str) -> dict:
-        """The causal models of the comma-separated folders in another parameter, by name; none where it is empty."""
-        return self._load(self.folders(name))
-
-    @cached_property
-    def any_models(self) -> dict:
-        """The models in ``models``, causal or not, by name; where it is empty small ones, a BERT among them."""
-        return self._load(self.any_folders, causal=False)
-
-    @cached_property
-    def any_folders(self) -> dict[str, Path]:
-        """The folders, or ``hf:`` names, of `any_models`, by name."""
-        folders = self._folders_of_models(KINDS)
-        self._identify(folders)
-        return folders
-
-    def corpora(self, name: str) -> dict:
-        """The corpora of the comma-separated folders in a parameter, by name; the run's own where that is empty."""
-        from dnastudy.genes import Corpus
-
-        found = {short: Corpus.load(folder) for short, folder in self.folders(name).items()}
-        self.data |= {f"corpus {short}": corpus.info["files"] for short, corpus in found.items()}
-        return found or {"this corpus": self.corpus}
-
     def folders(self, name: str) -> dict[str, Path]:
         """The comma-separated folders of a parameter, or ``hf:`` names, by their last part."""
         folders = {folder.resolve().name: folder for folder in self.listed(name, Path)}
         if len(folders) < len(self.listed(name)):
             raise InputError(f"{name}={self.parameters[name]!r}: two folders have the same name; rename one")
         return folders
-
-    def _folders_of_models(self, kinds: Sequence[str]) -> dict[str, Path]:
-        """What ``models`` names, by name; where it is empty the folders of small models of some kinds."""
-        from dnastudy.study.inputs import smoke_models
-
-        if self.parameters["models"] == "none":
-            return {}
-        if self.parameters.get("corpus") and not self.parameters["models"]:
-            raise InputError(
-                "models is empty: name the model folders that 04 made of your corpus, between commas, or none for the "
-                "floors alone"
-            )
-        if not self.parameters["models"] and any(self.parameters.get(name) for name in OWN):
-            self.note("models is empty: small ones that learnt from the embedded sample are judged on your own input")
-        return self.folders("models") or {folder.name: folder for folder in smoke_models(kinds)}
-
-    def _load(self, folders: dict[str, Path], *, causal: bool = True) -> dict:
-        from dnastudy.models import load
-
-        if taken := [name for name in folders if FLOOR_NAMES.fullmatch(name)]:
-            raise InputError(f"{folders[taken[0]]}: {taken[0]!r} is the name of a floor; rename the model's folder")
-        loaded = {name: load(folder, device=self.device) for name, folder in folders.items()}
-        if causal and (others := [name for name, model in loaded.items() if model.kind not in CAUSAL]):
-            raise InputError(
-                f"{folders[others[0]]}: a {loaded[others[0]].kind}, which fills in masked tokens; {self.notebook} asks "
-                f"for the likelihood of whole sequences, expected {', '.join(CAUSAL)}: take it out"
-            )
-        self._identify(folders)
-        return loaded
-
-    def _identify(self, folders: dict[str, Path]) -> None:
-        """Book which models these are."""
-        self.data["models"] = self.data.get("models", {}) | {name: digest_of(its) for name, its in folders.items()}
 
     @property
     def bootstrap(self) -> dict:
