@@ -37,40 +37,12 @@ lstm.yaml, in which whatever is left out has its default:
 
 Every setting of a model and its default:
 
-  kind: ngram
-    order: 8                  length of the n-grams, up to 24; context is order - 1 bases
-    smoothing: interpolated   interpolated over all orders; mle or laplace: one order alone, up to 13
-    reverse_complement: false count both strands
-
-  kind: lstm, gru
-    layers: 2                 recurrent layers
-    width: 256                units in each
-    embedding: 64             size of the base embedding
-    dropout: 0.0              share of units dropped between layers and before the head
-    form: tuned               tuned; as_published: the human-genes paper's (lstm alone)
-    vocabulary: 9             symbols: 9 for DNA
-
-  kind: gpt
-    layers: 4                 Transformer blocks
-    width: 256                size of the hidden states
-    heads: 4                  attention heads in each block
-    context: 1024             the most positions seen at once, at least the window
-    dropout: 0.0              share of values dropped on each branch
-    form: tuned               tuned; as_published: the human-genes paper's
-    vocabulary: 9             symbols: 9 for DNA
-
-  kind: bert
-    tokenizer: ""             tokenizer.json of the tokens that it fills in; empty: single bases
-    layers: 4                 Transformer blocks
-    width: 256                size of the hidden states
-    heads: 4                  attention heads in each block
-    context: 512              the most tokens seen at once, at least the window
-    dropout: 0.0              share of values dropped on each branch, and of attention
-    vocabulary: 9             tokens, where no tokenizer says how many
-
+"""
+_TRAINING = """
 Every setting of training and its default; rates are per step, lengths in bases (of a bert in tokens):
 
 """
+_MODELS = {"ngram": "ngram", "lstm, gru": "recurrent", "gpt": "transformer", "bert": "bert"}  # and where each is
 _VARIANTS = """
 Score the variants of a VCF with a model that was trained for nothing of the kind: log p(ALT) - log p(REF), in nats,
 of a window round each, on both strands and their mean. Above 0 the model finds the alternative allele the likelier.
@@ -130,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--dest", type=Path, metavar="DIR", help="folder for the files (default: a cache folder)")
     fetch.add_argument("--only", nargs="+", metavar="MEMBER", help="fetch only these files of the dataset")
 
-    train = command(_train, "train one model on a corpus", _TRAIN + _training_settings())
+    train = command(_train, "train one model on a corpus", _train_help())
     train.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML or JSON, as above")
     train.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="corpus folder (notebook 01)")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
@@ -150,14 +122,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _training_settings() -> str:
-    """A line for each field of TrainingConfig, from its comment; to import it would take torch."""
-    source = Path(__file__).with_name("models").joinpath("settings.py").read_text(encoding="utf-8")
-    fields = re.findall(r"^    (\w+): \w+ = (\S+)  # (.+)$", source, re.MULTILINE)
-    defaults = [json.dumps(ast.literal_eval(default)).strip('"') for _, default, _ in fields]
-    return "".join(
-        f"  {f'{name}: {default}':25s} {about}\n" for (name, _, about), default in zip(fields, defaults, strict=True)
-    )
+def _train_help() -> str:
+    """What ``train`` does, and each setting of the models and of training."""
+    models = (f"  kind: {kinds}\n{_settings(module, 4)}" for kinds, module in _MODELS.items())
+    return _TRAIN + "\n".join(models) + _TRAINING + _settings("settings", 2)
+
+
+def _settings(module: str, indent: int) -> str:
+    """A line for each ``name: type = default  # what it is`` of a module of models; to import it would take torch."""
+    source = Path(__file__).with_name("models").joinpath(f"{module}.py").read_text(encoding="utf-8")
+    found = re.findall(r"^ +(\w+): \w+ = (\S+?),?  # (.+)$", source.replace("= VOCABULARY,", "= 9,"), re.MULTILINE)
+    lines = ""
+    for name, default, about in found:
+        value = json.dumps(ast.literal_eval(default)).strip('"') or '""'
+        lines += " " * indent + f"{name}: {value}".ljust(25) + f" {about}\n"
+    return lines
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
@@ -195,17 +174,16 @@ def _read_config(path: Path) -> dict:
     """Read a model's configuration; YAML needs pyyaml, JSON needs nothing."""
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected a training configuration in YAML or JSON") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: no text in UTF-8 ({error}); save it as such") from None
-    try:
         if path.suffix == ".json":
             config = json.loads(text)
         else:
             import yaml
 
             config = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a training configuration in YAML or JSON") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no text in UTF-8 ({error}); save it as such") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"{path}: not readable as JSON: {where}: {error.msg}; mend it there") from None

@@ -31,13 +31,13 @@ class Bert(NeuralModel):
     def __init__(
         self,
         *,
-        tokenizer: str = "",
-        layers: int = 4,
-        width: int = 256,
-        heads: int = 4,
-        context: int = 512,
-        dropout: float = 0.0,
-        vocabulary: int = VOCABULARY,
+        tokenizer: str = "",  # tokenizer.json of the tokens that it fills in; empty: single bases
+        layers: int = 4,  # Transformer blocks
+        width: int = 256,  # size of the hidden states
+        heads: int = 4,  # attention heads in each block
+        context: int = 512,  # the most tokens seen at once, at least the window
+        dropout: float = 0.0,  # share of values dropped on each branch, and of attention
+        vocabulary: int = VOCABULARY,  # tokens, where no tokenizer says how many
     ):
         super().__init__()
         if context < 3:
@@ -47,15 +47,8 @@ class Bert(NeuralModel):
         self.tokenizer = Tokenizer.load(tokenizer) if tokenizer else single_base()
         if tokenizer:
             vocabulary = len(self.tokenizer)
-        self.config = {
-            "kind": "bert",
-            "layers": layers,
-            "width": width,
-            "heads": heads,
-            "context": context,
-            "dropout": dropout,
-            "vocabulary": vocabulary,
-        }
+        self.config = {"kind": "bert", "layers": layers, "width": width, "heads": heads, "context": context}
+        self.config |= {"dropout": dropout, "vocabulary": vocabulary}
         self.context = context
         self.embedding = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)

@@ -47,7 +47,12 @@ class NgramModel(CausalModel):
 
     kind = "ngram"
 
-    def __init__(self, order: int = 8, smoothing: str = "interpolated", reverse_complement: bool = False):
+    def __init__(
+        self,
+        order: int = 8,  # length of the n-grams, up to 24; context is order - 1 bases
+        smoothing: str = "interpolated",  # interpolated over all orders; mle or laplace: one order alone, up to 8
+        reverse_complement: bool = False,  # count both strands
+    ):
         order = check_value("ngram: order", order, 1, least=1)
         check_value("ngram: reverse_complement", reverse_complement, False)
         if smoothing not in SMOOTHINGS:

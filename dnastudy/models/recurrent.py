@@ -21,25 +21,18 @@ class RecurrentModel(NeuralModel):
         self,
         kind: str = "lstm",
         *,
-        layers: int = 2,
-        width: int = 256,
-        embedding: int = 64,
-        dropout: float = 0.0,
-        form: str = "tuned",
-        vocabulary: int = VOCABULARY,
+        layers: int = 2,  # recurrent layers
+        width: int = 256,  # units in each
+        embedding: int = 64,  # size of the base embedding
+        dropout: float = 0.0,  # share of units dropped between layers and before the head
+        form: str = "tuned",  # tuned; as_published: the human-genes paper's (lstm alone)
+        vocabulary: int = VOCABULARY,  # symbols: 9 for DNA
     ):
         super().__init__()
         check_form(kind, form, vocabulary)
         self.kind = kind
-        self.config = {
-            "kind": kind,
-            "layers": layers,
-            "width": width,
-            "embedding": embedding,
-            "dropout": dropout,
-            "form": form,
-            "vocabulary": vocabulary,
-        }
+        self.config = {"kind": kind, "layers": layers, "width": width, "embedding": embedding}
+        self.config |= {"dropout": dropout, "form": form, "vocabulary": vocabulary}
         self.embedding = nn.Embedding(vocabulary - self.published, embedding)
         # One-layer modules: cuDNN's built-in dropout between layers cannot be reproduced on a GPU.
         self.layers = nn.ModuleList(

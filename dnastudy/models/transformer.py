@@ -38,13 +38,13 @@ class Transformer(NeuralModel):
     def __init__(
         self,
         *,
-        layers: int = 4,
-        width: int = 256,
-        heads: int = 4,
-        context: int = 1024,
-        dropout: float = 0.0,
-        form: str = "tuned",
-        vocabulary: int = VOCABULARY,
+        layers: int = 4,  # Transformer blocks
+        width: int = 256,  # size of the hidden states
+        heads: int = 4,  # attention heads in each block
+        context: int = 1024,  # the most positions seen at once, at least the window
+        dropout: float = 0.0,  # share of values dropped on each branch
+        form: str = "tuned",  # tuned; as_published: the human-genes paper's
+        vocabulary: int = VOCABULARY,  # symbols: 9 for DNA
     ):
         super().__init__()
         check_form(self.kind, form, vocabulary)
@@ -58,16 +58,8 @@ class Transformer(NeuralModel):
                 f"gpt: width {width} over {heads} heads gives no even number of values a head; "
                 "choose a width that is a multiple of twice the heads"
             )
-        self.config = {
-            "kind": "gpt",
-            "layers": layers,
-            "width": width,
-            "heads": heads,
-            "context": context,
-            "dropout": dropout,
-            "form": form,
-            "vocabulary": vocabulary,
-        }
+        self.config = {"kind": "gpt", "layers": layers, "width": width, "heads": heads, "context": context}
+        self.config |= {"dropout": dropout, "form": form, "vocabulary": vocabulary}
         self.context = context
         self.embedding = nn.Embedding(vocabulary - published, width)
         self.blocks = nn.ModuleList(Block(width, heads, dropout, published) for _ in range(layers))
