@@ -121,7 +121,7 @@ def test_the_interval_lies_within_the_groups_own_ratios(rows):
     [
         (([1, 2], [1]), "expected one value and one group a row"),
         (([1, 2], [1, 1], ["a"]), "expected one value and one group a row"),
-        (([], []), "no row to resample"),
+        (([], []), "and at least one row"),
         (([1, np.nan], [1, 1]), "row 1 is not a finite number"),
         (([1, 2], [0, 0]), "nothing to divide by"),
         (([1, 2], [3, -1]), "nothing to divide by"),

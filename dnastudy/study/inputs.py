@@ -87,10 +87,9 @@ def annotated(corpus) -> list[str]:
 
 
 def chromosomes(run, *, halves: bool = True):
-    """The contigs that a run learns from, and those that it holds out.
+    """The contigs that a run learns from and holds out, of the user's FASTA files, else of the named dataset.
 
-    They come from the user's FASTA files, else from the named dataset, of which no more than the contigs asked for
-    is fetched. Of a single one the second half is held out, if ``halves``.
+    No more than the contigs asked for is fetched. Of a single one the second half is held out, if ``halves``.
     """
     named = {split: run.listed(f"{split}_contigs") for split in ("train", "test")}
     paths, track = locate_sequences(run)
@@ -191,11 +190,7 @@ def member_of(value: str, kind: str) -> Path:
 
 
 class Annotated(NamedTuple):
-    """What annotations say, of whatever contigs: tables in 0-based, half-open coordinates.
-
-    ``genes`` are those of `dnastudy.genes.annotation.read_annotation`; ``starts``, ``known_starts`` and ``sites`` as
-    `dnastudy.genes.annotation.transcription_starts`, `annotated_starts` and `splice_sites` return them.
-    """
+    """What annotations say, of whatever contigs: the tables of `dnastudy.genes.annotation`, 0-based and half-open."""
 
     genes: pd.DataFrame
     starts: pd.DataFrame

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from dnastudy.files import InputError, nearest
+from dnastudy.files import InputError
 from dnastudy.study.statistics import Interval, multiplicities
 
 BINS = 10  # of equal width, over which calibration is judged (Guo et al. 2017)
@@ -28,10 +27,9 @@ def judge(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Metrics of `METRICS`, with 95% percentile intervals over groups.
+    """Metrics of `METRICS` of labels int [n] and probabilities [runs, n, classes], with 95% intervals over groups.
 
-    Each is computed for each run by itself and then averaged over runs; a bootstrap sample draws whole groups, the
-    same ones for all runs and metrics. A sample in which a class is missing doesn't count.
+    Each is the mean over runs; a bootstrap sample draws whole groups, and doesn't count where it lacks a class.
     """
     values, n = _values(METRICS if metrics is None else metrics, labels, probabilities, groups, resamples, seed)
     return {name: _interval(found, n) for name, found in values.items()}
@@ -47,19 +45,13 @@ def paired(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """One metric of ``first`` minus that of ``second`` on the same rows, with a paired 95% interval.
-
-    Both are probabilities as in `judge`, and need not be of as many runs.
-    """
+    """One metric of ``first`` minus that of ``second`` on the same rows (as in `judge`), with a paired 95% interval."""
     (ours, n), (others, _) = (_values([metric], labels, one, groups, resamples, seed) for one in (first, second))
     return _interval(ours[metric] - others[metric], n)
 
 
 def calibration(labels: ArrayLike, probabilities: ArrayLike) -> pd.DataFrame:
-    """What the likeliest class's probability is worth, in the ten bins of ``ece``, the rows of all runs together.
-
-    Labels and probabilities, and errors, as in `judge`.
-    """
+    """What the likeliest class's probability is worth, in the ten bins of ``ece``, the rows of all runs together."""
     labels, runs, _ = _checked(labels, probabilities, None)
     rows = np.concatenate([np.stack(_confidence(labels, run), axis=1) for run in runs])
     bins = pd.DataFrame(rows, columns=["bin", "confidence", "right"]).groupby("bin")
@@ -79,9 +71,6 @@ def _values(
 
     float64 [1 + resamples]; NaN where a class is missing.
     """
-    for name in metrics:
-        if name not in METRICS:
-            raise InputError(f"metric {name!r}; {nearest(name, METRICS)}")
     labels, probabilities, group = _checked(labels, probabilities, groups)
     n, classes = group.max() + 1, probabilities.shape[-1]
     together = max(1, _TOGETHER // len(labels))
@@ -108,29 +97,21 @@ def _checked(
     labels: ArrayLike, probabilities: ArrayLike, groups: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels int64 [n], probabilities float64 [runs, n, classes], and the number of each row's group, int64 [n]."""
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    labels, runs = np.asarray(labels, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
+    runs = runs[None] if runs.ndim == 2 else runs
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    runs = probabilities[None] if probabilities.ndim == 2 else probabilities
-    if runs.ndim != 3 or not (labels.shape == groups.shape == runs.shape[1:2]) or not runs.size:
+    if not (len(labels) == len(groups) == runs.shape[1]):
+        raise InputError(f"{len(labels)} labels, {runs.shape[1]} rows of probabilities, {len(groups)} groups")
+    counts = np.bincount(labels, minlength=runs.shape[2])
+    if len(counts) > runs.shape[2] or len(counts) < 2 or not counts.all():
         raise InputError(
-            f"labels of shape {labels.shape}, probabilities of {probabilities.shape}, groups of {groups.shape}; "
-            "expected [n], [runs, n, classes] and [n], with at least one row"
-        )
-    classes = runs.shape[2]
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
-        raise InputError(
-            f"labels from {labels.min()} to {labels.max()}; expected whole numbers from 0 to {classes - 1}"
-        )
-    counts = np.bincount(labels, minlength=classes)
-    if classes < 2 or not counts.all():
-        raise InputError(
-            f"{', '.join(map(str, counts))} rows of class {', '.join(map(str, range(classes)))}; expected two classes "
-            "or more with at least a row each. Judge on more rows, or leave the empty class out"
+            f"{', '.join(map(str, counts))} rows of class {', '.join(map(str, range(len(counts))))}; expected two "
+            "classes or more with at least a row each. Judge on more rows, or leave the empty class out"
         )
     if not np.isfinite(runs).all():
         row = int(np.argwhere(~np.isfinite(runs))[0, 1])
         raise InputError(f"probabilities of row {row} aren't all finite; leave out the rows that could not be scored")
-    return labels.astype(np.int64), runs, np.unique(groups, return_inverse=True)[1]
+    return labels, runs, np.unique(groups, return_inverse=True)[1]
 
 
 def _totals(weights: np.ndarray, cells: np.ndarray, count: int) -> np.ndarray:
@@ -178,24 +159,14 @@ def _confidence(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
     return bins, confidence, probabilities.argmax(axis=1) == labels
 
 
-def _auroc(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return _one_against_rest(_area_under_roc, labels, probabilities, weights)
+def _one_against_rest(area: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Metric:
+    """The area for class 1 of two, or the mean of each class's."""
 
+    def metric(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        chosen = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+        return np.mean([area(*_taken(labels == one, probabilities[:, one], weights)) for one in chosen], axis=0)
 
-def _auprc(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return _one_against_rest(_average_precision, labels, probabilities, weights)
-
-
-def _one_against_rest(
-    area: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    weights: np.ndarray,
-) -> np.ndarray:
-    """The area for class 1 of two, or the mean of each class's: float64 [samples]."""
-    classes = probabilities.shape[1]
-    chosen = [1] if classes == 2 else range(classes)
-    return np.mean([area(*_taken(labels == one, probabilities[:, one], weights)) for one in chosen], axis=0)
+    return metric
 
 
 def _taken(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -222,6 +193,11 @@ def _divided(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
 
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {"mcc": _mcc, "auroc": _auroc, "auprc": _auprc, "f1": _f1, "ece": _ece, "accuracy": _accuracy}
-)
+METRICS: dict[str, Metric] = {
+    "mcc": _mcc,
+    "auroc": _one_against_rest(_area_under_roc),
+    "auprc": _one_against_rest(_average_precision),
+    "f1": _f1,
+    "ece": _ece,
+    "accuracy": _accuracy,
+}

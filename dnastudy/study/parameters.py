@@ -19,6 +19,10 @@ PROFILES = PROJECT / "workflow" / "profiles"
 RENAMED: dict[str, str] = {}  # parameters of older notebooks: what each is called now
 FLOOR_NAMES = re.compile(r"uniform|copy|(Laplace )?\d+-gram")  # names of floors, which no model's folder may have
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool}
+_MEND = {
+    "float": "; in YAML a number in scientific notation needs a point: 1.0e-4",
+    "str": "; quote it in YAML, or pass it to papermill with -r NAME VALUE, which keeps text as text",
+}
 DATASETS = ("dataset", "repeats", "tracks", "text", "variants_dataset")  # parameters that may name a manifest
 MODEL_FIELDS = {
     "ngram": ("order", "smoothing", "reverse_complement"),
@@ -51,11 +55,7 @@ class Parameter:
 
 
 def declared_parameters(notebook: str | Path) -> dict[str, Parameter]:
-    """Return the parameters that a notebook declares, in order.
-
-    ``notebook`` is a path or a name in notebooks/ without its ending. Every line of the cell tagged
-    ``parameters`` reads ``name: type = default  # help``; types are int, float, str and bool.
-    """
+    """Parameters of a notebook (a path, or a name in notebooks/), in order: ``name: type = default  # help`` a line."""
     path = Path(notebook)
     if path.suffix != ".ipynb":
         path = NOTEBOOKS / f"{notebook}.ipynb"
@@ -91,10 +91,7 @@ def notebook_hash(name: str) -> str:
 
 
 def check_parameters(values: dict, declared: dict[str, Parameter], where: str) -> dict:
-    """Return the defaults with ``values`` on top; refuse an unknown name or a value of another type.
-
-    An int is taken where a float or a str is declared; nothing else is converted.
-    """
+    """The defaults with ``values`` on top, no name unknown; an int may stand for a float or str, else types agree."""
     checked = {name: parameter.default for name, parameter in declared.items()}
     for name, value in values.items():
         if name not in declared and RENAMED.get(name) in declared:
@@ -105,28 +102,17 @@ def check_parameters(values: dict, declared: dict[str, Parameter], where: str) -
         if type(value) is int and expected in ("float", "str"):
             value = _TYPES[expected](value)  # papermill's -p makes an int of "22"
         if type(value) is not _TYPES[expected]:
-            raise InputError(
-                f"{where}: parameter {name!r} must be of type {expected}, found {value!r} "
-                f"({type(value).__name__}){_mend(expected, value)}"
-            )
+            mend = _MEND.get(expected, "") if isinstance(value, str) or expected == "str" else ""
+            found = f"found {value!r} ({type(value).__name__}){mend}"
+            raise InputError(f"{where}: parameter {name!r} must be of type {expected}, {found}")
         checked[name] = value
     return checked
 
 
-def _mend(expected: str, value: object) -> str:
-    if expected == "float" and isinstance(value, str):
-        return "; in YAML a number in scientific notation needs a point: 1.0e-4"
-    if expected == "str":
-        return "; quote it in YAML, or pass it to papermill with -r NAME VALUE, which keeps text as text"
-    return ""
-
-
 def load_profile(name: str | Path) -> dict[str, dict]:
-    """Read a profile and return the checked parameters of each of its jobs.
+    """The checked parameters of each job of a profile: a YAML file, by path or by its name in workflow/profiles/.
 
-    A profile is a YAML file, by name in workflow/profiles/ or by path, that maps a job to the parameters in
-    which it differs from its notebook's defaults. A job is a notebook's name, or ``notebook/run`` where one
-    notebook runs several times (``04_train_language_model/lstm``).
+    A job is a notebook's name, or ``notebook/run`` where one runs several times (``04_train_language_model/lstm``).
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
@@ -160,17 +146,17 @@ def language_model(parameters: dict) -> dict:
 
 
 def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
-    """The jobs whose results a job reads, by the parameter that takes their folders.
+    """The jobs whose results a job reads, by the parameter that names them or JSON files of theirs, between commas.
 
-    ``corpus``, ``models`` and whatever else is text may name jobs of the profile, or JSON files that they write
-    (``02_train_tokenizers/BPE-600.tokenizer.json``), between commas. Left empty, ``corpus`` is the first run of
-    01_extract_genes, and ``models`` are all causal runs of 04_train_language_model on the same corpus.
+    Left empty, ``corpus`` is the first run of 01, and ``models`` are all causal runs of 04 on the same corpus.
     """
     notebooks = {name.split("/")[0] for name in jobs}
     found = {}
     for name, value in jobs[job].items():
         named = [part.strip() for part in value.split(",")] if isinstance(value, str) and value else []
-        named = [part.rpartition("/")[0] if part.endswith(".json") else part for part in named if not _elsewhere(part)]
+        named = [
+            part.rpartition("/")[0] if part.endswith(".json") else part for part in named if not part.startswith("hf:")
+        ]
         for part in named:
             if part not in jobs and part.split("/")[0] in notebooks:
                 raise InputError(f"{job}: {name} names {part}, which isn't in the profile; {nearest(part, jobs)}")
@@ -189,17 +175,12 @@ def upstream(jobs: dict[str, dict], job: str) -> dict[str, list[str]]:
     return {name: runs for name, runs in found.items() if runs}
 
 
-def _elsewhere(part: str) -> bool:
-    """Whether a part of a parameter names a model of another library, which no job makes."""
-    return part.startswith("hf:")
-
-
 def located(jobs: dict[str, dict], job: str, results: str) -> dict[str, str]:
     """The parameters in which a job names others (see `upstream`), the folder of all results before each name."""
     found = {}
     for name, runs in upstream(jobs, job).items():
         named = [part.strip() for part in jobs[job][name].split(",")] if jobs[job][name] else runs
-        found[name] = ",".join(part if _elsewhere(part) else f"{results}/{part}" for part in named)
+        found[name] = ",".join(part if part.startswith("hf:") else f"{results}/{part}" for part in named)
     return found
 
 

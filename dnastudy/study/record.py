@@ -19,8 +19,7 @@ FORMAT_TIME = "%Y-%m-%dT%H:%M:%SZ"
 def start(notebook: str, namespace: dict) -> Run:
     """Check a notebook's parameters as they stand in its namespace and return its `Run`.
 
-    A variable that the notebook doesn't declare can only have come from a mistyped parameter, so it is refused
-    here even where papermill let it pass. (A list or dict with a name in capitals is an imported constant.)
+    A variable that it doesn't declare can only be a mistyped parameter (a list or dict in capitals is a constant).
     """
     declared = declared_parameters(notebook)
     given = {
@@ -57,9 +56,8 @@ class Run:
         """Refuse a folder that can't be made, or holds another chapter's results, before anything is computed."""
         standing = next(folder for folder in [self.out, *self.out.parents] if folder.exists())
         if not standing.is_dir() or not os.access(standing, os.W_OK):
-            raise InputError(
-                f"out={self.parameters['out']!r}: can't be written, since {standing} is no writable folder"
-            )
+            found = f"{standing} is no writable folder"
+            raise InputError(f"out={self.parameters['out']!r}: can't be written, since {found}")
         if (self.out / "record.json").exists() and (other := load_record(self.out)["notebook"]) != self.notebook:
             raise InputError(f"out={self.parameters['out']!r}: the results of {other} stand there; give another folder")
 
@@ -107,8 +105,7 @@ class Run:
     @property
     def progress(self):
         """Where progress goes: a text stream outside the notebook's outputs, or False where nobody is listening."""
-        path = self.progress_file
-        return open(path, "a", encoding="utf-8") if path else False
+        return open(self.progress_file, "a", encoding="utf-8") if self.progress_file else False
 
     @property
     def progress_file(self) -> str | None:
@@ -211,8 +208,7 @@ def machine() -> dict:
 
 def peak_memory_mb() -> float:
     """Largest resident size of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _set_up_torch() -> None:

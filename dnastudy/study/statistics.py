@@ -38,20 +38,18 @@ def ratio_bootstrap(
     (Davison & Hinkley 1997, ch. 2.4 and 3.8).
     """
     numerator, denominator, groups = _checked(numerator, denominator, groups)
-    _, inverse = np.unique(groups, return_inverse=True)
-    tops = np.bincount(inverse, weights=numerator)
-    bottoms = np.bincount(inverse, weights=denominator)
-    if not (bottoms.sum() > 0 and np.all(bottoms >= 0)):
+    inverse = np.unique(groups, return_inverse=True)[1]
+    sums = np.stack([np.bincount(inverse, weights=weights) for weights in (numerator, denominator)])
+    if not (sums[1].sum() > 0 and np.all(sums[1] >= 0)):
         raise InputError(
             "the denominators of a ratio don't sum to a positive number in every group; nothing to divide by"
         )
-    value = float(tops.sum() / bottoms.sum())
-    n = len(tops)
+    value, n = float(sums[0].sum() / sums[1].sum()), sums.shape[1]
     if n == 1:
         return Interval(value, float("nan"), float("nan"), 1)
-    draws = weighted_sums(np.stack([tops, bottoms]), resamples, seed)
-    drawn = draws[1] > 0
-    low, high = np.quantile(draws[0, drawn] / draws[1, drawn], [(1 - level) / 2, (1 + level) / 2])
+    draws = weighted_sums(sums, resamples, seed)
+    drawn = draws[:, draws[1] > 0]
+    low, high = np.quantile(drawn[0] / drawn[1], [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), n)
 
 
@@ -79,14 +77,11 @@ def paired_difference(
 ) -> Interval:
     """``first`` minus ``second`` on the same rows, as a mean or a ratio of sums, with a paired interval.
 
-    Both models are judged on the same windows or genes; drawing both values of a row together keeps what
-    they have in common out of the interval.
+    Drawing both values of a row together keeps what they have in common out of the interval.
     """
     first, second, _ = _checked(first, second, groups)
-    difference = first - second
-    if denominator is None:
-        return mean_bootstrap(difference, groups, resamples=resamples, seed=seed, level=level)
-    return ratio_bootstrap(difference, denominator, groups, resamples=resamples, seed=seed, level=level)
+    below = np.ones(len(first)) if denominator is None else denominator
+    return ratio_bootstrap(first - second, below, groups, resamples=resamples, seed=seed, level=level)
 
 
 def summarise(
@@ -179,34 +174,25 @@ def _checked(
     first = np.asarray(first, dtype=np.float64)
     second = np.asarray(second, dtype=np.float64)
     groups = np.arange(len(first)) if groups is None else np.asarray(groups)
-    if not (first.shape == second.shape == groups.shape and first.ndim == 1):
+    if not (first.shape == second.shape == groups.shape == (len(first),) and len(first)):
         raise InputError(
-            f"values of shapes {first.shape}, {second.shape} and groups of {groups.shape}; expected one "
-            "value and one group a row"
+            f"values of shapes {first.shape}, {second.shape} and groups of {groups.shape}; expected one value and one "
+            "group a row, and at least one row"
         )
-    if not len(first):
-        raise InputError("no row to resample; expected at least one")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        row = int(np.flatnonzero(~np.isfinite(first) | ~np.isfinite(second))[0])
-        raise InputError(f"row {row} is not a finite number; leave out the rows that could not be scored")
+    if len(rows := np.flatnonzero(~(np.isfinite(first) & np.isfinite(second)))):
+        raise InputError(f"row {rows[0]} is not a finite number; leave out the rows that could not be scored")
     return first, second, groups
 
 
 def weighted_sums(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Totals over bootstrap samples of the groups.
-
-    Drawing n groups with replacement is drawing how often each is taken from a multinomial distribution.
-    """
+    """Totals over bootstrap samples of the groups."""
     n = sums.shape[1]
     parts = [sums @ times.T for times in multiplicities(n, resamples, seed, together=max(1, 10_000_000 // n))]
     return np.concatenate(parts, axis=1)
 
 
 def multiplicities(n: int, resamples: int, seed: int, *, together: int) -> Iterator[np.ndarray]:
-    """How often each of ``n`` groups is drawn in each bootstrap sample: int64, [together, n] and what is left over.
-
-    The draws don't depend on how many of them are made together.
-    """
+    """How often each of ``n`` groups is drawn in each bootstrap sample, so many samples together: int64 [samples, n]."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, together):
         yield rng.multinomial(n, np.full(n, 1 / n), size=min(together, resamples - start))
