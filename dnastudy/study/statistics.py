@@ -192,7 +192,7 @@ def weighted_sums(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 
 def multiplicities(n: int, resamples: int, seed: int, *, together: int) -> Iterator[np.ndarray]:
-    """How often each of ``n`` groups is drawn in each bootstrap sample, so many samples together: int64 [samples, n]."""
+    """How often each of ``n`` groups is drawn in bootstrap samples, so many together: int64 [together, n]."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, together):
         yield rng.multinomial(n, np.full(n, 1 / n), size=min(together, resamples - start))
