@@ -54,22 +54,21 @@ def read_tracks(dataset: str, genome: Mapping[str, np.ndarray]) -> Tracks:
             f"{dataset}: no member {', '.join(missing)}; expected a dataset of tracks, with {', '.join(MEMBERS)} and "
             "perhaps a chain, such as regulation-hg38"
         )
-    ctcf, lifted = read_intervals(paths["ctcf"]), {}
-    facts: dict = {"ctcf": {"read": len(ctcf)}}
+    sites, islands, lifted = read_intervals(paths["ctcf"]), read_intervals(paths["cpg"]), {}
+    read = len(sites)
     if "chain" in paths:
-        ctcf, lifted = lift(ctcf, read_chain(paths["chain"]))
-    ctcf, kept = _keep(ctcf, genome, paths["ctcf"])
-    facts["ctcf"] |= lifted | kept
-    islands = read_intervals(paths["cpg"])
-    cpg, kept = _keep(islands, genome, paths["cpg"])
-    facts["cpg"] = {"read": len(islands), **kept}
+        sites, lifted = lift(sites, read_chain(paths["chain"]))
+    ctcf, kept = _keep(sites, genome, paths["ctcf"])
+    cpg, kept_islands = _keep(islands, genome, paths["cpg"])
     elements = _read_elements(paths["elements"])
-    facts["elements"] = {"read": len(elements), "same_as_genome": _check_elements(elements, genome, paths["elements"])}
     consensus = {record.name: record.codes for record in read_fasta(paths["consensus"])}
-    facts["consensus"] = {"families": len(consensus), "bases": sum(map(len, consensus.values()))}
     members = load_manifest(dataset).members
-    facts["sources"] = {
-        name: {"sha256": members[name].sha256, "source": source_of(path)} for name, path in files.items()
+    facts = {
+        "ctcf": {"read": read, **lifted, **kept},
+        "cpg": {"read": len(islands), **kept_islands},
+        "elements": {"read": len(elements), "same_as_genome": _check_elements(elements, genome, paths["elements"])},
+        "consensus": {"families": len(consensus), "bases": sum(map(len, consensus.values()))},
+        "sources": {name: {"sha256": members[name].sha256, "source": source_of(path)} for name, path in files.items()},
     }
     motif = read_jaspar(paths["motif"], CTCF_MOTIF)
     return Tracks(ctcf, cpg, elements.reset_index(drop=True), motif, consensus, facts)
@@ -138,29 +137,69 @@ def _check_elements(elements: pd.DataFrame, genome: Mapping[str, np.ndarray], pa
 def read_chain(path: str | Path) -> Chains:
     """Read a chain file, plain or gzip (UCSC's format: a header, then lines of block, gap here, gap there)."""
     path = Path(path)
-    blocks: dict[str, list[tuple]] = {}
+    rows, reached, promised, number = [], None, None, 0
     try:
         with (gzip.open if is_gzip(path) else open)(path, "rt", encoding="ascii") as handle:
-            chain, number = None, 0
             for number, line in enumerate(handle, start=1):
                 fields = line.split()
                 if not fields or line.startswith("#"):
                     continue
                 if fields[0] == "chain":
-                    _finish(chain, path, number)
-                    chain = _Chain(fields, path, number)
-                elif chain is None:
-                    raise _malformed(path, number, "a line that begins with `chain`", line)
-                else:
-                    blocks.setdefault(chain.contig, []).append(chain.next_block(fields, path, number))
-            _finish(chain, path, number)
+                    _check_end(reached, promised, path, number)
+                    contig, other, size, strand, reached, promised = _read_header(fields, path, number)
+                    continue
+                if reached is None:
+                    raise _malformed(path, number, "a line that begins with `chain`", fields)
+                if len(fields) not in (1, 3) or not all(field.isdigit() for field in fields):
+                    raise _malformed(path, number, "a block's length, alone or with two gaps", fields)
+                length, gap, other_gap = (*map(int, fields), 0, 0)[:3]
+                start, begin = reached
+                there = begin if strand == "+" else size - begin - length
+                rows.append((contig, start, start + length, other, there, strand))
+                reached = start + length + gap, begin + length + other_gap
+            _check_end(reached, promised, path, number)
     except DAMAGED_GZIP as error:
         raise damaged_gzip(path, error) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as chains ({error}); expected a UCSC chain file") from None
-    if not blocks:
+    if not rows:
         raise InputError(f"{path}: expected chains (UCSC's *.over.chain), found none. Fetch the file again")
-    return {name: _table(rows, name, path) for name, rows in blocks.items()}
+    table = pd.DataFrame(rows, columns=["name", "start", "end", "contig", "begin", "strand"])
+    table = table.sort_values("start").groupby("name", sort=False)
+    chains = {name: part.drop(columns="name").reset_index(drop=True) for name, part in table}
+    for name, part in chains.items():
+        if (shared := part["start"] < part["end"].shift(fill_value=0)).any():
+            raise InputError(
+                f"{path}: two blocks share base {part['start'][shared].iloc[0] + 1:,} of {name}; expected each base in "
+                "one block at most. Use the chains made for lifting (UCSC's *.over.chain)"
+            )
+    return chains
+
+
+def _read_header(fields: list[str], path: Path, line: int) -> tuple:
+    """Contig here; contig, length and strand there; where the first block begins and the last ends, in both."""
+    try:
+        _, _, contig, _, forward, start, end, other, size, strand, begin, stop = fields[:12]
+        reached, promised = (int(start), int(begin)), (int(end), int(stop))
+        if forward == "+" and strand in ("+", "-"):
+            return canonical_contig(contig), canonical_contig(other), int(size), strand, reached, promised
+    except ValueError:
+        pass
+    raise _malformed(path, line, "a chain's score, contig, size, +, start, end, and the other's", fields)
+
+
+def _check_end(reached: tuple | None, promised: tuple | None, path: Path, line: int) -> None:
+    """Refuse a chain whose blocks don't end where its header says."""
+    if reached != promised:
+        raise InputError(
+            f"{path}, line {line}: expected the chain before it to end at {promised[0]:,} and {promised[1]:,}, as its "
+            f"header says; found its blocks to end at {reached[0]:,} and {reached[1]:,}. Fetch the file again"
+        )
+
+
+def _malformed(path: Path, line: int, expected: str, fields: list[str]) -> InputError:
+    found = " ".join(fields)[:60]
+    return InputError(f"{path}, line {line}: expected {expected}; found {found!r}. Mend or remove the line")
 
 
 def lift(intervals: pd.DataFrame, chains: Chains) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -180,56 +219,6 @@ def lift(intervals: pd.DataFrame, chains: Chains) -> tuple[pd.DataFrame, dict[st
         counts["lifted"] += int(inside.sum())
         pieces.append(_carry(rows[inside], block[inside]))
     return pd.concat(pieces).loc[lambda table: intervals.index.intersection(table.index)], dict(counts)
-
-
-class _Chain:
-    """A chain while it is read: where its next block begins in both assemblies."""
-
-    def __init__(self, fields: list[str], path: Path, line: int):
-        try:
-            _, _, contig, _, forward, start, end, other, size, strand, begin, stop = fields[:12]
-            self.start, self.end, self.size = int(start), int(end), int(size)
-            self.begin, self.stop = int(begin), int(stop)
-        except ValueError:
-            forward = strand = ""
-        if forward != "+" or strand not in ("+", "-"):
-            raise _malformed(path, line, "a chain's score, contig, size, +, start, end, and the other's", fields)
-        self.contig, self.other, self.strand = canonical_contig(contig), canonical_contig(other), strand
-
-    def next_block(self, fields: list[str], path: Path, line: int) -> tuple:
-        """Give start, end, contig, begin, strand of a block, and step behind it and the gap that follows."""
-        if len(fields) not in (1, 3) or not all(field.isdigit() for field in fields):
-            raise _malformed(path, line, "a block's length, alone or with two gaps", fields)
-        length, gap, other_gap = (*map(int, fields), 0, 0)[:3]
-        begin = self.begin if self.strand == "+" else self.size - self.begin - length
-        block = self.start, self.start + length, self.other, begin, self.strand
-        self.start += length + gap
-        self.begin += length + other_gap
-        return block
-
-
-def _finish(chain: _Chain | None, path: Path, line: int) -> None:
-    if chain is not None and (chain.start, chain.begin) != (chain.end, chain.stop):
-        raise InputError(
-            f"{path}, line {line}: expected the chain before it to end at {chain.end:,} and {chain.stop:,}, as its "
-            f"header says; found its blocks to end at {chain.start:,} and {chain.begin:,}. Fetch the file again"
-        )
-
-
-def _malformed(path: Path, line: int, expected: str, found: object) -> InputError:
-    found = " ".join(found) if isinstance(found, list) else found.strip()
-    return InputError(f"{path}, line {line}: expected {expected}; found {found[:60]!r}. Mend or remove the line")
-
-
-def _table(rows: list[tuple], name: str, path: Path) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=["start", "end", "contig", "begin", "strand"]).sort_values("start")
-    shared = table["start"].to_numpy()[1:] < table["end"].to_numpy()[:-1]
-    if shared.any():
-        raise InputError(
-            f"{path}: two blocks share base {table['start'].iloc[1:][shared].iloc[0] + 1:,} of {name}; expected each "
-            "base in one block at most. Use the chains made for lifting (UCSC's *.over.chain)"
-        )
-    return table.reset_index(drop=True)
 
 
 def _carry(rows: pd.DataFrame, block: pd.DataFrame) -> pd.DataFrame:
