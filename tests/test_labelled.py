@@ -13,9 +13,9 @@ import torch
 from dnastudy.files import InputError, read_json
 from dnastudy.genes.codes import encode, reverse_complement
 from dnastudy.models import NgramModel, build
-from dnastudy.models.batches import bits_per_symbol
 from dnastudy.models.classify import LabelSource, SequenceClassifier, fine_tune, predict
 from dnastudy.models.settings import TrainingConfig
+from dnastudy.models.training import bits_per_symbol
 
 LSTM = {"kind": "lstm", "layers": 1, "width": 16, "embedding": 8}
 GPT = {"kind": "gpt", "layers": 1, "width": 16, "heads": 2, "context": 24}

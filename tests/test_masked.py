@@ -7,10 +7,10 @@ from periodic_corpus import periodic_corpus
 
 from dnastudy.files import InputError
 from dnastudy.models import build
-from dnastudy.models.batches import bits_per_symbol
+from dnastudy.models.batches import MaskedSource, masked_windows, tokenised
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.models.token_batches import MaskedSource, masked_windows, tokenised
+from dnastudy.models.training import bits_per_symbol
 from dnastudy.tokens import KmerTokenizer, Tokenizer, single_base
 
 IDS = np.arange(10, 1010)  # each token its own, so that a window says where it was cut

@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnastudy.files import InputError
-from dnastudy.genes.codes import decode, encode, kmers_at, reverse_complement
+from dnastudy.genes.codes import UNKNOWN, decode, encode, kmers_at, reverse_complement, true_runs
 from dnastudy.tasks.next_kmer import (
     blocks,
     check_classes,
     context_tokens,
     draw_examples,
-    known_runs,
     seen_before,
     windows,
 )
@@ -60,8 +59,8 @@ def test_the_published_windows_overlap():
 
 
 def test_runs_of_known_bases():
-    assert known_runs(encode("NNACNGTTN")).tolist() == [[2, 4], [5, 8]]
-    assert known_runs(encode("N")).tolist() == []
+    assert true_runs(encode("NNACNGTTN") < UNKNOWN).tolist() == [[2, 4], [5, 8]]
+    assert true_runs(encode("N") < UNKNOWN).tolist() == []
 
 
 def test_numbers_of_k_mers():
@@ -85,7 +84,7 @@ def test_windows_reach_beyond_the_ends():
 @pytest.mark.parametrize("merges", [0, 1, 60])
 def test_tokens_are_those_of_each_stretch_by_itself(merges, margin):
     tokenizer = train_bpe(RANDOM, merges) if merges else Tokenizer()
-    runs = known_runs(RANDOM)
+    runs = true_runs(RANDOM < UNKNOWN)
     # From the first place that has 12 bases before it, in the sequence and in each run.
     places = np.concatenate([np.arange(start + 12, end + 1) for start, end in runs])
     rows = context_tokens(tokenizer, RANDOM, places, context=12, margin=margin)

@@ -10,9 +10,10 @@ from dnastudy.files import InputError
 from dnastudy.genes import decode, encode
 from dnastudy.genes.codes import reverse_complement
 from dnastudy.models import build, train
+from dnastudy.models.batches import MaskedSource, TokenSource
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.models.token_batches import MaskedSource, TokenSource, masked_bits
+from dnastudy.models.training import masked_bits
 from dnastudy.tokens import KmerTokenizer, Tokenizer, single_base
 
 BPE = Tokenizer([("A", "A"), ("C", "G"), ("AA", "T")])

@@ -15,12 +15,11 @@ from periodic_corpus import periodic_corpus
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes import Corpus
 from dnastudy.models import build, load
-from dnastudy.models.batches import CorpusSource, bits_per_symbol, validation_set
+from dnastudy.models.batches import CorpusSource, MaskedSource, validation_set
 from dnastudy.models.checkpoint import locked
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.models.token_batches import MaskedSource
-from dnastudy.models.training import parameter_groups, train, train_from_config, use_bf16
+from dnastudy.models.training import bits_per_symbol, parameter_groups, train, train_from_config, use_bf16
 from dnastudy.tokens import KmerTokenizer
 from dnastudy.tokens.ids import CLS, FIRST_BASE
 
@@ -209,7 +208,7 @@ def test_a_step_in_pieces_is_the_same_step(pieces, corpus, tmp_path):
 
 def test_whole_genes_by_the_epoch(corpus, tmp_path):
     lengths = [300, 250, 20, 400, 200]
-    settings = {"sampling": "genes", "window": 320, "epochs": 3, "validate_every": 0, "end": False}
+    settings = {"sampling": "genes", "window": 320, "epochs": 3, "validate_every": 0}
     history = fit(build(LSTM), corpus, tmp_path, **settings)
     epoch = sum(min(length, 320) for length in lengths) - 1  # one base is unknown
     assert [row["bases"] for row in history] == [epoch, 2 * epoch, 3 * epoch]

@@ -19,11 +19,12 @@ import torch
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes.codes import UNKNOWN, kmers_at
 from dnastudy.models import TrainingConfig, build, load, save, train
+from dnastudy.models.batches import MaskedSource, TokenSource
 from dnastudy.models.kmer_head import FineTuning, KmerClassifier, fine_tune_kmers, operations, predict_kmers
 from dnastudy.models.neural import pick_device
 from dnastudy.models.store import digest_of
-from dnastudy.models.token_batches import MaskedSource, TokenSource, masked_bits
 from dnastudy.models.token_bits import marginal, next_kmers, successors, token_log_likelihoods
+from dnastudy.models.training import masked_bits
 from dnastudy.study.cache import begin, finished, keep, side_by_side
 from dnastudy.tasks.next_kmer import blocks, check_classes, context_tokens, draw_examples
 from dnastudy.tokens.ids import FIRST_BASE

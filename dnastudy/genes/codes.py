@@ -38,6 +38,11 @@ def reverse_complement(codes: np.ndarray) -> np.ndarray:
     return _COMPLEMENT[codes[::-1]]
 
 
+def true_runs(mask: np.ndarray) -> np.ndarray:
+    """Where the true stretches of a mask begin and end: int64, [stretches, 2]."""
+    return np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
+
+
 def m5(sequence: str | bytes | np.ndarray) -> str:
     """Identity of a sequence: the MD5 of its upper-case letters (SAM specification, ``@SQ M5``)."""
     if isinstance(sequence, np.ndarray):

@@ -9,7 +9,7 @@ __getattr__ = lazy(
         "CausalModel": "base",
         "CopyModel": "copy_model",
         "CorpusSource": "batches",
-        "MaskedSource": "token_batches",
+        "MaskedSource": "batches",
         "NgramModel": "ngram",
         "RecurrentModel": "recurrent",
         "TrainingConfig": "settings",

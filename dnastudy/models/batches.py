@@ -1,7 +1,8 @@
-"""What a model of single bases is trained and validated on: windows or whole genes of a corpus, as batches of ids."""
+"""What models are trained and validated on, as batches of ids: windows of bases or of tokens, or whole genes."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
@@ -10,10 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from dnastudy.files import InputError
+from dnastudy.genes.codes import UNKNOWN, reverse_complement, true_runs
 from dnastudy.genes.corpus import Corpus
-from dnastudy.models.neural import IGNORED, NeuralModel
+from dnastudy.models.checkpoint import in_units
+from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.tokens.ids import BASE_TO_ID, CLS, FIRST_BASE, PAD, SEP
+from dnastudy.tokens.ids import BASE_TO_ID, CLS, FIRST_BASE, MASK, PAD, SEP, UNK
+from dnastudy.tokens.tokenizer import Tokenizer
 
 VALIDATION_SEED = 1  # the same windows whatever the run's seed, so that runs can be compared
 _OUTSIDE = 5  # the code of a position that no base fills
@@ -22,6 +26,12 @@ _TARGETS = np.array([*BASE_TO_ID[:4], IGNORED, IGNORED], dtype=np.int64)
 _COMPLEMENT = np.array([3, 2, 1, 0, 4, _OUTSIDE], dtype=np.uint8)
 _WASTE = 0.1  # the greatest share of padding in a batch of genes
 _ALIKE = 1.04  # genes whose lengths differ by no more than this factor change places between epochs
+_COUNTED = 2**22  # tokens counted at once
+_HELD_BACK = 0.05  # share of the known bases of contigs to validate on, where nothing else is given
+# As GROVER was trained (Sanabria et al. 2024, Methods).
+_WHOLE = 0.5  # share of windows that are as long as fits
+_SHORTEST = 20  # tokens; the other windows have from so many to as many as fit
+_MASKED = 0.8  # of the tokens to restore; a random token stands for each of the others
 
 
 class CorpusSource:
@@ -34,19 +44,20 @@ class CorpusSource:
         self._codes = np.asarray(corpus.all_codes)
         sizes = self.spans[:, 1] - self.spans[:, 0]
         if config.sampling == "genes":
-            self._batches = GeneBatches(np.minimum(sizes + config.end, config.window), config.batch)
+            self._batches = GeneBatches(np.minimum(sizes + 1, config.window), config.batch)
             self.epoch_steps = len(self._batches)
         else:
             self.epoch_steps = -(-int(sizes.sum()) // (config.batch * config.window))
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         """Input ids and target ids of a step, int64 [rows, positions]."""
-        config = self.config
-        options = {"end": config.end, "reverse_complement": config.reverse_complement}
+        config, strands = self.config, self.config.reverse_complement
         seed = [config.seed, step]
         if config.sampling == "windows":
-            return cut_windows(self._codes, self.spans, config.batch, config.window, seed, **options)
-        return self._whole(self.spans[self._batches.at(step, config.seed)], np.random.default_rng(seed), **options)
+            return cut_windows(self._codes, self.spans, config.batch, config.window, seed, reverse_complement=strands)
+        spans = self.spans[self._batches.at(step, config.seed)]
+        random = np.random.default_rng(seed) if strands else None
+        return _cut(self._codes, spans, 0, config.window, random)
 
     def validation(self) -> tuple[Tensor, Tensor]:
         """The validation windows (see :func:`validation_set`), or with whole genes each validation gene once."""
@@ -54,13 +65,7 @@ class CorpusSource:
             return validation_set(self.corpus, self.config)
         spans = self.corpus.spans("validation")
         longest_first = np.argsort(-np.minimum(spans[:, 1] - spans[:, 0], self.config.window), kind="stable")
-        nothing = np.random.default_rng(0)  # neither strand nor place is drawn
-        return self._whole(spans[longest_first], nothing, end=False, reverse_complement=False)
-
-    def _whole(self, spans: np.ndarray, random: np.random.Generator, **options: bool) -> tuple[Tensor, Tensor]:
-        window = self.config.window
-        sizes = np.minimum(spans[:, 1] - spans[:, 0], window)
-        return _cut(self._codes, spans, np.zeros_like(sizes), sizes, window, random, **options)
+        return _cut(self._codes, spans[longest_first], 0, self.config.window, end=False)
 
     def identity(self) -> dict[str, str]:
         """SHA-256 of the corpus's files."""
@@ -142,14 +147,7 @@ def validation_set(corpus: Corpus, config: TrainingConfig) -> tuple[Tensor, Tens
 
 
 def cut_windows(
-    codes: np.ndarray,
-    spans: np.ndarray,
-    count: int,
-    length: int,
-    seed: list[int],
-    *,
-    end: bool = True,
-    reverse_complement: bool = False,
+    codes: np.ndarray, spans: np.ndarray, count: int, length: int, seed: list[int], *, reverse_complement: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Windows drawn at random from genes in proportion to their length; a gene shorter than a window is taken whole.
 
@@ -158,31 +156,33 @@ def cut_windows(
     """
     random = np.random.default_rng(seed)
     sizes = spans[:, 1] - spans[:, 0]
+    chosen, _ = _in_proportion(sizes, count, random)
+    offsets = (random.random(count) * np.maximum(1, sizes[chosen] + 2 - length)).astype(np.int64)
+    inputs, targets = _cut(codes, spans[chosen], offsets, length, random if reverse_complement else None)
+    missing = (0, length - inputs.shape[1])
+    return functional.pad(inputs, missing, value=PAD), functional.pad(targets, missing, value=IGNORED)
+
+
+def _in_proportion(sizes: np.ndarray, count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of spans drawn in proportion to their sizes, and the place drawn in each; int64 [count] both."""
     reach = np.cumsum(sizes)
-    chosen = np.searchsorted(reach, random.integers(reach[-1], size=count), side="right")
-    sizes = sizes[chosen]
-    offsets = (random.random(count) * np.maximum(1, sizes + end - length + 1)).astype(np.int64)
-    bases = np.minimum(length, sizes - offsets)
-    options = {"end": end, "reverse_complement": reverse_complement}
-    inputs, targets = _cut(codes, spans[chosen], offsets, bases, length, random, **options)
-    missing = length - inputs.shape[1]
-    inputs = functional.pad(inputs, (0, missing), value=PAD)
-    return inputs, functional.pad(targets, (0, missing), value=IGNORED)
+    drawn = random.integers(reach[-1], size=count)
+    chosen = np.searchsorted(reach, drawn, side="right")
+    return chosen, drawn - (reach - sizes)[chosen]
 
 
 def _cut(
     codes: np.ndarray,
     spans: np.ndarray,
-    offsets: np.ndarray,
-    bases: np.ndarray,
+    offsets: np.ndarray | int,
     length: int,
-    random: np.random.Generator,
+    strands: np.random.Generator | None = None,
     *,
-    end: bool,
-    reverse_complement: bool,
+    end: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Rows of ``bases`` bases from ``offsets`` on in genes, padded to the longest; with room, the end symbol."""
-    backwards = random.integers(2, size=len(spans)) > 0 if reverse_complement else np.zeros(len(spans), dtype=bool)
+    """Rows of up to ``length`` bases from ``offsets`` on in genes, on strands drawn; with room, the end symbol."""
+    bases = np.minimum(length, spans[:, 1] - spans[:, 0] - offsets)
+    backwards = strands.integers(2, size=len(spans)) > 0 if strands else np.zeros(len(spans), dtype=bool)
     first = np.where(backwards, spans[:, 1] - 1 - offsets, spans[:, 0] + offsets)
     ends = end & (bases < length)
     places = np.arange(int((bases + ends).max()))
@@ -197,24 +197,201 @@ def _cut(
     return torch.from_numpy(inputs), torch.from_numpy(targets)
 
 
-@torch.no_grad()
-def bits_per_symbol(model: NeuralModel, inputs: Tensor, targets: Tensor, rows: int) -> float:
-    """Bits per target (int64 [n, ..., positions]), ``rows`` at a time, of probabilities over ``model.scored`` alone."""
-    model.eval()
-    scored = torch.tensor(model.scored, device=model.device)
-    nats, count = 0.0, 0
-    for some_inputs, some_targets in zip(inputs.split(rows), targets.split(rows), strict=True):
-        known = some_targets != IGNORED
-        if not known.any():
-            continue
-        looked_at = known if model.causal else some_inputs != PAD
-        there = (slice(None), *(slice(int(places.max()) + 1) for places in looked_at.nonzero(as_tuple=True)[1:]))
-        known, wanted = known[there].to(model.device), some_targets[there].to(model.device)
-        logits, _ = model(some_inputs[there].to(model.device))
-        place = torch.searchsorted(scored, wanted[known])
-        nats += functional.cross_entropy(logits[known][:, scored].float(), place, reduction="sum").item()
-        count += len(place)
-    model.train()
-    if count == 0:
-        raise InputError("the validation windows hold no A, C, G or T; give more validation_windows or genes")
-    return nats / count / math.log(2)
+class TokenSource:
+    """Windows of the tokens of contigs, for a causal model to learn the next token.
+
+    Windows lie in runs of known tokens, at places all equally likely. Of the training settings ``batch``, ``window``
+    (in tokens), ``reverse_complement``, ``validation_windows`` and ``seed`` are used.
+    """
+
+    unit = "token"
+    cost = "validation_bits_per_base"  # what a token's bits over its bases are called
+
+    def __init__(
+        self,
+        data: np.ndarray | Corpus,
+        tokenizer: Tokenizer,
+        config: TrainingConfig,
+        *,
+        validation: np.ndarray | None = None,
+    ):
+        if config.sampling == "genes":
+            raise InputError("training: sampling 'genes'; tokens are learnt in windows, leave sampling out")
+        self.tokenizer, self.config = tokenizer, config
+        self._train, self._held_out, self._identity = self._tokens(data, validation)
+        ids, spans = self._train
+        parts = np.array_split(ids, 1 + len(ids) // _COUNTED)
+        counts = sum(np.bincount(part, minlength=len(tokenizer)) for part in parts)[FIRST_BASE:]
+        if not counts.any():
+            raise InputError("training: no A, C, G or T among the bases to learn from; give known sequence")
+        self.bases_per_token = float(np.average(tokenizer.lengths[FIRST_BASE:], weights=counts))
+        sizes = spans[:, 1] - spans[:, 0]
+        self._per_step = config.batch * self.per_window(sizes)
+        self.epoch_steps = math.ceil(sizes.sum() / self._per_step)
+
+    def _tokens(self, data: np.ndarray | Corpus, validation: np.ndarray | None) -> tuple[tuple, tuple, dict[str, str]]:
+        """Tokens to learn from and those held out, each with the spans (int64 [n, 2]) to draw from; and SHA-256."""
+        return _contig_tokens(data, validation, self.tokenizer, self.config, least=self.config.window)
+
+    def _windows(self, ids: np.ndarray, spans: np.ndarray, count: int, seed: list[int]) -> tuple[Tensor, Tensor]:
+        """Draw windows: CLS and all tokens but the last as inputs, the tokens as targets; int64 [count, window]."""
+        window = self.config.window
+        places = spans[:, 1] - spans[:, 0] - window + 1
+        chosen, offsets = _in_proportion(places, count, np.random.default_rng(seed))
+        targets = ids[(spans[chosen, 0] + offsets)[:, None] + np.arange(window)].astype(np.int64)
+        inputs = np.concatenate([np.full((count, 1), CLS), targets[:, :-1]], axis=1)
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    def per_window(self, sizes: np.ndarray) -> float:
+        """Tokens that a window has in the mean, drawn from spans of so many (int64 [n])."""
+        return self.config.window
+
+    def bases(self, inputs: Tensor, targets: Tensor) -> int:
+        """How many tokens are learnt from."""
+        return int((targets != IGNORED).sum())
+
+    def steps_for(self, bases: float) -> int:
+        """Steps that see so many bases."""
+        return math.ceil(bases / (self._per_step * self.bases_per_token))
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """Input ids and target ids of a step, int64 [batch, window]."""
+        return self._windows(*self._train, self.config.batch, [self.config.seed, step])
+
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """Windows of what is held out, the same whatever the run's seed or batch."""
+        return self._windows(*self._held_out, self.config.validation_windows, [VALIDATION_SEED])
+
+    def identity(self) -> dict[str, str]:
+        """SHA-256 of the bases and of the vocabulary."""
+        vocabulary = type(self.tokenizer).__name__, self.tokenizer.tokens, self.tokenizer.merges
+        return self._identity | {"tokenizer": hashlib.sha256(repr(vocabulary).encode()).hexdigest()}
+
+    def in_tokens(self, history: list[dict]) -> list[dict]:
+        """The rows of `train` by their own names, and beside bits per token ``cost``: the same bits, over the bases."""
+        bases = self.bases_per_target()
+        return [row | {self.cost: row["validation_bits_per_token"] / bases} for row in in_units(history, self.unit)]
+
+    def bases_per_target(self) -> float:
+        """Mean length of the validation windows' targets."""
+        _, targets = self.validation()
+        return self.tokenizer.lengths[targets[targets != IGNORED].numpy()].mean().item()
+
+
+class MaskedSource(TokenSource):
+    """Masked windows of the tokens of a corpus's training genes, or of contigs (see :func:`masked_windows`).
+
+    ``masked`` is used too, of a corpus ``train_bases``, and ``window`` has CLS and SEP within.
+    """
+
+    cost = "validation_masked_bits_per_base"
+
+    def _tokens(self, data: np.ndarray | Corpus, validation: np.ndarray | None) -> tuple[tuple, tuple, dict[str, str]]:
+        tokenizer, config = self.tokenizer, self.config
+        if config.window < 3:
+            raise InputError(f"training: window {config.window}; expected 3 or more: CLS, a token and SEP")
+        if isinstance(data, np.ndarray):
+            return _contig_tokens(data, validation, tokenizer, config, least=1)
+        held_out = tokenised(data, data.spans("validation"), tokenizer)
+        spans = training_spans(data, config.train_bases, config.seed)
+        return tokenised(data, spans, tokenizer, both_strands=config.reverse_complement), held_out, digests(data)
+
+    def _windows(self, ids: np.ndarray, spans: np.ndarray, count: int, seed: list[int]) -> tuple[Tensor, Tensor]:
+        options = {"masked": self.config.masked, "vocabulary": len(self.tokenizer)}
+        return masked_windows(ids, spans, count, self.config.window, seed, **options)
+
+    def per_window(self, sizes: np.ndarray) -> float:
+        """Tokens that a window has in the mean, drawn from spans of so many (int64 [n])."""
+        most = self.config.window - 2
+        some = np.arange(min(_SHORTEST, most), most + 1)
+        fitting = np.searchsorted(some, sizes, side="right")
+        whole = np.concatenate([[0], np.cumsum(some)])[fitting] + (len(some) - fitting) * sizes
+        return float(np.average(_WHOLE * np.minimum(most, sizes) + (1 - _WHOLE) * whole / len(some), weights=sizes))
+
+    def bases(self, inputs: Tensor, targets: Tensor) -> int:
+        """How many tokens are read, masked or not."""
+        return int(((inputs >= MASK) | (inputs == UNK)).sum())
+
+
+def masked_windows(
+    ids: np.ndarray, spans: np.ndarray, count: int, length: int, seed: list[int], *, masked: float, vocabulary: int
+) -> tuple[Tensor, Tensor]:
+    """Windows drawn at random from genes in proportion to their tokens, with tokens to restore; int64 [count, length].
+
+    Half of the windows are as long as fits, the others have 20 tokens or more; a shorter gene is taken whole. Each
+    token but UNK is with probability ``masked`` the target, and MASK, or one time in five a random token, in its place.
+    """
+    random = np.random.default_rng(seed)
+    most = length - 2
+    sizes = spans[:, 1] - spans[:, 0]
+    chosen, _ = _in_proportion(sizes, count, random)
+    some = random.integers(min(_SHORTEST, most), most + 1, size=count)
+    tokens = np.minimum(np.where(random.random(count) < _WHOLE, most, some), sizes[chosen])
+    first = spans[chosen, 0] + random.integers(sizes[chosen] - tokens + 1)
+    places = np.arange(most)
+    inside = places < tokens[:, None]
+    found = np.where(inside, ids[np.where(inside, first[:, None] + places, 0)], PAD)
+    wanted = (found >= FIRST_BASE) & (random.random(found.shape) < masked)
+    replaced = random.integers(FIRST_BASE, vocabulary, size=found.shape)
+    shown = np.where(random.random(found.shape) < _MASKED, MASK, replaced)
+    inputs = np.full((count, length), PAD, dtype=np.int64)
+    inputs[:, 0] = CLS
+    inputs[:, 1:-1] = np.where(wanted, shown, found)
+    inputs[np.arange(count), tokens + 1] = SEP
+    targets = np.full_like(inputs, IGNORED)
+    targets[:, 1:-1][wanted] = found[wanted]
+    return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+
+def tokenised(
+    corpus: Corpus, spans: np.ndarray, tokenizer: Tokenizer, *, both_strands: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of genes end to end (int32), then of their other strands, and the span of each (int64, [genes, 2])."""
+    codes = [np.asarray(corpus.all_codes[start:end]) for start, end in spans]
+    if both_strands:
+        codes += [reverse_complement(one) for one in codes]
+    ids = [tokenizer.encode(one) for one in codes]
+    edges = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    return np.concatenate(ids), np.stack([edges[:-1], edges[1:]], axis=1)
+
+
+def _contig_tokens(
+    codes: np.ndarray, validation: np.ndarray | None, tokenizer: Tokenizer, config: TrainingConfig, *, least: int
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], dict[str, str]]:
+    """Tokens to learn from and to validate on, each with the runs of ``least`` known ones or more; SHA-256 of bases."""
+    held_out = "sequence to validate on"
+    if validation is None:
+        held_out = "last twentieth of the sequence, which is held back to validate on"
+        codes, validation = np.split(codes, [end_of_training(codes)])
+    strands = [codes, reverse_complement(codes)] if config.reverse_complement else [codes]
+    identity = {"train": codes, "validation": validation}
+    return (
+        _in_runs(strands, tokenizer, least, "sequence to learn from"),
+        _in_runs([validation], tokenizer, least, held_out),
+        {name: hashlib.sha256(np.ascontiguousarray(part)).hexdigest() for name, part in identity.items()},
+    )
+
+
+def _in_runs(strands: list[np.ndarray], tokenizer: Tokenizer, least: int, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of sequences in a row, of the smallest unsigned type that holds them, and the runs of known ones."""
+    smallest = np.min_scalar_type(len(tokenizer))
+    ids = np.concatenate([np.append(tokenizer.encode(one).astype(smallest), smallest.type(UNK)) for one in strands])
+    spans = true_runs(ids != UNK)
+    sizes = spans[:, 1] - spans[:, 0]
+    if not (sizes >= least).any():
+        raise InputError(
+            f"training: no {least:,} known tokens side by side in the {what}, {max(sizes, default=0):,} at most; "
+            "give longer contigs, or shorten window"
+        )
+    return ids, spans[sizes >= least]
+
+
+def end_of_training(codes: np.ndarray) -> int:
+    """Where the last twentieth of the known bases of contigs begins, which is held back to validate on."""
+    runs = true_runs(codes < UNKNOWN)
+    reach = np.cumsum(runs[:, 1] - runs[:, 0])
+    if not len(reach):
+        return 0
+    learnt = int((1 - _HELD_BACK) * reach[-1])
+    last = np.searchsorted(reach, learnt)
+    return int(runs[last, 1] - reach[last] + learnt)

@@ -21,15 +21,14 @@ from torch.nn import functional
 from dnastudy.files import InputError, nearest, write_json
 from dnastudy.genes.corpus import Corpus
 from dnastudy.models.base import LEARNT_FROM, CausalModel
-from dnastudy.models.batches import CorpusSource, bits_per_symbol, digests, training_spans, validation_set
+from dnastudy.models.batches import CorpusSource, MaskedSource, digests, training_spans, validation_set
 from dnastudy.models.checkpoint import Run, check_out, locked
 from dnastudy.models.neural import IGNORED, NeuralModel, keep_freed_memory
 from dnastudy.models.parallel import all_reduce, broadcast, own_device, pieces, process_group, rank, world_size
 from dnastudy.models.progress import progress_line
 from dnastudy.models.settings import TrainingConfig, learning_rate
 from dnastudy.models.store import build, save
-from dnastudy.models.token_batches import MaskedSource
-from dnastudy.tokens.ids import FIRST_BASE
+from dnastudy.tokens.ids import FIRST_BASE, PAD
 
 Drawn = tuple[Tensor, Tensor]  # inputs and targets
 
@@ -263,6 +262,36 @@ def _fit_ngram(config: dict, corpus: Corpus, settings: TrainingConfig) -> tuple[
         codes = torch.where(targets >= FIRST_BASE, targets - FIRST_BASE, 4).numpy().astype(np.uint8)
         model.validation_bits_per_base = math.log2(model.perplexity(list(codes)))
     return model, history
+
+
+@torch.no_grad()
+def bits_per_symbol(model: NeuralModel, inputs: Tensor, targets: Tensor, rows: int) -> float:
+    """Bits per target (int64 [n, ..., positions]), ``rows`` at a time, of probabilities over ``model.scored`` alone."""
+    model.eval()
+    scored = torch.tensor(model.scored, device=model.device)
+    nats, count = 0.0, 0
+    for some_inputs, some_targets in zip(inputs.split(rows), targets.split(rows), strict=True):
+        known = some_targets != IGNORED
+        if not known.any():
+            continue
+        looked_at = known if model.causal else some_inputs != PAD
+        there = (slice(None), *(slice(int(places.max()) + 1) for places in looked_at.nonzero(as_tuple=True)[1:]))
+        known, wanted = known[there].to(model.device), some_targets[there].to(model.device)
+        logits, _ = model(some_inputs[there].to(model.device))
+        place = torch.searchsorted(scored, wanted[known])
+        nats += functional.cross_entropy(logits[known][:, scored].float(), place, reduction="sum").item()
+        count += len(place)
+    model.train()
+    if count == 0:
+        raise InputError("the validation windows hold no A, C, G or T; give more validation_windows or genes")
+    return nats / count / math.log(2)
+
+
+def masked_bits(model: NeuralModel, source: MaskedSource) -> tuple[float, float]:
+    """Bits per masked token of the validation windows, and per base of those tokens."""
+    with model.evaluating():
+        bits = bits_per_symbol(model, *source.validation(), source.config.batch)
+    return bits, bits / source.bases_per_target()
 
 
 def finished(run: Run, config: TrainingConfig) -> bool:

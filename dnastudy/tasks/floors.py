@@ -10,17 +10,17 @@ import pandas as pd
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.genes.codes import coded, decode, kmers_at, known_bases
+from dnastudy.genes.codes import UNKNOWN, coded, decode, kmers_at, known_bases, true_runs
 from dnastudy.genes.corpus import Corpus
+from dnastudy.models.batches import end_of_training
 from dnastudy.models.copy_model import CopyModel
 from dnastudy.models.counts import count, first_place
 from dnastudy.models.neural import pick_device
 from dnastudy.models.ngram import NgramModel
-from dnastudy.models.token_batches import end_of_training
 from dnastudy.models.token_bits import marginal, ngram_next_kmers
 from dnastudy.tasks.composition import kmer_shares
 from dnastudy.tasks.discriminator import logistic, one_hot, train_cnn
-from dnastudy.tasks.next_kmer import known_runs, windows
+from dnastudy.tasks.next_kmer import windows
 
 KMER_WORDS = (1, 4)  # bases of the shortest and the longest words of a context that TF-IDF counts
 PENALTY = 1.0  # on the squared coefficients of the ridge regression
@@ -57,7 +57,7 @@ def fit_floors(corpus: Corpus, orders: Iterable[int], *, copy: bool = False) -> 
 def fit_ngrams(codes: np.ndarray, orders: Sequence[int]) -> dict[str, NgramModel]:
     """N-grams of contigs, by name ("12-gram"), weights fitted on the last twentieth. Over order 13 it takes long."""
     cut = end_of_training(codes)
-    train, rest = known_runs(codes[:cut]), known_runs(codes[cut:]) + cut
+    train, rest = true_runs(codes[:cut] < UNKNOWN), true_runs(codes[cut:] < UNKNOWN) + cut
     return {f"{order}-gram": NgramModel(order).fit((codes, train), validation=(codes, rest)) for order in orders}
 
 
@@ -120,7 +120,7 @@ def score_floors(
 
 def _majority(codes: np.ndarray, answers: Answers) -> Iterator[Found]:
     """Each k, whether the commonest k-mer of the contigs is right, and bits by all k-mers' counts."""
-    tables = count(codes, known_runs(codes), max(answers)).tables
+    tables = count(codes, true_runs(codes < UNKNOWN), max(answers)).tables
     for k, answer in answers.items():
         counts = tables[first_place(k) : first_place(k + 1)].astype(np.int64) + 1
         yield k, answer == counts.argmax(), np.log2(counts.sum() / counts[answer])

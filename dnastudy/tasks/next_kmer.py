@@ -6,8 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from dnastudy.files import InputError
-from dnastudy.genes.codes import UNKNOWN
-from dnastudy.genes.intervals import runs
+from dnastudy.genes.codes import UNKNOWN, true_runs
 from dnastudy.genes.kmers import shared_mask
 from dnastudy.models.ngram import split_at
 from dnastudy.tokens.ids import UNK
@@ -23,7 +22,7 @@ def draw_examples(
     if overlapping:
         return np.sort(known_stretches(codes, width, count, seed)) + context
     random = np.random.default_rng(seed)
-    begins, ends = known_runs(codes).T
+    begins, ends = true_runs(codes < UNKNOWN).T
     slots = (ends - begins) // width
     if not slots.sum():
         raise InputError(
@@ -33,11 +32,6 @@ def draw_examples(
     first = begins + random.integers((ends - begins) - width * slots + 1)
     starts = np.repeat(first - width * (np.cumsum(slots) - slots), slots) + width * np.arange(slots.sum())
     return np.sort(random.choice(starts, min(count, len(starts)), replace=False)) + context
-
-
-def known_runs(codes: np.ndarray) -> np.ndarray:
-    """Start and end of each run of known bases: int64, [runs, 2]."""
-    return np.stack(runs(codes < UNKNOWN, np.array([0, len(codes)])), axis=1)
 
 
 def check_classes(n: int, k: int) -> None:
