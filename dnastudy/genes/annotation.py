@@ -63,15 +63,11 @@ def read_annotation(path: str | Path) -> Annotation:
 
 def check_ends(annotation: Annotation, contig: str, length: int, path: Path) -> None:
     """Refuse features that end past a contig of ``length`` bases."""
+    expected = f"coordinates inside {contig}, which has {length:,} bases"
+    mend = "Check that sequence and annotation are of one assembly"
     for table in annotation[:4]:
-        _refuse(
-            table,
-            (table["contig"] == contig) & (table["end"] > length),
-            path,
-            f"coordinates inside {contig}, which has {length:,} bases",
-            lambda row: f"an end of {row['end']:,}",
-            "Check that sequence and annotation are of one assembly",
-        )
+        beyond = (table["contig"] == contig) & (table["end"] > length)
+        _refuse(table, beyond, path, expected, lambda row: f"an end of {row['end']:,}", mend)
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
@@ -132,6 +128,7 @@ def _attributes(row: pd.Series) -> str:
 
 
 def _need(rows: pd.DataFrame, key: str, values: pd.Series, path: Path) -> pd.Series:
+    """Values of an attribute that every row must have."""
     _refuse(rows, values == "", path, f"an attribute {key}", _attributes)
     return values
 
@@ -161,16 +158,16 @@ def _tables_of_gtf(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, ...]:
     lines = rows[of == "gene"]
     symbol = _gtf_value(lines, "gene_name", "gene")
     genes = _gene_table(lines, gene_id[lines.index], symbol, _gtf_value(lines, *_GENE_TYPE), path)
-    lines = rows[of == "transcript"]
-    ids = _need(lines, "transcript_id", transcript_id[lines.index], path)
-    transcripts = _transcript_table(lines, ids, gene_id[lines.index], _gtf_value(lines, *_TRANSCRIPT_TYPE))
-    parts = []
-    for feature in ("exon", "CDS"):
-        lines = rows[of == feature]
-        names = _need(lines, "transcript_id", transcript_id[lines.index], path)
-        table = pd.DataFrame({"gene": gene_id[lines.index], "transcript": names, **_place(lines)})
-        parts.append(table.reset_index(drop=True))
-    return genes, transcripts, *parts
+    parts = {feature: rows[of == feature] for feature in ("transcript", "exon", "CDS")}
+    ids = {name: _need(lines, "transcript_id", transcript_id[lines.index], path) for name, lines in parts.items()}
+    lines = parts.pop("transcript")
+    kind = _gtf_value(lines, *_TRANSCRIPT_TYPE)
+    transcripts = _transcript_table(lines, ids["transcript"], gene_id[lines.index], kind)
+    tables = [
+        pd.DataFrame({"gene": gene_id[lines.index], "transcript": ids[name], **_place(lines)}).reset_index(drop=True)
+        for name, lines in parts.items()
+    ]
+    return genes, transcripts, *tables
 
 
 def _tables_of_gff3(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, ...]:
@@ -216,8 +213,7 @@ def _finish_transcripts(transcripts: pd.DataFrame, cds: pd.DataFrame) -> pd.Data
     transcripts = transcripts.reset_index(drop=True)
     forward = transcripts["strand"] == "+"
     bounds = cds.groupby("transcript").agg(low=("start", "min"), high=("end", "max"))
-    low = transcripts["id"].map(bounds["low"])
-    high = transcripts["id"].map(bounds["high"])
+    low, high = (transcripts["id"].map(bounds[name]) for name in ("low", "high"))
     no_leader = np.where(forward, low == transcripts["start"], high == transcripts["end"])
     transcripts["tss"] = np.where(forward, transcripts["start"], transcripts["end"] - 1)
     transcripts["coding"] = low.notna()
@@ -250,16 +246,10 @@ def splice_sites(annotation: Annotation) -> pd.DataFrame:
     following = exons.shift(-1)
     intron = (exons["transcript"] == following["transcript"]) & (exons["end"] < following["start"])
     exons, right = exons[intron], following.loc[intron, "start"].astype(np.int64)
-    forward = exons["strand"] == "+"
-    sites = []
-    for kind, border in (
-        ("donor", exons["end"].where(forward, right)),
-        ("acceptor", right.where(forward, exons["end"])),
-    ):
-        sites.append(exons[["contig", "strand", "gene"]].assign(border=border, kind=kind))
-    columns = ["contig", "border", "strand", "kind"]
-    table = pd.concat(sites).sort_values([*columns, "gene"]).drop_duplicates(columns)
-    return table[[*columns, "gene"]].reset_index(drop=True)
+    forward, left, columns = exons["strand"] == "+", exons["end"], ["contig", "border", "strand", "kind"]
+    borders = {"donor": left.where(forward, right), "acceptor": right.where(forward, left)}
+    table = pd.concat([exons.assign(border=border, kind=kind) for kind, border in borders.items()])
+    return table[[*columns, "gene"]].sort_values([*columns, "gene"]).drop_duplicates(columns, ignore_index=True)
 
 
 def _codes_protein(annotation: Annotation) -> pd.Series:

@@ -63,11 +63,7 @@ def score_vcf(
         "learnt_from": states,
         "warnings": warned,
         "context": context,
-        "counts": {
-            "alleles": len(variants),
-            "scored": len(scored),
-            "refused": refused["reason"].value_counts().to_dict(),
-        },
+        "counts": {"alleles": len(variants), "scored": len(scored), "refused": dict(refused["reason"].value_counts())},
         "code": code_identity(),
         "machine": machine(),
         "finished": time.strftime(FORMAT_TIME, time.gmtime()),
