@@ -208,7 +208,7 @@ def test_a_step_in_pieces_is_the_same_step(pieces, corpus, tmp_path):
 
 def test_whole_genes_by_the_epoch(corpus, tmp_path):
     lengths = [300, 250, 20, 400, 200]
-    settings = {"sampling": "genes", "window": 320, "epochs": 3, "validate_every": 0}
+    settings = {"sampling": "genes", "window": 320, "epochs": 3, "validate_every": 0, "end": False}
     history = fit(build(LSTM), corpus, tmp_path, **settings)
     epoch = sum(min(length, 320) for length in lengths) - 1  # one base is unknown
     assert [row["bases"] for row in history] == [epoch, 2 * epoch, 3 * epoch]

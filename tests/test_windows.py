@@ -58,6 +58,13 @@ def test_every_start_is_as_likely(small):
     assert (starts[5:9] / 4000).tolist() == pytest.approx([0.3, 0.3, 0.2, 0.2], abs=0.03)
 
 
+def test_without_the_end_symbol_no_window_has_one(small):
+    _, targets = windows(small, "train", 200, 32, [0, 0], end=False)
+    assert not (targets == 3).any()
+    whole = {len(read(row)) for row in targets}
+    assert {20, 32} <= whole  # the gene of 20 bases, and full windows up to the last base
+
+
 def test_half_of_the_windows_are_of_the_opposite_strand(small):
     inputs, targets = windows(small, "test", 400, 32, [1, 0], reverse_complement=True)
     rows = [read(row) for row in targets]

@@ -44,20 +44,19 @@ class CorpusSource:
         self._codes = np.asarray(corpus.all_codes)
         sizes = self.spans[:, 1] - self.spans[:, 0]
         if config.sampling == "genes":
-            self._batches = GeneBatches(np.minimum(sizes + 1, config.window), config.batch)
+            self._batches = GeneBatches(np.minimum(sizes + config.end, config.window), config.batch)
             self.epoch_steps = len(self._batches)
         else:
             self.epoch_steps = -(-int(sizes.sum()) // (config.batch * config.window))
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
         """Input ids and target ids of a step, int64 [rows, positions]."""
-        config, strands = self.config, self.config.reverse_complement
-        seed = [config.seed, step]
+        config, seed = self.config, [self.config.seed, step]
+        options = {"end": config.end, "reverse_complement": config.reverse_complement}
         if config.sampling == "windows":
-            return cut_windows(self._codes, self.spans, config.batch, config.window, seed, reverse_complement=strands)
+            return cut_windows(self._codes, self.spans, config.batch, config.window, seed, **options)
         spans = self.spans[self._batches.at(step, config.seed)]
-        random = np.random.default_rng(seed) if strands else None
-        return _cut(self._codes, spans, 0, config.window, random)
+        return _cut(self._codes, spans, 0, config.window, np.random.default_rng(seed), **options)
 
     def validation(self) -> tuple[Tensor, Tensor]:
         """The validation windows (see :func:`validation_set`), or with whole genes each validation gene once."""
@@ -65,7 +64,8 @@ class CorpusSource:
             return validation_set(self.corpus, self.config)
         spans = self.corpus.spans("validation")
         longest_first = np.argsort(-np.minimum(spans[:, 1] - spans[:, 0], self.config.window), kind="stable")
-        return _cut(self._codes, spans[longest_first], 0, self.config.window, end=False)
+        nothing = np.random.default_rng(0)  # neither strand nor place is drawn
+        return _cut(self._codes, spans[longest_first], 0, self.config.window, nothing, end=False)
 
     def identity(self) -> dict[str, str]:
         """SHA-256 of the corpus's files."""
@@ -147,7 +147,14 @@ def validation_set(corpus: Corpus, config: TrainingConfig) -> tuple[Tensor, Tens
 
 
 def cut_windows(
-    codes: np.ndarray, spans: np.ndarray, count: int, length: int, seed: list[int], *, reverse_complement: bool = False
+    codes: np.ndarray,
+    spans: np.ndarray,
+    count: int,
+    length: int,
+    seed: list[int],
+    *,
+    end: bool = True,
+    reverse_complement: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Windows drawn at random from genes in proportion to their length; a gene shorter than a window is taken whole.
 
@@ -157,8 +164,9 @@ def cut_windows(
     random = np.random.default_rng(seed)
     sizes = spans[:, 1] - spans[:, 0]
     chosen, _ = _in_proportion(sizes, count, random)
-    offsets = (random.random(count) * np.maximum(1, sizes[chosen] + 2 - length)).astype(np.int64)
-    inputs, targets = _cut(codes, spans[chosen], offsets, length, random if reverse_complement else None)
+    offsets = (random.random(count) * np.maximum(1, sizes[chosen] + end - length + 1)).astype(np.int64)
+    options = {"end": end, "reverse_complement": reverse_complement}
+    inputs, targets = _cut(codes, spans[chosen], offsets, length, random, **options)
     missing = (0, length - inputs.shape[1])
     return functional.pad(inputs, missing, value=PAD), functional.pad(targets, missing, value=IGNORED)
 
@@ -176,13 +184,14 @@ def _cut(
     spans: np.ndarray,
     offsets: np.ndarray | int,
     length: int,
-    strands: np.random.Generator | None = None,
+    random: np.random.Generator,
     *,
-    end: bool = True,
+    end: bool,
+    reverse_complement: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Rows of up to ``length`` bases from ``offsets`` on in genes, on strands drawn; with room, the end symbol."""
+    """Rows of up to ``length`` bases from ``offsets`` on in genes; with room, the end symbol."""
     bases = np.minimum(length, spans[:, 1] - spans[:, 0] - offsets)
-    backwards = strands.integers(2, size=len(spans)) > 0 if strands else np.zeros(len(spans), dtype=bool)
+    backwards = random.integers(2, size=len(spans)) > 0 if reverse_complement else np.zeros(len(spans), dtype=bool)
     first = np.where(backwards, spans[:, 1] - 1 - offsets, spans[:, 0] + offsets)
     ends = end & (bases < length)
     places = np.arange(int((bases + ends).max()))

@@ -33,6 +33,7 @@ class TrainingConfig:
     accumulate: int = 1  # pieces that a step is computed in, to need less memory
     sampling: str = "windows"  # windows: stretches at random; genes: each whole gene once an epoch (if many are short)
     window: int = 256  # length of a window, or where a gene is cut
+    end: bool = True  # learn the end of genes too
     masked: float = 0.15  # bert: share of tokens to restore
     reverse_complement: bool = False  # read each row on either strand, at random
     train_bases: int = 0  # if not 0, train on a random subset of the genes with so many bases
