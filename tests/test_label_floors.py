@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from dnastudy.genes.codes import encode
 from dnastudy.models import NgramModel
-from dnastudy.tasks import floors
+from dnastudy.tasks import discriminator, floors
 from dnastudy.tasks.floors import class_ngrams, label_floors
 
 SITE = encode("GGTAAGTG")
@@ -143,6 +143,27 @@ def test_a_class_that_a_forest_has_not_seen_has_no_probability(monkeypatch):
     assert unseen.any()
     for run in found[unseen]:
         assert right({"forest": run[None]}, labels)["forest"] > 0.9
+
+
+def test_a_long_sequence_is_no_padding_of_the_others():
+    (codes, labels), short = sites(40, 0), draw(6, 1, (50, 90))
+    long = [one.repeat(300) for one in short[:1]]
+    alone, beside = (
+        label_floors((codes, labels), test, trees=0, epochs=3)["CNN"] for test in (short, short[:3] + long + short[3:])
+    )
+    np.testing.assert_allclose(np.delete(beside, 3, axis=1), alone, atol=1e-6)
+
+
+def test_batches_are_as_long_as_their_own_sequences(monkeypatch):
+    (codes, labels), sizes = sites(160, 0), []
+    one_hot = discriminator.one_hot
+    monkeypatch.setattr(
+        discriminator, "one_hot", lambda *given: sizes.append(one_hot(*given).numel()) or one_hot(*given)
+    )
+    monkeypatch.setattr(discriminator, "_BASES", 16_000)
+    codes[7] = draw(1, 2, (9000, 9001))[0]
+    label_floors((codes, labels), codes, trees=0, epochs=1)
+    assert sorted(sizes)[-3:] == [4 * 9000, 4 * 159 * 80, 4 * 16 * 9000]
 
 
 def test_floors_are_repeatable_and_leave_the_random_state_alone():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dnastudy.files import InputError
 from dnastudy.genes.codes import as_codes
@@ -16,6 +16,7 @@ from dnastudy.tasks.composition import kmer_shares
 
 FOLDS = 5
 POOL = 8  # bases over which the CNN's first layer keeps the strongest match
+_ROWS, _BASES = 1024, 2**24  # sequences that a CNN is applied to at once, at most, and bases with what pads them
 
 
 def tell_apart(
@@ -47,12 +48,15 @@ def tell_apart(
     everything = [*real, *other]
     is_real = np.arange(len(everything)) < len(real)
     # Many k-mers and few sequences: a strong penalty keeps the classifier from learning the sample by heart.
-    shares, classifier = kmer_shares(everything, k), logistic(0.01)
-    scores = {"k-mers": np.zeros(len(everything))}
-    for train, test in _parts(split):
+    shares, classifier, length = kmer_shares(everything, k), logistic(0.01), max(map(len, everything))
+    scores = {"k-mers": np.zeros(len(everything))} | ({"CNN": np.zeros(len(everything), np.float32)} if epochs else {})
+    for fold in np.unique(split):
+        train, test = np.flatnonzero(split != fold), np.flatnonzero(split == fold)
         scores["k-mers"][test] = classifier.fit(shares[train], is_real[train]).decision_function(shares[test])
-    if epochs:
-        scores["CNN"] = _cnn_scores(everything, is_real, split, epochs, seed, device)
+        if epochs:
+            examples = [everything[row] for row in train], is_real[train].astype(np.float32)
+            score = train_cnn(*examples, epochs, seed, length=length, device=device)
+            scores["CNN"][test] = score([everything[row] for row in test])[:, 0]
     rows = []
     for name, values in scores.items():
         wins, pairs = _compare_within_folds(values, is_real, split)
@@ -73,12 +77,6 @@ def _assign_folds(real: np.ndarray, other: np.ndarray, seed: int) -> np.ndarray:
     return split
 
 
-def _parts(split: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Training and test sequences, fold by fold."""
-    for fold in np.unique(split):
-        yield np.flatnonzero(split != fold), np.flatnonzero(split == fold)
-
-
 def logistic(strength: float = 1.0, *, scaled: bool = True):
     """scikit-learn's logistic regression, ``strength`` the inverse of its penalty (C), on standardised features."""
     from sklearn.linear_model import LogisticRegression
@@ -89,24 +87,9 @@ def logistic(strength: float = 1.0, *, scaled: bool = True):
     return make_pipeline(StandardScaler(), regression) if scaled else regression
 
 
-def _cnn_scores(
-    sequences: Sequence[str], is_real: np.ndarray, split: np.ndarray, epochs: int, seed: int, device: str | None
-) -> np.ndarray:
-    """Log-odds of being real, by a CNN that hasn't seen the sequence's fold: float32, [n]."""
-    device = pick_device(device)
-    inputs = one_hot(sequences).to(device)
-    labels = torch.tensor(is_real, dtype=torch.float32, device=device)
-    scores = np.zeros(len(inputs), dtype=np.float32)
-    for train, test in _parts(split):
-        network = train_cnn(inputs, labels, torch.from_numpy(train), epochs, seed)
-        with torch.no_grad():
-            scores[test] = network(inputs[torch.from_numpy(test)])[:, 0].cpu().numpy()
-    return scores
-
-
-def one_hot(sequences: Sequence[str | np.ndarray]) -> torch.Tensor:
+def one_hot(sequences: Sequence[str | np.ndarray], length: int | None = None) -> Tensor:
     """A channel a base, float32, [n, 4, longest]; zeros past a sequence's end and where a base is unknown."""
-    inputs = torch.zeros(len(sequences), 4, max(POOL, *map(len, sequences)))
+    inputs = torch.zeros(len(sequences), 4, max(POOL, length or 0, *map(len, sequences)))
     for row, sequence in zip(inputs, sequences, strict=True):
         codes = torch.from_numpy(as_codes(sequence).astype(np.int64))
         row[:, : len(codes)] = nn.functional.one_hot(codes, 5).T[:4]
@@ -114,45 +97,90 @@ def one_hot(sequences: Sequence[str | np.ndarray]) -> torch.Tensor:
 
 
 def train_cnn(
-    inputs: torch.Tensor, labels: torch.Tensor, chosen: torch.Tensor, epochs: int, seed: int, *, scores: int = 1
-) -> nn.Module:
-    """Train on the rows ``chosen`` of `one_hot` inputs, in random batches of 16.
+    sequences: Sequence[str | np.ndarray],
+    labels: np.ndarray,
+    epochs: int,
+    seed: int,
+    *,
+    scores: int = 1,
+    length: int | None = None,
+    device: str | None = None,
+) -> Callable[[Sequence[str | np.ndarray]], np.ndarray]:
+    """Train a CNN in random batches of 16 and return what gives sequences its scores, float32 [n, scores].
 
-    With one score a row its label is 0 or 1 (float), and the score its log-odds; with more the label is the class
-    (int64), and the scores are logits. The random state is left alone; the network is ready to be applied.
+    With one score a sequence its label is 0 or 1 (float32), and the score its log-odds; with more the label is the
+    class (int64), and the scores are logits. Sequences are padded to ``length`` bases; without one batch by batch, and
+    what pads them isn't seen. The random state is left alone.
     """
+    device = pick_device(device)
+    targets = torch.from_numpy(labels).to(device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = _cnn(scores).to(inputs.device)
+        network = _Cnn(scores, whole=length is not None).to(device)
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-2)
-        steps = epochs * -(-len(chosen) // 16)
+        steps = epochs * -(-len(sequences) // 16)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
         for _ in range(epochs):
-            for batch in chosen[torch.randperm(len(chosen))].split(16):
+            for batch in torch.randperm(len(sequences)).split(16):
                 optimiser.zero_grad()
-                found = network(inputs[batch])
+                found = network(one_hot([sequences[row] for row in batch], length).to(device))
                 if scores == 1:
-                    loss = nn.functional.binary_cross_entropy_with_logits(found[:, 0], labels[batch])
+                    loss = nn.functional.binary_cross_entropy_with_logits(found[:, 0], targets[batch])
                 else:
-                    loss = nn.functional.cross_entropy(found, labels[batch])
+                    loss = nn.functional.cross_entropy(found, targets[batch])
                 loss.backward()
                 optimiser.step()
                 schedule.step()
-    return network.eval()
+    network.eval()
+
+    @torch.inference_mode()
+    def score(others: Sequence[str | np.ndarray]) -> np.ndarray:
+        found = np.zeros((len(others), scores), dtype=np.float32)
+        for rows in _alike(np.array([max(len(one), length or 0) for one in others])):
+            found[rows] = network(one_hot([others[row] for row in rows], length).to(device)).cpu().numpy()
+        return found
+
+    return score
 
 
-def _cnn(scores: int) -> nn.Module:
-    """Two layers of convolutions: motifs of 8 bases, then groups of them within some 40 bases."""
-    return nn.Sequential(
-        nn.Conv1d(4, 16, 8, padding=4),
-        nn.ReLU(),
-        nn.MaxPool1d(POOL),
-        nn.Conv1d(16, 32, 4, padding=2),
-        nn.ReLU(),
-        _PeakAndMean(),
-        nn.Dropout(0.3),
-        nn.Linear(64, scores),
-    )
+def _alike(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows of like length together, as many as are held at once, the longest first."""
+    waiting = np.argsort(-lengths, kind="stable")
+    while len(waiting):
+        rows, waiting = np.split(waiting, [min(_ROWS, max(1, _BASES // max(1, lengths[waiting[0]])))])
+        yield rows
+
+
+class _Cnn(nn.Module):
+    """Two layers of convolutions: motifs of 8 bases, then groups of them within some 40 bases.
+
+    What pads a sequence doesn't count, unless sequences are taken ``whole``.
+    """
+
+    def __init__(self, scores: int, *, whole: bool):
+        super().__init__()
+        self.whole = whole
+        self.motifs = nn.Sequential(nn.Conv1d(4, 16, POOL, padding=4), nn.ReLU(), nn.MaxPool1d(POOL))
+        self.groups = nn.Sequential(nn.Conv1d(16, 32, 4, padding=2), nn.ReLU())
+        self.score = nn.Sequential(nn.Dropout(0.3), nn.Linear(64, scores))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Scores, float32 [rows, scores], of `one_hot` sequences."""
+        length = torch.full(inputs.shape[:1], inputs.shape[2], device=inputs.device)
+        if not self.whole:
+            places = torch.arange(1, inputs.shape[2] + 1, device=inputs.device)
+            length = (places * inputs.amax(1).long()).amax(1).clamp(min=POOL)
+        ends = (length[:, None, None] + 1) // POOL  # of the motifs, and one more of their groups
+        motifs = self.motifs(inputs)
+        groups = self.groups(motifs * _before(ends, motifs))
+        groups = groups * _before(ends + 1, groups)
+        mean = groups.mean(dim=-1) * (groups.shape[2] / (ends[..., 0] + 1))
+        return self.score(torch.cat([groups.amax(dim=-1), mean], dim=1))
+
+
+def _before(ends: Tensor, values: Tensor) -> Tensor:
+    """Which of the places of values [rows, channels, n] lie before each row's end [rows, 1, 1]."""
+    return torch.arange(values.shape[2], device=values.device) < ends
 
 
 def _compare_within_folds(scores: np.ndarray, is_real: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,10 +204,3 @@ def _bootstrap(
     drawn = totals > 0
     low, high = np.quantile(((real @ wins) * other).sum(axis=1)[drawn] / totals[drawn], [0.025, 0.975])
     return float(wins.sum() / pairs.sum()), float(low), float(high)
-
-
-class _PeakAndMean(nn.Module):
-    """Strongest and mean response along the sequence: [rows, channels, length] to [rows, 2 channels]."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([x.amax(dim=-1), x.mean(dim=-1)], dim=1)

@@ -15,11 +15,10 @@ from dnastudy.genes.corpus import Corpus
 from dnastudy.models.batches import end_of_training
 from dnastudy.models.copy_model import CopyModel
 from dnastudy.models.counts import count, first_place
-from dnastudy.models.neural import pick_device
 from dnastudy.models.ngram import NgramModel
 from dnastudy.models.token_bits import marginal, ngram_next_kmers
 from dnastudy.tasks.composition import kmer_shares
-from dnastudy.tasks.discriminator import logistic, one_hot, train_cnn
+from dnastudy.tasks.discriminator import logistic, train_cnn
 from dnastudy.tasks.next_kmer import windows
 
 KMER_WORDS = (1, 4)  # bases of the shortest and the longest words of a context that TF-IDF counts
@@ -34,7 +33,6 @@ CLASS_ORDER = 6  # the most that n-grams of a class, of which there are few exam
 # scikit-learn's C, the inverse of the penalty on squared coefficients: a weak penalty where rows are of length one, a
 # strong one where there are places by the hundred.
 WORD_STRENGTH, PLACE_STRENGTH = 10.0, 0.01
-_TOGETHER = 1024  # sequences that a CNN is applied to at once
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 1e1)  # that a probe's is chosen from
 STRENGTH = 1e-1  # where nothing is given to choose by
 
@@ -195,7 +193,11 @@ def label_floors(
             ]
         )
     if epochs:
-        found["CNN"] = _cnn(labels, *both, epochs, seeds, device)
+        logits = [
+            train_cnn(train[0], labels.astype(np.int64), epochs, seed, scores=len(shares), device=device)(test)
+            for seed in seeds
+        ]
+        found["CNN"] = torch.from_numpy(np.stack(logits)).double().softmax(2).numpy()
     if centre is not None and len({len(codes) for part in both for codes in part}) == 1:
         near = (np.stack(codes)[:, max(0, centre - NEAR // 2) : centre + NEAR // 2, None] for codes in both)
         features = ((each == np.arange(4)).reshape(len(each), -1).astype(np.float64) for each in near)
@@ -254,20 +256,6 @@ def _forest(train: np.ndarray, labels: np.ndarray, test: np.ndarray, classes: in
     found = np.zeros((len(test), classes))
     found[:, forest.classes_] = forest.predict_proba(test)
     return found
-
-
-def _cnn(labels: np.ndarray, train, test, epochs: int, seeds: Sequence[int], device: str | None) -> np.ndarray:
-    """A run a seed, of codes of training and test sequences."""
-    where = pick_device(device)
-    inputs, test = one_hot(train).to(where), one_hot(test)
-    targets = torch.from_numpy(labels.astype(np.int64)).to(where)
-    runs = []
-    for seed in seeds:
-        network = train_cnn(inputs, targets, torch.arange(len(labels)), epochs, seed, scores=int(labels.max()) + 1)
-        with torch.inference_mode():
-            logits = torch.cat([network(some.to(where)) for some in test.split(_TOGETHER)])
-        runs.append(logits.double().softmax(1).cpu().numpy())
-    return np.stack(runs)
 
 
 def probe(
