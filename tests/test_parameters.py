@@ -212,7 +212,7 @@ def test_language_model_gives_each_kind_its_own_fields():
     config = language_model(parameters)
     assert config["model"].keys() == {"kind", "form", "layers", "width", "embedding", "dropout"}
     assert config["training"]["steps"] == parameters["steps"]
-    assert TrainingConfig.from_dict(config["training"]).deterministic is False
+    assert TrainingConfig.from_dict(config["training"]).compile is False
     counted = {"order": 5, "smoothing": "laplace", "reverse_complement": True}
     settings = {"validation_windows": 7, "window": 9, "train_bases": 11, "seed": 1}
     ngram = language_model(parameters | {"model": "ngram"} | counted | settings)

@@ -19,7 +19,14 @@ from dnastudy.models.batches import CorpusSource, MaskedSource, validation_set
 from dnastudy.models.checkpoint import locked
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.models.training import bits_per_symbol, parameter_groups, train, train_from_config, use_bf16
+from dnastudy.models.training import (
+    bits_per_symbol,
+    parameter_groups,
+    progress_line,
+    train,
+    train_from_config,
+    use_bf16,
+)
 from dnastudy.tokens import KmerTokenizer
 from dnastudy.tokens.ids import CLS, FIRST_BASE
 
@@ -270,15 +277,6 @@ def test_compiled_model_learns_the_same(kind, corpus, tmp_path):
     assert curves[0] == pytest.approx(curves[1], abs=1e-4)
 
 
-def test_deterministic_training_is_undone_afterwards(corpus, tmp_path):
-    seen = []
-    model = build(LSTM)
-    model.register_forward_hook(lambda *_: seen.append(torch.are_deterministic_algorithms_enabled()))
-    fit(model, corpus, tmp_path, steps=1, deterministic=True)
-    assert all(seen)
-    assert not torch.are_deterministic_algorithms_enabled()
-
-
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
@@ -449,7 +447,7 @@ def test_checkpoint_of_another_configuration_is_refused(corpus, tmp_path):
     with pytest.raises(InputError, match=r"training.learning_rate: 0.002 there, 0.1 here; training.steps: 12"):
         fit(build(LSTM), corpus, tmp_path, learning_rate=0.1, steps=14)
     # What is learnt doesn't depend on these.
-    assert fit(build(LSTM), corpus, tmp_path, accumulate=2, checkpoint_every=5, deterministic=True) == history
+    assert fit(build(LSTM), corpus, tmp_path, accumulate=2, checkpoint_every=5) == history
     periodic_corpus(corpus, first_base=1)
     with pytest.raises(InputError, match=r"data.codes.npy"):
         fit(build(LSTM), corpus, tmp_path)
@@ -483,6 +481,13 @@ def test_validation_that_is_no_number_stops_too(corpus, tmp_path):
     model.register_forward_hook(lambda model, _, output: output if model.training else (output[0] * math.nan, None))
     with pytest.raises(InputError, match=r"step 5: validation nan bits/base at learning rate 0.00\d+; the last good"):
         fit(model, corpus, tmp_path)
+
+
+def test_line_of_a_look():
+    row = {"step": 10, "bases": 1000, "bases_per_second": 2000.0}
+    row |= {"train_bits_per_base": 1.95, "validation_bits_per_base": 1.9}
+    line = "step 10/50  train 1.9500  validation 1.9000 bits/word  2,000 words/s  ETA 2 s"
+    assert progress_line(row, 50, "word") == line
 
 
 def test_log_lines(corpus, tmp_path, capsys, monkeypatch):

@@ -56,7 +56,7 @@ class CorpusSource:
         if config.sampling == "windows":
             return cut_windows(self._codes, self.spans, config.batch, config.window, seed, **options)
         spans = self.spans[self._batches.at(step, config.seed)]
-        return _cut(self._codes, spans, 0, config.window, np.random.default_rng(seed), **options)
+        return _rows(self._codes, spans, config.window, np.random.default_rng(seed), **options)
 
     def validation(self) -> tuple[Tensor, Tensor]:
         """The validation windows (see :func:`validation_set`), or with whole genes each validation gene once."""
@@ -65,7 +65,7 @@ class CorpusSource:
         spans = self.corpus.spans("validation")
         longest_first = np.argsort(-np.minimum(spans[:, 1] - spans[:, 0], self.config.window), kind="stable")
         nothing = np.random.default_rng(0)  # neither strand nor place is drawn
-        return _cut(self._codes, spans[longest_first], 0, self.config.window, nothing, end=False)
+        return _rows(self._codes, spans[longest_first], self.config.window, nothing, end=False)
 
     def identity(self) -> dict[str, str]:
         """SHA-256 of the corpus's files."""
@@ -147,26 +147,16 @@ def validation_set(corpus: Corpus, config: TrainingConfig) -> tuple[Tensor, Tens
 
 
 def cut_windows(
-    codes: np.ndarray,
-    spans: np.ndarray,
-    count: int,
-    length: int,
-    seed: list[int],
-    *,
-    end: bool = True,
-    reverse_complement: bool = False,
+    codes: np.ndarray, spans: np.ndarray, count: int, length: int, seed: list[int], **how: bool
 ) -> tuple[Tensor, Tensor]:
     """Windows drawn at random from genes in proportion to their length; a gene shorter than a window is taken whole.
 
-    Each begins with the start symbol wherever it lies; one that reaches the gene's end has the end symbol for its
-    last target.
+    Each begins with the start symbol wherever it lies; one that reaches the gene's end has, unless ``end`` is False,
+    the end symbol for its last target. ``reverse_complement``: half of them are read on the opposite strand.
     """
     random = np.random.default_rng(seed)
-    sizes = spans[:, 1] - spans[:, 0]
-    chosen, _ = _in_proportion(sizes, count, random)
-    offsets = (random.random(count) * np.maximum(1, sizes[chosen] + end - length + 1)).astype(np.int64)
-    options = {"end": end, "reverse_complement": reverse_complement}
-    inputs, targets = _cut(codes, spans[chosen], offsets, length, random, **options)
+    chosen, _ = _in_proportion(spans[:, 1] - spans[:, 0], count, random)
+    inputs, targets = _rows(codes, spans[chosen], length, random, anywhere=True, **how)
     missing = (0, length - inputs.shape[1])
     return functional.pad(inputs, missing, value=PAD), functional.pad(targets, missing, value=IGNORED)
 
@@ -179,18 +169,21 @@ def _in_proportion(sizes: np.ndarray, count: int, random: np.random.Generator) -
     return chosen, drawn - (reach - sizes)[chosen]
 
 
-def _cut(
+def _rows(
     codes: np.ndarray,
     spans: np.ndarray,
-    offsets: np.ndarray | int,
     length: int,
     random: np.random.Generator,
     *,
-    end: bool,
+    anywhere: bool = False,
+    end: bool = True,
     reverse_complement: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Rows of up to ``length`` bases from ``offsets`` on in genes; with room, the end symbol."""
-    bases = np.minimum(length, spans[:, 1] - spans[:, 0] - offsets)
+    """Rows of up to ``length`` bases from the start of genes, or from anywhere; with room, the end symbol."""
+    sizes, offsets = spans[:, 1] - spans[:, 0], 0
+    if anywhere:
+        offsets = (random.random(len(spans)) * np.maximum(1, sizes + end - length + 1)).astype(np.int64)
+    bases = np.minimum(length, sizes - offsets)
     backwards = random.integers(2, size=len(spans)) > 0 if reverse_complement else np.zeros(len(spans), dtype=bool)
     first = np.where(backwards, spans[:, 1] - 1 - offsets, spans[:, 0] + offsets)
     ends = end & (bases < length)

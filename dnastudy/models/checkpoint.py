@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,12 +16,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dnastudy.files import InputError, atomic_path, read_json
+from dnastudy.files import InputError, atomic_folder, atomic_path, read_json
 from dnastudy.models.base import KINDS
 from dnastudy.models.neural import NeuralModel
 from dnastudy.models.parallel import rank
 
 FILE = "state.safetensors"
+_PROGRESS = ("step", "bases", "history", "nats", "steps")
 
 
 class Run:
@@ -35,23 +37,23 @@ class Run:
         self.step, self.bases = 0, 0
         self.history: list[dict] = []
         self.best: dict[str, Tensor] = {}
-        self._nats, self._steps = 0.0, 0  # summed loss, and steps, since the last row
+        self.nats, self.steps = 0.0, 0  # summed loss, and steps, since the last row
 
     def count(self, loss: float, bases: int) -> None:
         """Book one step: its mean loss in nats, and the bases it saw."""
         self.step += 1
         self.bases += bases
-        self._nats += loss
-        self._steps += 1
+        self.nats += loss
+        self.steps += 1
 
     def note(self, validation: float, learning_rate: float, speed: float) -> None:
         """Add a row to the history, and keep the weights if none were better."""
         if self._keep == "best" and all(validation < row["validation_bits_per_base"] for row in self.history):
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
-        row = {"step": self.step, "bases": self.bases, "train_bits_per_base": self._nats / self._steps / math.log(2)}
+        row = {"step": self.step, "bases": self.bases, "train_bits_per_base": self.nats / self.steps / math.log(2)}
         row |= {"validation_bits_per_base": validation, "learning_rate": learning_rate, "bases_per_second": speed}
         self.history.append(row)
-        self._nats, self._steps = 0.0, 0
+        self.nats, self.steps = 0.0, 0
 
     @property
     def stale(self) -> int:
@@ -65,14 +67,9 @@ class Run:
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         for number, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{name}": value for name, value in values.items()}
-        progress = {"step": self.step, "bases": self.bases, "history": self.history}
-        progress |= {"nats": self._nats, "steps": self._steps}
-        metadata = {"identity": json.dumps(identity), "progress": json.dumps(progress)}
+        progress = {name: getattr(self, name) for name in _PROGRESS}
         with atomic_path(folder / FILE) as partial:
-            tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
-            partial.write_bytes(
-                safetensors.torch.save(tensors, metadata)
-            )  # save_file's error on a full disk is no OSError
+            write_tensors(partial, tensors, {"identity": json.dumps(identity), "progress": json.dumps(progress)})
 
     def resume(self, folder: Path, identity: dict) -> None:
         """Take up the checkpoint in ``folder``, if there is one."""
@@ -90,22 +87,38 @@ class Run:
                 f"{path}: a checkpoint of another configuration ({'; '.join(differing)}); "
                 f"train as before, choose another folder, or remove {folder} to train from the start"
             )
-        progress = json.loads(metadata["progress"])
-        self.step, self.bases, self.history = progress["step"], progress["bases"], progress["history"]
-        self._nats, self._steps = progress["nats"], progress["steps"]
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
+        vars(self).update(json.loads(metadata["progress"]))
+        model: dict[str, Tensor] = {}
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             part, _, rest = name.partition("/")
             if part == "optimizer":
                 number, _, rest = rest.partition("/")
                 state.setdefault(int(number), {})[rest] = value
+            elif part == "best":
+                self.best[rest] = value.to(self.model.device)
             else:
-                parts[part][rest] = value
-        self.model.load_state_dict(parts["model"])
-        self.best = {name: value.to(self.model.device) for name, value in parts["best"].items()}
+                model[rest] = value
+        self.model.load_state_dict(model)
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+@contextmanager
+def into(folder: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder; on success its files go to ``folder``, where other files stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(folder / ".saving") as staging:
+        yield staging
+        for path in sorted(staging.iterdir()):
+            os.replace(path, folder / path.name)
+    (folder / ".saving").rmdir()
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file; not by ``save_file``, whose error on a full disk isn't an OSError."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    path.write_bytes(safetensors.torch.save(tensors, metadata))
 
 
 def in_units(history: list[dict], unit: str) -> list[dict]:

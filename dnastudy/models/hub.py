@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +10,11 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from dnastudy.files import InputError, atomic_folder, read_json
+from dnastudy.files import InputError, read_json
 from dnastudy.genes.codes import UNKNOWN, as_codes, decode
 from dnastudy.models.base import KINDS
 from dnastudy.models.bert import EPSILON, Bert
+from dnastudy.models.checkpoint import into
 from dnastudy.models.neural import pick_device
 from dnastudy.tokens.ids import SPECIALS, UNK
 from dnastudy.tokens.tokenizer import Tokenizer, load_foreign
@@ -153,13 +153,9 @@ def export_to_transformers(model: Bert, folder: str | Path) -> None:
     for ours, parts in _names(settings["layers"]):
         weights |= zip(parts, model.state_dict()[ours].cpu().chunk(len(parts)), strict=True)
     theirs.load_state_dict(weights)  # the head's, tied to the embedding's, change with those
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(folder / ".saving") as staging:
+    with into(folder) as staging:
         theirs.save_pretrained(staging)
         model.tokenizer.save_for_transformers(staging)
-        for path in sorted(staging.iterdir()):
-            os.replace(path, folder / path.name)
-    (folder / ".saving").rmdir()
 
 
 @contextmanager

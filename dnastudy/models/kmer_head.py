@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dnastudy.files import InputError
-from dnastudy.models.base import check_value
 from dnastudy.models.batches import GeneBatches
 from dnastudy.models.classify import new_head
 from dnastudy.models.neural import NeuralModel, keep_freed_memory, pick_device
 from dnastudy.models.pooled import padded, rows
-from dnastudy.models.settings import TrainingConfig, learning_rate
+from dnastudy.models.settings import TrainingConfig, checked, learning_rate
 from dnastudy.models.training import parameter_groups, use_bf16
 
 _ROWS_A_RUN = 10  # rows of the history
@@ -42,10 +41,8 @@ class FineTuning:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            least = int(field.name in ("epochs", "batch"))
-            value = check_value(f"fine-tuning: {field.name}", getattr(self, field.name), field.default, least=least)
-            object.__setattr__(self, field.name, value)  # frozen
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        vars(self).update(checked("fine-tuning", vars(self), defaults, may_be_zero=("seed",)))
         if self.warmup > 1:
             raise InputError(f"fine-tuning: warmup = {self.warmup}; expected a share of the steps, such as 0.3")
         self.in_steps(1)  # refuses what no training takes

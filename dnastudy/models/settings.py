@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from dnastudy.files import InputError, nearest
@@ -17,7 +18,7 @@ _CHOICES = {
 }
 _MAY_BE_ZERO = ("epochs", "train_bases", "warmup", "validate_every", "patience", "seed")
 # What makes a step cheaper or safer but teaches nothing else: a run may go on with another value.
-INCIDENTAL = ("accumulate", "checkpoint_every", "compile", "deterministic")
+_INCIDENTAL = ("accumulate", "checkpoint_every", "compile")
 
 
 @dataclass(frozen=True)
@@ -50,32 +51,24 @@ class TrainingConfig:
     checkpoint_every: int = 200  # steps between checkpoints
     precision: str = "auto"  # fp32, bf16, or auto: bf16 where the machine computes it faster
     compile: bool = False  # compile the model (slow to start)
-    deterministic: bool = False  # refuse operations that can't be repeated exactly
     seed: int = 0  # of the weights, the rows and the dropout
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            least = int(isinstance(field.default, int) and field.name not in _MAY_BE_ZERO)
-            value = check_value(f"training: {field.name}", value, field.default, least=least)
-            object.__setattr__(self, field.name, value)  # frozen
-            if value not in (known := _CHOICES.get(field.name, (value,))):
-                raise InputError(f"training: {field.name} {value!r}; {nearest(value, known)}")
+        vars(self).update(checked("training", vars(self), _defaults(), _MAY_BE_ZERO))
+        for name, known in _CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                raise InputError(f"training: {name} {value!r}; {nearest(value, known)}")
         if not 0 < self.masked < 1:
             raise InputError(f"training: masked = {self.masked}; expected a share between 0 and 1, such as 0.15")
 
     @staticmethod
     def from_dict(values: dict) -> TrainingConfig:
         """Make one from a mapping; an unknown key raises :class:`InputError` with the nearest right one."""
-        known = [field.name for field in dataclasses.fields(TrainingConfig)]
-        for name in values:
-            if name not in known:
-                raise InputError(f"training: {name!r} is no setting of it; {nearest(name, known)}")
-        return TrainingConfig(**values)
+        return TrainingConfig(**checked("training", values, _defaults(), _MAY_BE_ZERO))
 
     def identity(self) -> dict:
         """The settings that decide what is learnt; a run that goes on must have the same."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in INCIDENTAL}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in _INCIDENTAL}
 
     def in_steps(self, source: object) -> TrainingConfig:
         """The same with ``epochs`` and ``validate_every=0`` turned into steps by ``source.epoch_steps``."""
@@ -86,6 +79,24 @@ class TrainingConfig:
             raise InputError("training: this source has no epochs; give steps, and validate_every of 1 or more")
         steps = self.epochs * epoch or self.steps
         return dataclasses.replace(self, steps=steps, validate_every=self.validate_every or epoch)
+
+
+def _defaults() -> dict[str, object]:
+    return {field.name: field.default for field in dataclasses.fields(TrainingConfig)}
+
+
+def checked(what: str, values: dict, defaults: dict, may_be_zero: Collection[str] = ()) -> dict:
+    """Values of settings as Python's own, of their defaults' types; a name that isn't known raises :class:`InputError`.
+
+    A whole number that isn't in ``may_be_zero`` is 1 or more.
+    """
+    for name in values:
+        if name not in defaults:
+            raise InputError(f"{what}: {name!r} is no setting of it; {nearest(name, defaults)}")
+    least = {name: int(isinstance(default, int) and name not in may_be_zero) for name, default in defaults.items()}
+    return {
+        name: check_value(f"{what}: {name}", value, defaults[name], least=least[name]) for name, value in values.items()
+    }
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 from importlib import import_module
 from pathlib import Path
 
-from dnastudy.files import InputError, atomic_folder, nearest, read_json, sha256, write_json
-from dnastudy.models.base import KINDS, check_value
+import torch
+from safetensors.torch import load_file
+
+from dnastudy.files import InputError, nearest, read_json, sha256, write_json
+from dnastudy.models.base import KINDS
+from dnastudy.models.checkpoint import into, write_tensors
+from dnastudy.models.hub import check_transformers, import_from_transformers
+from dnastudy.models.neural import pick_device
+from dnastudy.models.settings import checked
+from dnastudy.tokens.tokenizer import single_base
 
 _BUILT_BY = {  # imported when asked for: n-grams need numba, which a machine to train on may lack
     "ngram": ("ngram", "NgramModel"),
@@ -31,18 +38,17 @@ def build(config: dict, *, device: str | None = None):
         raise InputError(f"model kind {kind!r}: {nearest(kind, KINDS)}")
     module, name = _BUILT_BY[kind]
     model = getattr(import_module(f"dnastudy.models.{module}"), name)
-    _check_settings(kind, settings, model)
+    defaults = {one.name: one.default for one in inspect.signature(model).parameters.values() if one.name != "kind"}
+    settings = checked(f"{kind} model", settings, defaults)
+    if settings.get("dropout", 0) >= 1:
+        raise InputError(f"{kind} model: dropout = {settings['dropout']}; expected less than 1")
     if kind == "ngram":
         return model(**settings)
-    from dnastudy.models.neural import pick_device
-
     return model(**({"kind": kind} if name == "RecurrentModel" else {}), **settings).to(pick_device(device))
 
 
 def untrained(model, seed: int = 0):
     """A neural model of the same build and tokens, where the other is, with weights as drawn."""
-    import torch
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         other = build(model.config, device="cpu").to(model.device)
@@ -53,28 +59,17 @@ def untrained(model, seed: int = 0):
 
 def save(model, folder: str | Path) -> None:
     """Write ``config.json``, the weights or counts, and ``tokenizer.json``; other files there are left alone."""
-    from dnastudy.tokens.tokenizer import single_base
-
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(folder / ".saving") as staging:
+    with into(folder) as staging:
         weights = staging / _weights_file(model.kind)
         if model.kind == "ngram":
             model.write_counts(weights)
         else:
-            from safetensors.torch import save as to_bytes
-
-            tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-            # Not save_file, whose error on a full disk isn't an OSError.
-            weights.write_bytes(to_bytes(tensors))
+            write_tensors(weights, model.state_dict())
         getattr(model, "tokenizer", single_base()).save(staging / "tokenizer.json")
-        files = sorted(staging.iterdir())
-        digests = {path.name: sha256(path) for path in files}
-        for path in files:
-            os.replace(path, folder / path.name)
-        for stale in {"counts.npz", "model.safetensors"} - digests.keys():  # of a model of another kind
-            (folder / stale).unlink(missing_ok=True)
-    (folder / ".saving").rmdir()
+        digests = {path.name: sha256(path) for path in sorted(staging.iterdir())}
+    for stale in {"counts.npz", "model.safetensors"} - digests.keys():  # of a model of another kind
+        (folder / stale).unlink(missing_ok=True)
     provenance = {"trained_on": dict(model.trained_on), "precision": model.precision}
     config = model.config | {name: value for name, value in provenance.items() if value} | {"files": digests}
     # It comes last, so that an interrupted save is noticed on loading.
@@ -93,8 +88,6 @@ def load(folder: str | Path, *, device: str | None = None):
         ``cpu``, ``cuda`` or ``cuda:N``; None: CUDA where there is a GPU, else the CPU.
     """
     if str(folder).startswith("hf:"):
-        from dnastudy.models.hub import import_from_transformers
-
         return import_from_transformers(str(folder).removeprefix("hf:"), device=device)
     folder = Path(folder)
     config = _read_config(folder)
@@ -107,17 +100,21 @@ def load(folder: str | Path, *, device: str | None = None):
         raise InputError(f"{folder}/config.json: {error}") from None
     model.trained_on, model.precision = trained_on, precision
     if model.kind == "ngram":
-        model.read_counts(folder / _weights_file(model.kind))
+        model.read_counts(folder / "counts.npz")
         return model
-    _read_weights(model, folder)
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors", device=str(model.device)))
+    except RuntimeError as error:
+        raise InputError(
+            f"{folder}: config.json and model.safetensors disagree ({str(error).strip().splitlines()[-1].strip()}); "
+            "copy both again, or train again if another version of this package made them"
+        ) from None
     return model.eval()
 
 
 def check(source: str | Path) -> None:
     """Refuse, before its weights are loaded, what `load` can't: a model that isn't there, or of no known build."""
     if str(source).startswith("hf:"):
-        from dnastudy.models.hub import check_transformers
-
         check_transformers(str(source).removeprefix("hf:"))
     else:
         _read_config(Path(source))
@@ -137,24 +134,17 @@ def _read_config(folder: Path) -> dict:
         raise InputError(f"{folder}/config.json: expected 'files' and 'sha256' in it; {_COPY}")
     if config.pop("sha256") != _digest(config):
         raise InputError(f"{folder}/config.json: changed since it was saved (its SHA-256 isn't 'sha256'); {_COPY}")
-    _verify(folder, config.get("kind"), config.pop("files"))
+    for name, expected in config.pop("files").items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            raise InputError(f"{path}: missing; config.json lists it: {_COPY}")
+        if (found := sha256(path)) != expected:
+            raise InputError(
+                f"{path}: not the file saved (SHA-256 expected {expected[:12]}…, found {found[:12]}…); {_COPY}"
+            )
     if (kind := config.get("kind")) not in KINDS:
         raise InputError(f"{folder}/config.json: model kind {kind!r}: {nearest(kind, KINDS)}")
     return config
-
-
-def _read_weights(model, folder: Path) -> None:
-    """Give a model the weights that ``model.safetensors`` holds."""
-    from safetensors.torch import load_file
-
-    try:
-        model.load_state_dict(load_file(folder / "model.safetensors", device=str(model.device)))
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise InputError(
-            f"{folder}: config.json and model.safetensors disagree ({first}); copy both again, or train again "
-            "if another version of this package made them"
-        ) from None
 
 
 def digest_of(source: str | Path) -> str:
@@ -194,30 +184,3 @@ def _digest(config: dict) -> str:
     """SHA-256 of a configuration, however it is laid out in its file."""
     canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _verify(folder: Path, kind: str, digests: dict[str, str]) -> None:
-    for name in (_weights_file(kind), "tokenizer.json"):
-        if name not in digests:
-            raise InputError(f"{folder}/config.json: {name} isn't among its 'files'; {_COPY}")
-    for name, expected in digests.items():
-        path = folder / Path(name).name
-        if not path.is_file():
-            raise InputError(f"{path}: missing; config.json lists it: {_COPY}")
-        found = sha256(path)
-        if found != expected:
-            raise InputError(
-                f"{path}: not the file saved (SHA-256 expected {expected[:12]}…, found {found[:12]}…); {_COPY}"
-            )
-
-
-def _check_settings(kind: str, settings: dict, model: type) -> None:
-    """Compare names and types of ``settings`` with the model's keyword arguments, and make Python's numbers of all."""
-    parameters = inspect.signature(model).parameters
-    defaults = {name: value.default for name, value in parameters.items() if name != "kind"}
-    for name, value in settings.items():
-        if name not in defaults:
-            raise InputError(f"{kind} model: {name!r} is no setting of it; {nearest(name, defaults)}")
-        settings[name] = check_value(f"{kind} model: {name}", value, defaults[name], least=int(name != "dropout"))
-    if settings.get("dropout", 0) >= 1:
-        raise InputError(f"{kind} model: dropout = {settings['dropout']}; expected less than 1")

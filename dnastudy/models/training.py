@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,22 +25,21 @@ from dnastudy.models.batches import CorpusSource, MaskedSource, digests, trainin
 from dnastudy.models.checkpoint import Run, check_out, locked
 from dnastudy.models.neural import IGNORED, NeuralModel, keep_freed_memory
 from dnastudy.models.parallel import all_reduce, broadcast, own_device, pieces, process_group, rank, world_size
-from dnastudy.models.progress import progress_line
 from dnastudy.models.settings import TrainingConfig, learning_rate
 from dnastudy.models.store import build, save
 from dnastudy.tokens.ids import FIRST_BASE, PAD
 
-Drawn = tuple[Tensor, Tensor]  # inputs and targets
+Drawn = tuple[Tensor, Tensor]  # inputs and targets, int64 [rows, ..., positions]; a target that isn't learnt is -100
 
 
 class Source(Protocol):
     """What a model learns from; it may have ``epoch_steps`` (int), to count epochs, and a ``unit`` other than base."""
 
     def draw(self, step: int) -> Drawn:
-        """Inputs and targets of a step, int64 [rows, ..., positions]; a target that isn't learnt is -100."""
+        """What a step learns from, a function of the step alone."""
 
     def validation(self) -> Drawn:
-        """Inputs and targets that the model is validated on, likewise."""
+        """What the model is validated on."""
 
     def identity(self) -> dict:
         """What the data are, JSON-able: a checkpoint made with others isn't gone on from."""
@@ -108,17 +107,17 @@ def train(
             f"training: window {config.window} is longer than the model's context of {model.context}; "
             "shorten the one or lengthen the other"
         )
-    loop = _Loop(model, source, config, device, Path(out) / "checkpoint")
+    silent = rank() > 0 or progress is False or (progress is True and "ipykernel" in sys.modules)
+    log = None if silent else sys.stderr if progress is True else progress
+    loop = _Loop(model, source, config, device, Path(out) / "checkpoint", log)
     with (
         process_group(device),
         locked(loop.folder) if rank() == 0 else nullcontext(),
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        repeatable(config.deterministic),
-        explained(config),
-        deferred_interrupt() as interrupted,
-        progress_line(config, progress if rank() == 0 else False, getattr(source, "unit", "base")) as report,
+        _explained(config),
+        _deferred_interrupt() as interrupted,
     ):
-        loop.go(report, interrupted)
+        loop.go(interrupted)
     if config.keep == "best":
         model.load_state_dict(loop.run.best)
     model.eval()
@@ -128,9 +127,18 @@ def train(
 class _Loop:
     """The steps of :func:`train`, and all that they need."""
 
-    def __init__(self, model: NeuralModel, source: Source, config: TrainingConfig, device: torch.device, folder: Path):
+    def __init__(
+        self,
+        model: NeuralModel,
+        source: Source,
+        config: TrainingConfig,
+        device: torch.device,
+        folder: Path,
+        log: TextIO | None,
+    ):
         keep_freed_memory()
-        self.model, self.source, self.config, self.device, self.folder = model, source, config, device, folder
+        self.model, self.source, self.config, self.device = model, source, config, device
+        self.folder, self.log = folder, log
         self.held_out = source.validation()
         model.to(device).train()
         self.weights = [one for one in model.parameters() if one.requires_grad]
@@ -142,7 +150,7 @@ class _Loop:
         self.run = Run(model, self.optimizer, keep=config.keep)
         self.identity = {"model": model.config, "training": config.identity(), "data": source.identity()}
 
-    def go(self, report: Callable[..., None], interrupted: threading.Event) -> None:
+    def go(self, interrupted: threading.Event) -> None:
         """All steps that are left."""
         run, config = self.run, self.config
         run.resume(self.folder, self.identity)
@@ -152,20 +160,29 @@ class _Loop:
                 f"{first:.0f}; give a folder that all machines share"
             )
         if run.step:
-            report(run, going_on=True)
+            self._say(f"going on from step {run.step} of {config.steps}")
         drawn = self.source.draw(run.step)
         seconds, bases = time.perf_counter(), run.bases
-        while not finished(run, config):
+        while not self._finished():
             rate = learning_rate(run.step, config)
             drawn, stop = self._step(drawn, rate, interrupted)
-            if run.step % config.validate_every == 0 or run.step == config.steps:
+            if looked := run.step % config.validate_every == 0 or run.step == config.steps:
                 self._validate(rate, (run.bases - bases) / (time.perf_counter() - seconds))
                 seconds, bases = time.perf_counter(), run.bases
-            if rank() == 0 and (stop or finished(run, config) or run.step % config.checkpoint_every == 0):
+            if rank() == 0 and (stop or self._finished() or run.step % config.checkpoint_every == 0):
                 run.save(self.folder, self.identity)
-            report(run)
+            if looked:
+                self._say(progress_line(run.history[-1], config.steps, getattr(self.source, "unit", "base")))
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {run.step}; the same call goes on from there")
+
+    def _finished(self) -> bool:
+        """Whether all steps are done, or ``patience`` looks have found nothing better."""
+        return self.run.step >= self.config.steps or 0 < self.config.patience <= self.run.stale
+
+    def _say(self, line: str) -> None:
+        if self.log:
+            print(line, file=self.log, flush=True)
 
     def _step(self, drawn: Drawn, rate: float, interrupted: threading.Event) -> tuple[Drawn, bool]:
         """One optimiser step; what the next one is made on, and whether a process was asked to stop."""
@@ -294,9 +311,14 @@ def masked_bits(model: NeuralModel, source: MaskedSource) -> tuple[float, float]
     return bits, bits / source.bases_per_target()
 
 
-def finished(run: Run, config: TrainingConfig) -> bool:
-    """Whether all steps are done, or ``patience`` looks have found nothing better."""
-    return run.step >= config.steps or 0 < config.patience <= run.stale
+def progress_line(row: dict, steps: int, unit: str) -> str:
+    """What is said of a look at the validation genes, a row of the history."""
+    speed = row["bases_per_second"]
+    left = (steps - row["step"]) * row["bases"] / row["step"] / speed
+    return (
+        f"step {row['step']}/{steps}  train {row['train_bits_per_base']:.4f}  "
+        f"validation {row['validation_bits_per_base']:.4f} bits/{unit}  {speed:,.0f} {unit}s/s  ETA {left:.0f} s"
+    )
 
 
 def parameter_groups(parameters: list[Tensor], weight_decay: float, times: Callable[[Tensor], float]) -> list[dict]:
@@ -321,7 +343,7 @@ def use_bf16(precision: str, device: torch.device) -> bool:
 
 
 @contextmanager
-def deferred_interrupt() -> Iterator[threading.Event]:
+def _deferred_interrupt() -> Iterator[threading.Event]:
     """Let Ctrl-C only set a flag, so that no step is left half done; a second Ctrl-C stops at once."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -340,20 +362,7 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def repeatable(wanted: bool) -> Iterator[None]:
-    """Have torch refuse what can't be repeated exactly, where that is asked for."""
-    before = torch.are_deterministic_algorithms_enabled()
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA first multiplies
-        torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-@contextmanager
-def explained(config: TrainingConfig) -> Iterator[None]:
+def _explained(config: TrainingConfig) -> Iterator[None]:
     """Turn lack of memory, and a compiler that is missing, into an :class:`InputError` that says what to do."""
     try:
         yield
@@ -368,9 +377,8 @@ def explained(config: TrainingConfig) -> Iterator[None]:
             parts = f"batch {config.batch} in {config.accumulate} piece(s) of window {config.window}"
             raise InputError(f"training: out of memory with {parts}; {advice}") from None
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            reason = str(error).strip().splitlines()[0]
             raise InputError(
-                f"training: compile = True, but torch can't compile here ({reason}); install a C++ compiler, "
-                "or set compile to false"
+                f"training: compile = True, but torch can't compile here ({str(error).strip().splitlines()[0]}); "
+                "install a C++ compiler, or set compile to false"
             ) from None
         raise
