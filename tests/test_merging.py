@@ -13,8 +13,16 @@ TOKENS = 12  # ids that there are in these tests: the specials, the bases and th
 
 def laid_out(sequence, boundaries=()):
     ids = np.zeros(len(sequence) + len(boundaries) + 2, dtype=np.uint16)
-    count = merging.lay_out(encode(sequence), np.array(boundaries, dtype=np.int64), ids)
+    count = merging.lay_out(encode(sequence), np.array(boundaries, dtype=np.int64), ids, np.zeros((9, 9), np.int64))
     return ids[:count]
+
+
+def pairs_of(ids):
+    """How often each pair stands among tokens of one place."""
+    counts = np.zeros((TOKENS, TOKENS), dtype=np.int64)
+    np.add.at(counts, (ids[:-1], ids[1:]), 1)
+    counts[[INSIDE, EDGE]] = counts[:, [INSIDE, EDGE]] = 0
+    return counts
 
 
 class Lists:
@@ -56,8 +64,7 @@ def test_stretches_of_bases_lie_between_edges(sequence, boundaries, expected):
 
 def test_pairs_are_counted_between_edges():
     counts = np.zeros((9, 9), dtype=np.int64)
-    ids = laid_out("AAACNCA")
-    merging.count_pairs(ids, len(ids), counts)
+    merging.lay_out(encode("AAACNCA"), np.empty(0, dtype=np.int64), np.zeros(9, dtype=np.uint8), counts)
     assert counts[A, A] == 2
     assert counts[A, C] == 1
     assert counts[C, A] == 1
@@ -108,8 +115,7 @@ def test_lists_merge_as_scanning_does(sequence, pairs):
 @given(st.text("ACN", max_size=40), st.lists(st.tuples(st.integers(0), st.integers(0)), max_size=3))
 def test_counts_and_best_pairs_follow_the_merges(sequence, pairs):
     ids = laid_out(sequence)
-    count, counts = len(ids), np.zeros((TOKENS, TOKENS), dtype=np.int64)
-    merging.count_pairs(ids, count, counts)
+    count, counts = len(ids), pairs_of(ids)
     best, highest = np.zeros((2, TOKENS), dtype=np.int64)
     for token in range(TOKENS):
         merging.find_best(counts, best, highest, token, TOKENS)
@@ -122,8 +128,7 @@ def test_counts_and_best_pairs_follow_the_merges(sequence, pairs):
         count = merging.merge_by_scan(ids, count, *pair, new, changes)
         merging.recount(counts, best, highest, changes, *pair, new)
         known.append(new)
-        expected = np.zeros_like(counts)
-        merging.count_pairs(ids, count, expected)
+        expected = pairs_of(ids[:count])
         np.testing.assert_array_equal(counts[A:, A:], expected[A:, A:])
         for token in known:
             assert highest[token] == counts[token].max()

@@ -8,7 +8,7 @@ from itertools import pairwise, repeat
 import numpy as np
 
 from dnastudy.files import InputError
-from dnastudy.genes.codes import as_codes
+from dnastudy.genes.codes import as_codes, true_runs
 from dnastudy.tokens import merging
 from dnastudy.tokens.ids import BASES, FIRST_BASE, SPECIALS
 from dnastudy.tokens.tokenizer import LARGEST, Tokenizer, cores
@@ -61,16 +61,22 @@ def train_bpe(
         parts = list(pool.map(lambda part: _Part(*part, vocabulary), _cut(codes, boundaries, cores())))
         if all(part.count == 2 for part in parts):
             raise InputError("no A, C, G or T to learn merges from; give at least one known base")
-        pairs = _Pairs(sum(pool.map(_Part.pairs, parts)), vocabulary)
+        pairs = sum(part.pairs for part in parts)
+        # How often each pair stands, and the commonest that begins with each token: its second token, its count.
+        counts = np.zeros((vocabulary, vocabulary), dtype=np.int32 if pairs.sum() < 2**31 else np.int64)
+        best, highest = np.zeros((2, vocabulary), dtype=np.int64)
+        bases = slice(len(tokens))
+        counts[bases, bases], best[bases], highest[bases] = pairs, pairs.argmax(axis=1), pairs.max(axis=1)
         for new in range(len(tokens), vocabulary):
-            left, right = pairs.commonest()
-            if pairs.counts[left, right] < min_count:
+            left = int(highest.argmax())  # among equals, the lowest
+            right = int(best[left])
+            if counts[left, right] < min_count:
                 break
             if len(learnt) == _SCANS:
                 list(pool.map(_Part.list_places, parts))
             # It spells what no token does: the same bases between two edges have always been merged alike.
             changes = sum(pool.map(_Part.merge, parts, repeat(left), repeat(right), repeat(new)))
-            pairs.update(changes, left, right, new)
+            merging.recount(counts, best, highest, changes, left, right, new)
             learnt.append((tokens[left], tokens[right]))
             tokens.append(tokens[left] + tokens[right])
     return Tokenizer(learnt)
@@ -81,18 +87,13 @@ class _Part:
 
     def __init__(self, codes: np.ndarray, boundaries: np.ndarray, vocabulary: int):
         self.ids = np.empty(len(codes) + len(boundaries) + 2, dtype=np.uint8)
-        self.count = merging.lay_out(codes, boundaries, self.ids)
+        self.pairs = np.zeros((FIRST_BASE + len(BASES),) * 2, dtype=np.int64)
+        self.count = merging.lay_out(codes, boundaries, self.ids, self.pairs)
         self.changes = np.zeros((4, vocabulary), dtype=np.int64)
         self.units = np.ones(vocabulary, dtype=np.int64)
         self.start, self.length = np.zeros((2, vocabulary), dtype=np.int64)
         self.places: np.ndarray | None = None
         self.end = 0
-
-    def pairs(self) -> np.ndarray:
-        """How often each pair of bases stands, int64 [9, 9]."""
-        counts = np.zeros((FIRST_BASE + len(BASES),) * 2, dtype=np.int64)
-        merging.count_pairs(self.ids, self.count, counts)
-        return counts
 
     def list_places(self) -> None:
         """From now on, find tokens by lists of their places rather than by scanning."""
@@ -102,7 +103,7 @@ class _Part:
         self.end = merging.list_places(self.ids, self.count, self.places, self.start, self.length)
 
     def merge(self, left: int, right: int, new: int) -> np.ndarray:
-        """Make a merge; by how much counts of pairs changed (see `merging.merge_by_scan`), until the next one."""
+        """Make a merge; by how much counts of pairs changed, by neighbour (int64, [4, tokens]), until the next one."""
         self.changes[:] = 0
         if self.places is None:
             self.count = merging.merge_by_scan(self.ids, self.count, left, right, new, self.changes)
@@ -113,47 +114,14 @@ class _Part:
         return self.changes
 
 
-class _Pairs:
-    """How often each pair of tokens stands, [vocabulary, vocabulary], and which one is the commonest."""
-
-    def __init__(self, of_bases: np.ndarray, vocabulary: int):
-        kind = np.int32 if of_bases.sum() < 2**31 else np.int64
-        self.counts = np.zeros((vocabulary, vocabulary), dtype=kind)
-        self.counts[: len(of_bases), : len(of_bases)] = of_bases
-        self.best, self.highest = np.zeros((2, vocabulary), dtype=np.int64)
-        for base in range(FIRST_BASE, len(of_bases)):
-            merging.find_best(self.counts, self.best, self.highest, base, len(of_bases))
-
-    def commonest(self) -> tuple[int, int]:
-        """The ids of the commonest pair; among equals, the lowest."""
-        left = int(self.highest.argmax())
-        return left, int(self.best[left])
-
-    def update(self, changes: np.ndarray, left: int, right: int, new: int) -> None:
-        """Take in what the merge of a pair changed."""
-        merging.recount(self.counts, self.best, self.highest, changes, left, right, new)
-
-
 def _cut(codes: np.ndarray, boundaries: np.ndarray | None, threads: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Codes and boundaries of about equal parts, one a thread where there are edges to cut at."""
+    """Codes and boundaries of about equal parts, one a thread where there are boundaries or unknown bases to cut at."""
     boundaries = np.unique(np.asarray([] if boundaries is None else boundaries, dtype=np.int64))
-    if len(boundaries) and (boundaries[0] < 0 or boundaries[-1] > len(codes)):
-        outside = boundaries[0] if boundaries[0] < 0 else boundaries[-1]
+    for outside in boundaries[(boundaries < 0) | (boundaries > len(codes))]:
         raise InputError(f"boundary {outside} lies outside the sequence; expected 0 to {len(codes)}")
-    cuts = [0]
-    for number in range(1, threads):
-        cut = _cut_near(codes, boundaries, len(codes) * number // threads)
-        cuts += [cut] if cut > cuts[-1] else []
-    cuts.append(len(codes))
+    edges = np.concatenate([[0, len(codes)], true_runs(codes > 3).ravel(), boundaries])
+    cuts = np.unique([edges[abs(edges - len(codes) * part // threads).argmin()] for part in range(threads + 1)])
     return [
         (codes[first:last], boundaries[slice(*np.searchsorted(boundaries, (first, last)))] - first)
         for first, last in pairwise(cuts)
     ]
-
-
-def _cut_near(codes: np.ndarray, boundaries: np.ndarray, place: int) -> int:
-    """The boundary or unknown base nearest to a place; 0 when there is neither."""
-    unknown = np.concatenate([np.flatnonzero(codes[:place] > 3)[-1:], place + np.flatnonzero(codes[place:] > 3)[:1]])
-    near = np.searchsorted(boundaries, place)
-    candidates = np.concatenate([unknown, boundaries[max(0, near - 1) : near + 1]])
-    return int(candidates[np.argmin(abs(candidates - place))]) if len(candidates) else 0

@@ -11,16 +11,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dnastudy.tokens.ids import FIRST_BASE, PAD, UNK
-
-INSIDE, EDGE = PAD, UNK
+INSIDE, EDGE, FIRST_BASE = 0, 1, 5  # PAD and UNK, which no merge has, and A
 
 
 @njit(cache=True, nogil=True)
-def lay_out(codes, boundaries, ids):
+def lay_out(codes, boundaries, ids, pairs):
     """Fill ``ids`` with the bases of ``codes`` and one edge for each stretch of unknown bases and each boundary.
 
-    ``boundaries`` are sorted. Returns how many places are filled: at most the codes, the boundaries and two more.
+    ``boundaries`` are sorted; neighbours are counted in ``pairs`` (int64, [9, 9]). Returns how many places are filled:
+    at most the codes, the boundaries and two more.
     """
     ids[0] = EDGE
     count, boundary = 1, 0
@@ -34,34 +33,31 @@ def lay_out(codes, boundaries, ids):
             count += 1
         if codes[place] < 4:
             ids[count] = FIRST_BASE + codes[place]
+            pairs[ids[count - 1], ids[count]] += ids[count - 1] != EDGE
             count += 1
     ids[count] = EDGE
     return count + 1
 
 
 @njit(cache=True, nogil=True)
-def count_pairs(ids, count, counts):
-    """Add how often each pair of adjacent tokens stands in the first ``count`` places, each token one place long."""
-    for place in range(1, count):
-        if ids[place - 1] >= FIRST_BASE and ids[place] >= FIRST_BASE:
-            counts[ids[place - 1], ids[place]] += 1
+def _note(changes, before, after):
+    """Count a merge between two tokens in ``changes`` (int64, [4, tokens]), by the neighbour.
+
+    That is by how much pairs change that end on the left token, on the new one, begin with the right, with the new one.
+    """
+    changes[0, before] -= 1
+    changes[1, before] += 1
+    changes[2, after] -= 1
+    changes[3, after] += 1
 
 
 @njit(cache=True, nogil=True)
 def merge_by_scan(ids, count, left, right, new, changes):
-    """Replace each ``left right`` by ``new``, from left to right, in tokens of one place; returns the new count.
-
-    ``changes`` (int64, [4, tokens]) is added to: of each pair that ends on ``left`` or ``new``, then of each that
-    begins with ``right`` or ``new``, by the neighbour.
-    """
+    """Replace each ``left right`` by ``new``, from left to right, in tokens of one place; returns the new count."""
     write, read = 1, 1
     while read < count:
         if ids[read] == left and ids[read + 1] == right:
-            before, after = ids[write - 1], ids[read + 2]
-            changes[0, before] -= 1
-            changes[1, before] += 1
-            changes[2, after] -= 1
-            changes[3, after] += 1
+            _note(changes, ids[write - 1], ids[read + 2])
             ids[write] = new
             read += 2
         else:
@@ -93,17 +89,14 @@ def list_places(ids, count, places, start, length):
     for place in range(count):
         length[ids[place]] += 1
     length[:FIRST_BASE] = 0
-    end = 0
-    for token in range(len(length)):
-        start[token] = end
-        end += length[token]
+    start[:] = np.cumsum(length) - length
     length[:] = 0
     for place in range(count):
         token = ids[place]
         if token >= FIRST_BASE:
             places[start[token] + length[token]] = place
             length[token] += 1
-    return end
+    return length.sum()
 
 
 @njit(cache=True, nogil=True)
@@ -128,11 +121,7 @@ def merge_by_list(ids, places, start, length, end, units, left, right, new, chan
             kept += 1
             continue
         # A list goes from left to right, so that of three like tokens the first two are merged.
-        before, after = ids[begin - 1], ids[begin + units_both]
-        changes[0, before] -= 1
-        changes[1, before] += 1
-        changes[2, after] -= 1
-        changes[3, after] += 1
+        _note(changes, ids[begin - 1], ids[begin + units_both])
         ids[begin + units_left] = INSIDE
         ids[begin] = new
         ids[begin + units_both - 1] = new

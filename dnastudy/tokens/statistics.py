@@ -8,7 +8,7 @@ import numpy as np
 
 from dnastudy.files import InputError
 from dnastudy.genes.codes import UNKNOWN
-from dnastudy.tokens.ids import SPECIALS, UNK, single_base_ids
+from dnastudy.tokens.ids import SPECIALS
 from dnastudy.tokens.tokenizer import Tokenizer
 
 # Of GROVER's 600 merges on the human genome: Sanabria et al. 2024, Nature Machine Intelligence 6:911-923.
@@ -44,24 +44,12 @@ def token_statistics(tokenizer: Tokenizer, ids: np.ndarray, repeats: np.ndarray 
 def encode_nested(
     tokenizer: Tokenizer, codes: np.ndarray, sizes: Iterable[int]
 ) -> Iterator[tuple[int, Tokenizer, np.ndarray]]:
-    """Encode a sequence with beginnings of a vocabulary, in about the time that the longest of them takes."""
-    from dnastudy.tokens.merging import merge_all
-
+    """Encode a sequence with beginnings of a vocabulary."""
     if max(sizes, default=0) > len(tokenizer.merges):
         raise InputError(f"{max(sizes):,} merges of a tokenizer that has {len(tokenizer.merges):,}; give no more")
-    merges = tokenizer.numbered_merges
-    alike = len(set(merges[:, 2])) < len(merges)
-    ids, done = single_base_ids(codes), 0
     for size in sorted(sizes):
         shorter = Tokenizer(tokenizer.merges[:size])
-        if alike:
-            ids = shorter.encode(codes)
-        else:
-            # The merges of the next one go on where those of the last have ended.
-            edged = np.full(len(ids) + 2, UNK, dtype=np.uint16)
-            edged[1:-1] = ids
-            ids, done = merge_all(edged, merges[done:size], len(tokenizer)), size
-        yield size, shorter, ids
+        yield size, shorter, shorter.encode(codes)
 
 
 def bases_per_token(tokenizer: Tokenizer, ids: np.ndarray) -> float:
