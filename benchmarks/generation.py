@@ -10,7 +10,7 @@ from torch import Tensor
 from dnastudy.models import build
 from dnastudy.models.base import draw
 from dnastudy.models.neural import NeuralModel
-from dnastudy.tokens.ids import CLS, FIRST_BASE
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE
 
 TEMPERATURE, TOP_K, TOP_P = 0.9, 3, 0.95
 

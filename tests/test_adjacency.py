@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from dnastudy.models.token_bits import successors
 from dnastudy.tokens.bpe import train_bpe
-from dnastudy.tokens.ids import CLS, FIRST_BASE, UNK
-from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer, single_base
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, UNK, KmerTokenizer, Tokenizer, single_base
 
 ALIKE = [("A", "C"), ("C", "G"), ("A", "CG"), ("ACG", "T"), ("AC", "G")]  # two merges spell ACG
 

@@ -14,8 +14,7 @@ from dnastudy.files import InputError
 from dnastudy.genes.codes import decode, encode
 from dnastudy.genes.fasta import read_fasta
 from dnastudy.tokens.bpe import train_bpe
-from dnastudy.tokens.ids import BASES, SPECIALS
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import BASES, SPECIALS, Tokenizer
 
 
 def by_library(codes, boundaries, merges):

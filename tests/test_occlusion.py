@@ -9,8 +9,7 @@ from dnastudy.genes.codes import encode, reverse_complement
 from dnastudy.models import NgramModel, build
 from dnastudy.tasks import zero_shot
 from dnastudy.tasks.zero_shot import occlusion, site_likelihood
-from dnastudy.tokens.ids import CLS, FIRST_BASE, MASK, SEP, UNK
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, SEP, UNK, Tokenizer
 
 
 class Doubling:

@@ -28,7 +28,7 @@ from dnastudy.models.training import (
     use_bf16,
 )
 from dnastudy.tokens import KmerTokenizer
-from dnastudy.tokens.ids import CLS, FIRST_BASE
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE
 
 LSTM = {"kind": "lstm", "layers": 2, "width": 16, "embedding": 8, "dropout": 0.1}
 BERT = {"kind": "bert", "layers": 1, "width": 32, "heads": 2, "context": 32, "dropout": 0.1}

@@ -13,7 +13,7 @@ from dnastudy.models import NgramModel, build
 from dnastudy.tasks import matched_controls, score_variants
 from dnastudy.tasks.floors import Uniform
 from dnastudy.tokens import Tokenizer
-from dnastudy.tokens.ids import CLS, MASK, SEP
+from dnastudy.tokens.tokenizer import CLS, MASK, SEP
 
 LETTERS = decode(np.random.default_rng(5).integers(4, size=400, dtype=np.uint8))
 GENOME = {"chr1": encode(LETTERS), "chr2": encode("ACGTACGTTTGA")}

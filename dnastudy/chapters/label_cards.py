@@ -15,7 +15,7 @@ from dnastudy.study.statistics import Interval
 from dnastudy.tasks.composition import kmer_counts, kmer_shares, longest_runs
 from dnastudy.tasks.label_sets import LabelSet
 from dnastudy.tokens import Tokenizer
-from dnastudy.tokens.ids import BASES
+from dnastudy.tokens.tokenizer import BASES
 
 PROMOTERS = "Prom300, "  # and the kind of negatives
 PARTS = 5  # of a sequence, between which its GC share varies

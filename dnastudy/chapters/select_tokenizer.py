@@ -27,8 +27,7 @@ from dnastudy.models.token_bits import marginal, next_kmers, successors, token_l
 from dnastudy.models.training import masked_bits
 from dnastudy.study.cache import begin, finished, keep, side_by_side
 from dnastudy.tasks.next_kmer import blocks, check_classes, context_tokens, draw_examples
-from dnastudy.tokens.ids import FIRST_BASE
-from dnastudy.tokens.tokenizer import Tokenizer, single_base
+from dnastudy.tokens.tokenizer import FIRST_BASE, Tokenizer, single_base
 
 LEARNT = 0.8  # share of the published protocol's windows that are learnt from (Sanabria et al. 2024)
 LOOKS = 5  # at the validation windows in a pre-training

@@ -14,9 +14,8 @@ from scipy.stats import spearmanr
 
 from dnastudy.genes.codes import UNKNOWN, decode, encode, reverse_complement
 from dnastudy.study.figures import FLOOR, PROTOCOLS
-from dnastudy.tokens.ids import BASES, SPECIALS
 from dnastudy.tokens.statistics import bases_per_token, known_stretches
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import BASES, SPECIALS, Tokenizer
 
 
 def draw_vocabularies(statistics: pd.DataFrame) -> Axes:

@@ -16,8 +16,7 @@ from dnastudy.genes.corpus import Corpus
 from dnastudy.models.checkpoint import in_units
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
-from dnastudy.tokens.ids import BASE_TO_ID, CLS, FIRST_BASE, MASK, PAD, SEP, UNK
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import BASE_TO_ID, CLS, FIRST_BASE, MASK, PAD, SEP, UNK, Tokenizer
 
 VALIDATION_SEED = 1  # the same windows whatever the run's seed, so that runs can be compared
 _OUTSIDE = 5  # the code of a position that no base fills

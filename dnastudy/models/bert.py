@@ -9,8 +9,7 @@ from torch.nn import functional
 from dnastudy.files import InputError
 from dnastudy.models.neural import VOCABULARY, Linear, NeuralModel
 from dnastudy.models.transformer import Attention
-from dnastudy.tokens.ids import PAD
-from dnastudy.tokens.tokenizer import Tokenizer, single_base
+from dnastudy.tokens.tokenizer import PAD, Tokenizer, single_base
 
 EPSILON = 1e-12  # added to the variances of all norms
 

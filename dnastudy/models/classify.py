@@ -22,7 +22,7 @@ from dnastudy.models.parallel import rank
 from dnastudy.models.pooled import embed, opposite, padded, piece_ids, summed_states
 from dnastudy.models.settings import TrainingConfig
 from dnastudy.models.training import train
-from dnastudy.tokens.ids import PAD
+from dnastudy.tokens.tokenizer import PAD
 
 
 def new_head(trunk: NeuralModel, outputs: int) -> Linear:

@@ -16,8 +16,7 @@ from dnastudy.models.base import KINDS
 from dnastudy.models.bert import EPSILON, Bert
 from dnastudy.models.checkpoint import into
 from dnastudy.models.neural import pick_device
-from dnastudy.tokens.ids import SPECIALS, UNK
-from dnastudy.tokens.tokenizer import Tokenizer, load_foreign
+from dnastudy.tokens.tokenizer import SPECIALS, UNK, Tokenizer, load_foreign
 
 _TYPES = "bert.embeddings.token_type_embeddings.weight"
 _SETTINGS = {

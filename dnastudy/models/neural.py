@@ -17,7 +17,7 @@ from torch.nn import functional
 from dnastudy.files import InputError, nearest
 from dnastudy.genes.codes import Sequences, coded
 from dnastudy.models.base import CausalModel
-from dnastudy.tokens.ids import CLS, FIRST_BASE, MASK, PAD, SEP, single_base_ids
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, PAD, SEP, single_base_ids
 
 VOCABULARY = FIRST_BASE + 4
 IGNORED = -100  # the target that no loss counts: padding, and bases that aren't A C G T

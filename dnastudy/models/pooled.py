@@ -13,8 +13,7 @@ from dnastudy.files import InputError
 from dnastudy.genes.codes import coded, reverse_complement
 from dnastudy.models.neural import VOCABULARY, NeuralModel, positions_at_once
 from dnastudy.models.training import use_bf16
-from dnastudy.tokens.ids import CLS, PAD, SEP
-from dnastudy.tokens.tokenizer import single_base
+from dnastudy.tokens.tokenizer import CLS, PAD, SEP, single_base
 
 if TYPE_CHECKING:
     from dnastudy.models.ngram import NgramModel  # needs numba

@@ -14,8 +14,7 @@ from dnastudy.genes.codes import encode
 from dnastudy.models.neural import NeuralModel, linear
 from dnastudy.models.ngram import NgramModel
 from dnastudy.models.recurrent import RecurrentModel
-from dnastudy.tokens.ids import CLS, FIRST_BASE, PAD, UNK
-from dnastudy.tokens.tokenizer import KmerTokenizer, Tokenizer
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, PAD, UNK, KmerTokenizer, Tokenizer
 
 _CHUNK = 256  # positions after which a recurrent model's state is carried on
 _POSITIONS, _LOGITS = 2**14, 2**23  # computed at once

@@ -27,7 +27,7 @@ from dnastudy.models.neural import IGNORED, NeuralModel, keep_freed_memory
 from dnastudy.models.parallel import all_reduce, broadcast, own_device, pieces, process_group, rank, world_size
 from dnastudy.models.settings import TrainingConfig, learning_rate
 from dnastudy.models.store import build, save
-from dnastudy.tokens.ids import FIRST_BASE, PAD
+from dnastudy.tokens.tokenizer import FIRST_BASE, PAD
 
 Drawn = tuple[Tensor, Tensor]  # inputs and targets, int64 [rows, ..., positions]; a target that isn't learnt is -100
 

@@ -18,7 +18,7 @@ from dnastudy.models.neural import (
     check_form,
     initialise_as_keras,
 )
-from dnastudy.tokens.ids import CLS
+from dnastudy.tokens.tokenizer import CLS
 
 _WHOLE_MATRIX = 512  # positions up to which a head's matrix of weights, in bf16, stays in a core's cache
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dnastudy.genes.codes import END, as_codes, join, kmer_numbers, reverse_complement
-from dnastudy.tokens.ids import BASES
+from dnastudy.tokens.tokenizer import BASES
 
 START_CODON = 14  # ATG, as `kmer_numbers` counts codons
 STOP_CODONS = (48, 50, 56)  # TAA, TAG, TGA

@@ -12,9 +12,8 @@ from numba import njit
 from dnastudy.files import InputError
 from dnastudy.models.bert import Bert
 from dnastudy.models.pooled import batches, piece_ids
-from dnastudy.tokens.ids import FIRST_BASE
 from dnastudy.tokens.statistics import token_statistics
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import FIRST_BASE, Tokenizer
 
 # Of GROVER (Sanabria et al. 2024, Nature Machine Intelligence 6:911-923): Spearman's rho of a principal component of
 # its token embeddings with a property of the tokens, and the largest share of variance of a component, which Word2Vec

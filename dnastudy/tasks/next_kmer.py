@@ -9,9 +9,8 @@ from dnastudy.files import InputError
 from dnastudy.genes.codes import UNKNOWN, true_runs
 from dnastudy.genes.kmers import shared_mask
 from dnastudy.models.ngram import split_at
-from dnastudy.tokens.ids import UNK
 from dnastudy.tokens.statistics import known_stretches
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import UNK, Tokenizer
 
 
 def draw_examples(

@@ -17,8 +17,7 @@ from dnastudy.models.base import CausalModel
 from dnastudy.models.bert import Bert
 from dnastudy.models.neural import positions_at_once
 from dnastudy.models.pooled import batches
-from dnastudy.tokens.ids import CLS, FIRST_BASE, MASK, PAD, SEP, UNK
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, PAD, SEP, UNK, Tokenizer
 
 FLANK_NEAR = 30  # bases on each side of a core whose tokens a BERT is to restore
 SURROUNDINGS = 20  # bases on each side of a changed one whose tokens are compared

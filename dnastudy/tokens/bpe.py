@@ -10,8 +10,7 @@ import numpy as np
 from dnastudy.files import InputError
 from dnastudy.genes.codes import as_codes, true_runs
 from dnastudy.tokens import merging
-from dnastudy.tokens.ids import BASES, FIRST_BASE, SPECIALS
-from dnastudy.tokens.tokenizer import LARGEST, Tokenizer, cores
+from dnastudy.tokens.tokenizer import BASES, FIRST_BASE, LARGEST, SPECIALS, Tokenizer, cores
 
 _SCANS = 24  # merges made by scanning: after them less than half as many tokens are left to be listed
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from dnastudy.files import InputError
 from dnastudy.genes.codes import UNKNOWN
-from dnastudy.tokens.ids import SPECIALS
-from dnastudy.tokens.tokenizer import Tokenizer
+from dnastudy.tokens.tokenizer import SPECIALS, Tokenizer
 
 # Of GROVER's 600 merges on the human genome: Sanabria et al. 2024, Nature Machine Intelligence 6:911-923.
 GROVER = {

@@ -11,11 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from dnastudy.files import InputError, read_json, write_json
-from dnastudy.genes.codes import as_codes, decode
-from dnastudy.tokens.ids import BASE_TO_ID, BASES, CLS, FIRST_BASE, SEP, SPECIALS, UNK, single_base_ids
+from dnastudy.genes.codes import as_codes, decode, kmers_at, true_runs
 
+PAD, UNK, CLS, SEP, MASK = range(5)
+SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+BASES = ("A", "C", "G", "T")
+FIRST_BASE = len(SPECIALS)
+BASE_TO_ID = np.array([*range(FIRST_BASE, FIRST_BASE + len(BASES)), UNK], dtype=np.int32)
 LARGEST = 2**16 - 1  # ids have 16 bits where many are kept
 _BLOCK, _OVERLAP = 2**20, 2**12  # bases merged at once, which fit a processor's cache, and as many again after them
+
+
+def single_base_ids(codes: np.ndarray) -> np.ndarray:
+    """Ids (int32, [n]) of base codes (uint8, [n]), one a base."""
+    return BASE_TO_ID[codes]
 
 
 class Tokenizer:
@@ -80,28 +89,16 @@ class Tokenizer:
     def encode_within(
         self, sequence: str | np.ndarray, start: int, end: int, *, margin: int = 100
     ) -> tuple[np.ndarray, int]:
-        """Tokens of a stretch as they are in its surroundings, not as a cut would make them.
+        """Ids (int32) of all tokens with a base from ``start`` to before ``end``, and where the first begins, in bases.
 
-        A cut makes tokens that the whole sequence doesn't have; some tens of bases further in they are the same
-        (GROVER's model card advises 100 bases each side), unless a repeat of a few bases reaches that far.
-
-        Parameters
-        ----------
-        start, end
-            The stretch, in bases, end not included.
-        margin
-            Bases of the surroundings on each side that are looked at, as far as there are.
-
-        Returns
-        -------
-        Ids (int32, [n tokens]) of all tokens with a base in the stretch, and where the first of them begins, in bases.
+        They are made with ``margin`` bases each side, as far as there are: a cut makes tokens that the whole sequence
+        doesn't have. Some tens of bases further in they are the same (GROVER's model card advises 100 bases), unless a
+        repeat of a few bases reaches that far.
         """
         codes = as_codes(sequence)
         if not 0 <= start < end <= len(codes) or margin < 0:
-            raise InputError(
-                f"stretch {start} to {end} of a sequence of {len(codes)} bases, margin {margin}; "
-                "expected at least one base inside it, and a margin of 0 or more"
-            )
+            found = f"stretch {start} to {end} of a sequence of {len(codes)} bases, margin {margin}"
+            raise InputError(f"{found}; expected at least one base inside it, and a margin of 0 or more")
         first = max(0, start - margin)
         ids = self.encode(codes[first : end + margin])
         edges = self.offsets(ids) + first
@@ -110,7 +107,28 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write ``tokenizer.json``, which ``tokenizers`` and ``transformers`` read and encode with alike."""
-        model = {
+        plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+        specials = [{"id": id, "content": token} | plain | {"special": True} for id, token in enumerate(SPECIALS)]
+        # The library has no upper-casing of its own; soft-masked sequence comes in lower case.
+        capitals = [{"type": "Replace", "pattern": {"String": base.lower()}, "content": base} for base in BASES]
+        content = {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": specials,
+            "normalizer": {"type": "Sequence", "normalizers": capitals},
+            "pre_tokenizer": self._pre_tokenizer(),
+            "post_processor": None,
+            "decoder": {"type": "Fuse"},
+            "model": self._model(),
+        }
+        write_json(path, content)
+
+    def _pre_tokenizer(self) -> dict | None:
+        return None
+
+    def _model(self) -> dict:
+        return {
             "type": "BPE",
             "dropout": None,
             # Without an unknown token the library drops an N and merges over the gap.
@@ -123,7 +141,6 @@ class Tokenizer:
             "vocab": self._numbers,
             "merges": self.merges,
         }
-        write_json(path, _file_content(model))
 
     def save_for_transformers(self, folder: str | Path) -> None:
         """Write what ``AutoTokenizer`` of ``transformers`` reads: CLS before and SEP after each sequence."""
@@ -148,9 +165,7 @@ class Tokenizer:
 
     @cached_property
     def _spelling(self) -> np.ndarray:
-        spelling = list(self.tokens)
-        spelling[: len(SPECIALS)] = ["", "N", "", "", ""]
-        return np.array(spelling, dtype=object)
+        return np.array(["", "N", "", "", "", *self.tokens[len(SPECIALS) :]], dtype=object)
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -183,19 +198,19 @@ class Tokenizer:
     def _merge_at_once(self, codes: np.ndarray) -> np.ndarray:
         from dnastudy.tokens.merging import merge_all
 
-        ids = np.full(len(codes) + 2, UNK, dtype=np.uint16)
-        ids[1:-1] = BASE_TO_ID[codes]
-        return merge_all(ids, self.numbered_merges, len(self))
+        return merge_all(
+            np.pad(single_base_ids(codes).astype(np.uint16), 1, constant_values=UNK), self._rows, len(self)
+        )
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {token: number for number, token in enumerate(self.tokens)}
 
     @cached_property
-    def numbered_merges(self) -> np.ndarray:
+    def _rows(self) -> np.ndarray:
         """Ids of each merge's parts and of what it makes, int64 [merges, 3]."""
         rows = [[self._numbers[part] for part in (left, right, left + right)] for left, right in self.merges]
-        return np.array(rows, dtype=np.int64).reshape(-1, 3)
+        return np.array(rows, dtype=np.int64)
 
     @cached_property
     def _library(self):
@@ -240,25 +255,6 @@ def single_base() -> Tokenizer:
     return Tokenizer()
 
 
-def _file_content(model: dict, pre_tokenizer: dict | None = None) -> dict:
-    """The whole content of a ``tokenizer.json`` round its ``model`` part: special tokens and upper-casing."""
-    plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    specials = [{"id": number, "content": token} | plain | {"special": True} for number, token in enumerate(SPECIALS)]
-    # The library has no upper-casing of its own; soft-masked sequence comes in lower case.
-    capitals = [{"type": "Replace", "pattern": {"String": base.lower()}, "content": base} for base in BASES]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": specials,
-        "normalizer": {"type": "Sequence", "normalizers": capitals},
-        "pre_tokenizer": pre_tokenizer,
-        "post_processor": None,
-        "decoder": {"type": "Fuse"},
-        "model": model,
-    }
-
-
 def _from_model(model: dict) -> Tokenizer:
     """The tokenizer that the ``model`` part of a ``tokenizer.json`` describes."""
     if model.get("type") == "BPE":
@@ -295,30 +291,19 @@ class KmerTokenizer(Tokenizer):
         """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added."""
         codes = as_codes(sequence)
         ids = single_base_ids(codes)
-        if self.k == 1 or not len(codes):
+        if self.k == 1:
             return ids
-        known = codes < 4
-        edges = np.flatnonzero(np.diff(known, prepend=False, append=False))
-        run_starts, run_ends = edges[::2], edges[1::2]
-        whole = (run_ends - run_starts) // self.k
-        first = np.repeat(run_starts - self.k * (np.cumsum(whole) - whole), whole)
-        starts = first + self.k * np.arange(whole.sum())
+        begins, ends = true_runs(codes < 4).T
+        whole = (ends - begins) // self.k
+        starts = np.repeat(begins - self.k * (np.cumsum(whole) - whole), whole) + self.k * np.arange(whole.sum())
         # Each k-mer's number stands at its first base; the bases that it swallows are dropped.
-        number = np.zeros(len(starts), dtype=np.int32)
-        keep = np.ones(len(codes), dtype=bool)
-        for place in range(self.k):
-            number = 4 * number + codes[starts + place]
-            keep[starts + place] = place == 0
-        ids[starts] = FIRST_BASE + len(BASES) + number
-        return ids[keep]
+        ids[starts] = FIRST_BASE + len(BASES) + kmers_at(codes, starts, self.k)
+        swallowed = starts[:, None] + np.arange(1, self.k)
+        return np.delete(ids, swallowed)
 
-    def save(self, path: str | Path) -> None:
-        """Write ``tokenizer.json`` (a word list behind a regular expression) for ``tokenizers``."""
-        model = {
-            "type": "WordLevel",
-            "vocab": self._numbers,
-            "unk_token": SPECIALS[UNK],
-        }
+    def _pre_tokenizer(self) -> dict:
         pattern = {"Regex": f"[ACGT]{{{self.k}}}|[\\s\\S]"}
-        split = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
-        write_json(path, _file_content(model, pre_tokenizer=split))
+        return {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+
+    def _model(self) -> dict:
+        return {"type": "WordLevel", "vocab": self._numbers, "unk_token": SPECIALS[UNK]}
