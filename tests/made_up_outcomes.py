@@ -54,7 +54,7 @@ WRONG = [0.9, 0.1, 0.8, 0.2] * 2
 
 def two_tasks():
     """Label sets and outcomes of a model and two floors on each."""
-    sets = {"Prom300, tokens": label_set("Prom300"), "PromScan": label_set("PromScan")}
+    sets = {"Prom300, tokens": label_set("Prom300")._replace(negatives="tokens"), "PromScan": label_set("PromScan")}
     scores = pd.DataFrame(
         {"predictor": "ours", "use": "occlusion", "example": range(8), "score": [1, 4, 2, 5, 3, 6, 0, 1]}
     )

@@ -66,7 +66,7 @@ def test_of_floors_that_are_alike_the_best_ranks_best(study):
         "PromScan: the best floor is CNN with an MCC of 0.00 (2 floors have it; of these the highest AUROC, 1.00)",
         "  better: ours (fine-tuned)",
     ]
-    assert list(label_report.scan_track(sets, outcomes, scores, 1)[1]) == ["ours, fine-tuned", "CNN"]
+    assert list(label_report.scan_track(sets, outcomes, scores, 1)[1]) == [("ours", "fine-tuned"), ("CNN", "floor")]
     assert "CNN" in set(label_report.reliability_table(sets, outcomes, scores)["predictor"])
 
 

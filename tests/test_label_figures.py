@@ -115,7 +115,9 @@ def test_a_track_has_a_panel_a_region_with_its_starts():
         [("chr22", 1700, "+", "ABC1"), ("chr22", 3000, "-", "OUT"), ("chr19", 1200, "-", "XYZ")],
         columns=["contig", "position", "strand", "symbol"],
     )
-    axes = label_figures.track_figure(windows, {"lstm, probe": [0.1, 0.2, 0.3, 0.4], "GC": [0, 0, 0, 0]}, starts)
+    axes = label_figures.track_figure(
+        windows, {("lstm", "probe"): [0.1, 0.2, 0.3, 0.4], ("GC", "floor"): [0, 0, 0, 0]}, starts
+    )
     first, second = axes.figure.axes
     line = first.lines[0]
     assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([1.5, 2.0, 2.5], [0.1, 0.2, 0.4])

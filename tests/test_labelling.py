@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dnastudy.chapters import label_regulatory_sequence
-from dnastudy.chapters.label_regulatory_sequence import Plan, evaluate_models, part, rows_of
+from dnastudy.chapters.label_regulatory_sequence import Plan, evaluate_models
 from dnastudy.files import InputError
 from dnastudy.genes.codes import encode
 from dnastudy.models import NgramModel, build, save
@@ -50,8 +50,8 @@ def kept(labels, models, tmp_path_factory):
 
 
 def test_splits_are_taken_apart(labels):
-    assert rows_of(labels, "validation").tolist() == list(range(48, 60))
-    codes, answers = part(labels, "test")
+    assert labels.rows("validation").tolist() == list(range(48, 60))
+    codes, answers = labels.part("test")
     assert len(codes) == 20 and answers.tolist() == [0, 1] * 10 and (codes[1][13:27] == WORD).all()
 
 
@@ -188,7 +188,7 @@ def test_n_grams_of_the_classes_are_like_the_model(labels, monkeypatch):
 
     monkeypatch.setattr(label_regulatory_sequence, "class_ngrams", ngrams)
     for model in (NgramModel(4), NgramModel(12, reverse_complement=True)):
-        assert len(list(label_regulatory_sequence._class_ngrams(model, labels))) == 2
+        assert label_regulatory_sequence._class_ngrams(model, labels)[2].shape == (20, 2)
     assert asked == [(4, False), (6, True)]
 
 

@@ -78,7 +78,7 @@ def negatives_figure(table: pd.DataFrame) -> Axes:
         shade, marker = _shade(name, use), marks[name] if use == "floor" else looks[use][0]
         look = {"color": shade, "lw": 1, "ms": 5, "mfc": "white" if use.startswith("random") else shade}
         line = "--" if use == "floor" else "-"
-        draw_points(axes, x, part, "mcc", fmt=f"{marker}{line}", label=_label(name, use), **look)
+        draw_points(axes, x, part, "mcc", fmt=f"{marker}{line}", label=name_of(name, use), **look)
         axes.plot(x, part["paper"], "_", color="black", ms=14, mew=1.8)
     axes.axhline(0, color=FLOOR, ls=":", lw=1)
     axes.set_xticks(range(len(kinds)), kinds)
@@ -89,18 +89,18 @@ def negatives_figure(table: pd.DataFrame) -> Axes:
     return axes
 
 
-def track_figure(windows: pd.DataFrame, probabilities: Mapping[str, ArrayLike], starts: pd.DataFrame) -> Axes:
-    """Probability that a window holds a transcription start, along a panel a region and a line a model."""
+def track_figure(
+    windows: pd.DataFrame, probabilities: Mapping[tuple[str, str], ArrayLike], starts: pd.DataFrame
+) -> Axes:
+    """Probability that a window holds a transcription start: a panel a region, a line a predictor and use."""
     regions = list(windows.groupby("region", sort=False))
     size = (7.2, 0.9 + 1.7 * len(regions))
     figure, panels = plt.subplots(len(regions), figsize=size, sharey=True, squeeze=False, layout="constrained")
     numbers = pd.Series(np.arange(len(windows)), windows.index)
     for axes, (region, part) in zip(panels[:, 0], regions, strict=True):
-        for name, values in probabilities.items():
-            chosen = np.asarray(values)[numbers[part.index]]
-            predictor, _, use = name.partition(", ")
-            look = {"color": _shade(predictor, use or "floor"), "lw": 1.2, "ms": 4}
-            axes.plot((part["start"] + part["end"]) / 2e3, chosen, ".-", label=name, **look)
+        for key, values in probabilities.items():
+            look = {"color": _shade(*key), "lw": 1.2, "ms": 4, "label": name_of(*key)}
+            axes.plot((part["start"] + part["end"]) / 2e3, np.asarray(values)[numbers[part.index]], ".-", **look)
         inside = starts[
             (starts["contig"] == part["contig"].iloc[0])
             & starts["position"].between(part["start"].min(), part["end"].max(), inclusive="left")
@@ -134,7 +134,7 @@ def calibration_figure(table: pd.DataFrame) -> Axes:
     for (name, use), part in table.groupby(["predictor", "use"], sort=False):
         line, marker = ("--", marks[name]) if use == "floor" else ("-", looks[use][0])
         look = {"color": _shade(name, use), "marker": marker}
-        axes.plot(part["confidence"], part["accuracy"], line, lw=1.2, ms=3, label=_label(name, use), **look)
+        axes.plot(part["confidence"], part["accuracy"], line, lw=1.2, ms=3, label=name_of(name, use), **look)
         axes.scatter(part["confidence"], part["accuracy"], s=8 + 160 * part["share"], alpha=0.8, lw=0, **look)
     axes.set(xlabel="probability of the likeliest class", ylabel="share that is right")
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside right center")
@@ -159,5 +159,6 @@ def _shade(name: str, use: str) -> str:
     return FLOOR if use == "floor" else colour(name)
 
 
-def _label(name: str, use: str) -> str:
+def name_of(name: str, use: str) -> str:
+    """What a predictor and its use are called in a figure."""
     return name if use == "floor" else f"{name}, {use}"

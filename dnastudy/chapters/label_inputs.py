@@ -1,16 +1,16 @@
-"""Read what notebook 09 is asked about: contigs, tracks, label sets and known variants."""
+"""Notebook 09's inputs: contigs, tracks, known variants and label sets; what these hold, and what gives them away."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from dnastudy.chapters.label_regulatory_sequence import rows_of
 from dnastudy.files import InputError, nearest, sha256
+from dnastudy.genes.codes import join, kmer_numbers
 from dnastudy.genes.contigs import choose_contigs, read_chosen
 from dnastudy.genes.corpus import SPLITS
 from dnastudy.genes.intervals import read_track
@@ -28,7 +28,10 @@ from dnastudy.study.inputs import (
     read_run_tracks,
     refuse_unannotated,
 )
+from dnastudy.study.metrics import judge
 from dnastudy.study.model_inputs import model_folders
+from dnastudy.study.statistics import Interval
+from dnastudy.tasks.composition import kmer_counts, kmer_shares, longest_runs
 from dnastudy.tasks.label_sets import (
     NEGATIVES,
     LabelSet,
@@ -42,10 +45,13 @@ from dnastudy.tasks.label_sets import (
 from dnastudy.tasks.label_windows import Draw, assign, divide
 from dnastudy.tasks.zero_shot import matched_controls, score_variants
 from dnastudy.tokens import Tokenizer, train_bpe
+from dnastudy.tokens.tokenizer import BASES
 
 TASKS = ("promoters", "scan", "ctcf", "splice", "elements")
 NEED_TRACKS = {"ctcf", "elements"}
 FIRST_LOOK = ("epochs", "trees", "cnn_epochs")  # whose defaults are too little to judge by
+PARTS = 5  # of a sequence, between which its GC share varies
+WORDS = 6  # bases of the words whose frequencies are compared
 
 
 class Material(NamedTuple):
@@ -148,25 +154,24 @@ def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None
         )
     most = {"train": run.examples, "validation": run.validation_examples, "test": run.test_examples}
     draw = Draw(most, run.drop_shared, run.seed)
-    place = (material.genome, material.starts, material.splits)
-    found = {}
+    genome, splits, tracks = material.genome, material.splits, material.tracks
+    about = {"known": material.known_starts, "draw": draw}
+    found = []
     if "promoters" in tasks:
-        for kind in kinds:
-            about = {"negatives": kind, "tokenizer": tokenizer, "repeats": material.repeats}
-            found[f"Prom300, {kind}"] = promoters(*place, known=material.known_starts, **about, draw=draw)
+        about |= {"tokenizer": tokenizer, "repeats": material.repeats}
+        found += [promoters(genome, material.starts, splits, negatives=kind, **about) for kind in kinds]
     if "scan" in tasks:
         fewer = {split: int(np.ceil(run.scan_share * most[split])) for split in ("train", "validation")}
         how = {"known": material.known_starts, "stride": run.stride, "draw": draw._replace(most=most | fewer)}
-        found["PromScan"] = promoter_scan(*place, **how)
+        found.append(promoter_scan(genome, material.starts, splits, **how))
     if "ctcf" in tasks:
-        tracks = material.tracks
-        note_silent(run, material.genome, tracks.ctcf["contig"], "bound intervals of CTCF")
-        found["CTCF"] = ctcf_sites(material.genome, tracks.motif, tracks.ctcf, material.splits, draw=draw)
+        note_silent(run, genome, tracks.ctcf["contig"], "bound intervals of CTCF")
+        found.append(ctcf_sites(genome, tracks.motif, tracks.ctcf, splits, draw=draw))
     if "splice" in tasks:
-        found["splice"] = splice_labels(material.genome, material.sites, material.splits, draw=draw)
+        found.append(splice_labels(genome, material.sites, splits, draw=draw))
     if "elements" in tasks:
-        found["DNase"] = accessible(material.tracks.elements, draw=draw)
-    return found
+        found.append(accessible(tracks.elements, draw=draw))
+    return {labels.title: labels for labels in found}
 
 
 def _users(run) -> dict[str, LabelSet]:
@@ -185,20 +190,143 @@ def _users(run) -> dict[str, LabelSet]:
         facts = labels.facts[split]
         if facts["sharing"] and not run.drop_shared:
             run.note(
-                f"{split}: {facts['sharing']:,} of {len(rows_of(labels, split)):,} sequences stand in training, whole "
+                f"{split}: {facts['sharing']:,} of {len(labels.rows(split)):,} sequences stand in training, whole "
                 f"({facts['copies']:,}) or with 31 of their bases; -p drop_shared True leaves them out"
             )
-    return {f"own: {labels.name}": labels}
+    name = f"own: {labels.name}"
+    return {name: labels._replace(name=name)}
 
 
 def floor_scores(label_sets: Mapping[str, LabelSet], material: Material | None) -> dict[str, dict[str, tuple]]:
     """How well the best place of each sequence fits the CTCF motif (bits), where that is what is asked."""
     if "CTCF" not in label_sets or material is None:
         return {}
-    weights = log_odds(material.tracks.motif)
-    labels = label_sets["CTCF"]
+    weights, labels = log_odds(material.tracks.motif), label_sets["CTCF"]
     best = np.array([max(strand.max() for strand in scan(codes, weights)) for codes in labels.codes])
-    return {"CTCF": {"CTCF motif": tuple(best[rows_of(labels, split)] for split in ("train", "test"))}}
+    return {"CTCF": {"CTCF motif": tuple(best[labels.rows(split)] for split in ("train", "test"))}}
+
+
+def cards(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
+    """The card of every label set, a line a row: task, what, value."""
+    rows = [(name, *row) for name, labels in label_sets.items() for row in _card(labels)]
+    return pd.DataFrame(rows, columns=["task", "what", "value"])
+
+
+def _card(labels: LabelSet) -> Iterator[tuple[str, str]]:
+    table, sizes = labels.table, np.unique([len(codes) for codes in labels.codes])
+    yield "examples", f"{len(table):,}"
+    yield "bases of an example", " to ".join(f"{size:,}" for size in np.unique(sizes[[0, -1]]))
+    for split in SPLITS:
+        here = table.iloc[labels.rows(split)]
+        counts = np.bincount(here["label"], minlength=len(labels.classes))
+        found = ", ".join(f"{count:,} {name}" for count, name in zip(counts, labels.classes, strict=True))
+        yield split, f"{found}; {here['group'].nunique():,} groups"
+    shares = {"GC share": [np.isin(codes, (1, 2)).sum() / max((codes < 4).sum(), 1) for codes in labels.codes]}
+    for what, share in (shares | ({"share in repeats": table["repeats"]} if "repeats" in table else {})).items():
+        means = pd.Series(share).groupby(table["label"]).mean()
+        yield what, ", ".join(f"{name} {means[number]:.1%}" for number, name in enumerate(labels.classes))
+    yield from _facts(labels.facts)
+
+
+def _facts(facts: dict, before: str = "") -> Iterator[tuple[str, str]]:
+    """Facts in facts line by line: their names, with colons between, and their values as text."""
+    for name, value in facts.items():
+        words = f"{before}{name}".replace("_", " ")
+        if isinstance(value, dict):
+            yield from _facts(value, f"{words}: ")
+        elif isinstance(value, bool):
+            yield words, "yes" if value else "no"
+        else:
+            yield words, f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def sizes_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
+    """What each label set holds: examples by split, classes, bases, and of held-out rows two shares."""
+    rows = []
+    for name, labels in label_sets.items():
+        test, sizes = labels.test, {split: len(labels.rows(split)) for split in SPLITS}
+        row = {"task": name, "classes": len(labels.classes), **sizes}
+        row |= {"bases": int(np.median([len(codes) for codes in labels.codes])), "blocks": test["group"].nunique()}
+        row["commonest"] = float(test["label"].value_counts(normalize=True).max())
+        rows.append(row | {"shared": float(test["shared"].mean())})
+    return pd.DataFrame(rows)
+
+
+def labels_table(label_sets: Mapping[str, LabelSet]) -> pd.DataFrame:
+    """A row a labelled sequence: task, row (of its split), split, label (word), and its place."""
+    parts = []
+    for name, labels in label_sets.items():
+        words = labels.table["label"].map(dict(enumerate(labels.classes)))
+        row = labels.table.groupby("split").cumcount()
+        parts.append(labels.table.assign(task=name, row=row, label=words))
+    columns = ["task", "split", "row", "label", "contig", "start", "end", "strand"]
+    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
+
+
+def given_away(label_sets: Mapping[str, LabelSet], tokenizer: Tokenizer, *, resamples: int, seed: int) -> pd.DataFrame:
+    """AUROC of single statistics between held-out promoters and each kind of negatives, the most telling ones first."""
+    values, ends = {}, {}
+    for labels in label_sets.values():
+        if kind := labels.negatives:
+            test, statistics = single_statistics(labels, tokenizer)
+            found = pd.DataFrame(
+                {(name, learnt): auroc(test, each, resamples, seed) for name, learnt, each in statistics}
+            )
+            values[kind], ends[f"{kind}_low"], ends[f"{kind}_high"] = (found.loc[row] for row in range(3))
+    if not values:
+        return pd.DataFrame()
+    table = pd.DataFrame(values | ends).rename_axis(index=["statistic", "learnt"])
+    order = (table.iloc[:, 0] - 0.5).abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[order].reset_index()
+
+
+def kinds_of(given_away: pd.DataFrame) -> list[str]:
+    """Kinds of negatives that a table of `given_away` has a column of."""
+    return [name for name in given_away if f"{name}_low" in given_away]
+
+
+def auroc(test: pd.DataFrame, values: np.ndarray, resamples: int, seed: int) -> Interval:
+    """How well one number (float [n]) tells held-out rows of label 0 from those of a higher one."""
+    columns, truth = np.stack([-values, values], axis=1), (test["label"] > 0).to_numpy(np.int64)
+    how = {"metrics": ["auroc"], "resamples": resamples, "seed": seed}
+    return judge(truth, columns, test["group"].to_numpy(), **how)["auroc"]
+
+
+def single_statistics(labels: LabelSet, tokenizer: Tokenizer) -> tuple[pd.DataFrame, Iterator[tuple]]:
+    """Test rows of the first and the last class, and the numbers of each that `given_away` evaluates."""
+    last = len(labels.classes) - 1
+    (learn, answers), (judged, truth) = labels.part("train"), labels.part("test")
+    ends = np.isin(truth, (0, last))
+    classes = [[learn[row] for row in np.flatnonzero(answers == end)] for end in (0, last)]
+    return labels.test[ends], _statistics(*classes, [judged[row] for row in np.flatnonzero(ends)], tokenizer)
+
+
+def _statistics(
+    first: Sequence[np.ndarray], last: Sequence[np.ndarray], judged: Sequence[np.ndarray], tokenizer: Tokenizer
+) -> Iterator[tuple[str, bool, np.ndarray]]:
+    """Name of each statistic, whether it takes training examples (of two classes), and its values, float64 [n]."""
+    ids = [tokenizer.encode(codes) for codes in judged]
+    yield "tokens", False, np.array([len(each) for each in ids], dtype=np.float64)
+    yield "longest token", False, np.array([tokenizer.lengths[each].max(initial=0) for each in ids], dtype=np.float64)
+    yield "longest run of a base", False, longest_runs(judged).astype(np.float64)
+    yield "GC share", False, kmer_shares(judged, 1)[:, 1:3].sum(axis=1)
+    gc = [[np.isin(part, (1, 2)).mean() for part in np.array_split(codes, PARTS)] for codes in judged]
+    yield f"spread of GC over {PARTS} parts", False, np.std(gc, axis=1)
+    for number, share in enumerate(kmer_shares(judged, 2).T):
+        yield BASES[number // 4] + BASES[number % 4], False, share
+    tokens = (np.concatenate([tokenizer.encode(codes) for codes in each]) for each in (first, last))
+    ratio = _log_ratio(*(np.bincount(each, minlength=len(tokenizer)) for each in tokens))
+    yield "tokens by frequency", True, np.array([ratio[each].sum() for each in ids])
+    ratio = _log_ratio(*(kmer_counts(each, WORDS).reshape(-1, 4) for each in (first, last))).ravel()
+    text, begins = join(judged)
+    numbers = kmer_numbers(text, WORDS)
+    yield f"{WORDS}-mers", True, np.add.reduceat(np.where(numbers >= 0, ratio[numbers], 0.0), begins)
+
+
+def _log_ratio(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Log of how much more common something is in the last class, by counts (along the last axis), add-one."""
+    first, last = (np.log((1 + counts) / (1 + counts).sum(axis=-1, keepdims=True)) for counts in (first, last))
+    return last - first
 
 
 def read_known_variants(run, material: Material | None) -> KnownVariants | None:

@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
 from dnastudy.files import InputError, atomic_path
-from dnastudy.genes.codes import reverse_complement
 from dnastudy.genes.corpus import SPLITS
 from dnastudy.models import TrainingConfig, load
 from dnastudy.models.classify import SequenceClassifier, fine_tune, predict
 from dnastudy.models.neural import pick_device
-from dnastudy.models.pooled import count_in_pieces, embed
+from dnastudy.models.pooled import count_in_pieces, embed, opposite
 from dnastudy.models.store import digest_of, untrained
 from dnastudy.study.cache import begin, finished, keep, side_by_side
 from dnastudy.tasks.floors import CLASS_ORDER, class_ngrams, label_floors, probe
@@ -77,8 +77,6 @@ def evaluate_models(
     done again with the same plan, data and ``code``, nor is a fine-tuning that ended; an interrupted one goes on from
     its checkpoint.
     """
-    import torch
-
     if FLOORS in models:
         raise InputError(f"{models[FLOORS]}: {FLOORS!r} is what the floors are called; rename the model's folder")
     fixed = {"plan": json.loads(json.dumps(dataclasses.asdict(plan))), "code": code, "torch": torch.__version__}
@@ -97,20 +95,9 @@ def evaluate_models(
             else:
                 done[name, model] = Outcome(*found)
     # What takes longest begins first, so that no process is left alone with it at the end.
-    waiting.sort(key=lambda task: -_cost(label_sets[task[0]]) * (task[1] != FLOORS))
+    waiting.sort(key=lambda task: -sum(map(len, label_sets[task[0]].codes)) * (task[1] != FLOORS))
     done |= dict(side_by_side(_judge, waiting, (given, plan), device=device, what="judged a model"))
     return {(name, model): done[name, model] for name in label_sets for model in digests}
-
-
-def rows_of(labels: LabelSet, split: str) -> np.ndarray:
-    """Numbers of the rows of a split, int64."""
-    return np.flatnonzero(labels.table["split"] == split)
-
-
-def part(labels: LabelSet, split: str) -> tuple[list[np.ndarray], np.ndarray]:
-    """Sequences and labels (int64) of a split."""
-    rows = rows_of(labels, split)
-    return [labels.codes[row] for row in rows], labels.table["label"].to_numpy(np.int64)[rows]
 
 
 def _has_sites(labels: LabelSet) -> bool:
@@ -126,10 +113,6 @@ def _centre(labels: LabelSet) -> int | None:
         first, end = int(table["core_start"].max()), int(table["core_end"].min())
         return (first + end) // 2 if first < end else None
     return None if table["contig"].any() else len(labels.codes[0]) // 2
-
-
-def _cost(labels: LabelSet) -> int:
-    return sum(map(len, labels.codes))
 
 
 def _digest(labels: LabelSet, scores: Mapping) -> str:
@@ -156,10 +139,12 @@ def _judge(task: tuple, given: Mapping[str, tuple], plan: Plan) -> tuple[tuple[s
     else:
         trunk = load(source, device=device)
         facts = _facts(trunk, labels)
-        uses = (
-            _class_ngrams(trunk, labels) if trunk.kind == "ngram" else _fine_tuned(trunk, labels, plan, folder, device)
-        )
-        parts = [_rows(model, *found) for found in (*uses, *_probed(trunk, labels, plan))]
+        uses = [_class_ngrams(trunk, labels)] if trunk.kind == "ngram" else _tuned(trunk, labels, plan, folder, device)
+        parts = [
+            _rows(model, use, seed, strands, found)
+            for use, seed, *both in (*uses, _probed(trunk, labels, plan))
+            for strands, found in zip(("one", "both"), both, strict=True)
+        ]
         if plan.replacements and _has_sites(labels):
             scores = _zero_shot(trunk, labels, plan).assign(predictor=model)
     facts["seconds"] = time.monotonic() - started
@@ -181,7 +166,7 @@ def _rows(predictor: str, use: str, seed: int, strands: str, probabilities: np.n
 
 def _floors(labels: LabelSet, scores: Mapping, plan: Plan, device: str | None) -> Iterator[pd.DataFrame]:
     how = {"seeds": plan.seeds, "trees": plan.trees, "epochs": plan.epochs, "centre": _centre(labels)}
-    floors = label_floors(part(labels, "train"), part(labels, "test")[0], **how, scores=scores, device=device)
+    floors = label_floors(labels.part("train"), labels.part("test")[0], **how, scores=scores, device=device)
     for floor, found in floors.items():
         for seed, probabilities in zip(plan.seeds, found, strict=False):
             yield _rows(floor, "floor", seed, "one", probabilities)
@@ -189,26 +174,23 @@ def _floors(labels: LabelSet, scores: Mapping, plan: Plan, device: str | None) -
 
 def _facts(trunk, labels: LabelSet) -> dict:
     """Size of a model, and how many sequences are longer than what it sees at once."""
-    longest = max(map(len, labels.codes))
-    facts = {"kind": trunk.kind, "parameters": None, "in_pieces": 0, "longest": longest, "seen": None}
     if trunk.kind == "ngram":
-        return facts
-    return facts | {"parameters": trunk.size} | count_in_pieces(trunk, labels.codes)
+        longest = max(map(len, labels.codes))
+        return {"kind": trunk.kind, "parameters": None, "in_pieces": 0, "longest": longest, "seen": None}
+    return {"kind": trunk.kind, "parameters": trunk.size} | count_in_pieces(trunk, labels.codes)
 
 
-def _class_ngrams(trunk, labels: LabelSet) -> Iterator[tuple]:
+# Each gives a use, a seed, and the test rows' class probabilities (float [n, classes]) by one strand and by both.
+def _class_ngrams(trunk, labels: LabelSet) -> tuple:
     """N-grams of each class, of the model's order up to 6 and of its strands; nothing else of it is in them."""
-    learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
+    learn, validation, (test, _) = map(labels.part, SPLITS)
     how = {"order": min(trunk.order, CLASS_ORDER), "reverse_complement": trunk.reverse_complement}
-    turned = [reverse_complement(codes) for codes in test]
-    one, other = np.split(class_ngrams(learn, test + turned, validation=validation, **how), 2)
-    yield "fine-tuned", 0, "one", one
-    yield "fine-tuned", 0, "both", (one + other) / 2
+    one, other = np.split(class_ngrams(learn, test + opposite(test), validation=validation, **how), 2)
+    return "fine-tuned", 0, one, (one + other) / 2
 
 
-def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str | None) -> Iterator[tuple]:
-    learn, validation, (test, _) = (part(labels, split) for split in SPLITS)
-    turned = [reverse_complement(codes) for codes in test]
+def _tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str | None) -> Iterator[tuple]:
+    learn, validation, (test, _) = map(labels.part, SPLITS)
     runs = [("fine-tuned", seed) for seed in plan.seeds]
     runs += [("random start", plan.seeds[0])] * plan.random_start
     for use, seed in runs:
@@ -219,12 +201,23 @@ def _fine_tuned(trunk, labels: LabelSet, plan: Plan, folder: Path, device: str |
             how = {"dropout": plan.dropout, "head_rate": plan.head_rate, "seed": seed}
             classifier = SequenceClassifier(start, len(labels.classes), **how)
             fine_tune(classifier, *learn, out, config, validation=validation, device=device)
-            strands = [predict(classifier, codes, precision=config.precision) for codes in (test, turned)]
+            strands = [predict(classifier, codes, precision=config.precision) for codes in (test, opposite(test))]
             with atomic_path(path) as partial, partial.open("wb") as stream:
                 np.save(stream, strands)
         one, other = np.load(path)
-        yield use, seed, "one", one
-        yield use, seed, "both", (one + other) / 2
+        yield use, seed, one, (one + other) / 2
+
+
+def _probed(trunk, labels: LabelSet, plan: Plan) -> tuple:
+    parts, precision = [labels.part(split) for split in SPLITS], TrainingConfig.from_dict(plan.training).precision
+    one, other = (
+        [embed(trunk, strand(codes), precision=precision) for codes, _ in parts] for strand in (list, opposite)
+    )
+    found = [
+        probe(learn, parts[0][1], test, classes=len(labels.classes), validation=(validation, parts[1][1]))
+        for learn, validation, test in (one, [(a + b) / 2 for a, b in zip(one, other, strict=True)])
+    ]
+    return "probe", plan.seeds[0], *found
 
 
 def _settings(plan: Plan, seed: int, examples: int) -> TrainingConfig:
@@ -236,26 +229,13 @@ def _settings(plan: Plan, seed: int, examples: int) -> TrainingConfig:
     return dataclasses.replace(config, checkpoint_every=min(max(steps // 10, 10), 500))
 
 
-def _probed(trunk, labels: LabelSet, plan: Plan) -> Iterator[tuple]:
-    parts = [part(labels, split) for split in SPLITS]
-    answers = [labels for _, labels in parts]
-    precision = TrainingConfig.from_dict(plan.training).precision
-    one = [embed(trunk, codes, precision=precision) for codes, _ in parts]
-    other = [embed(trunk, [reverse_complement(one) for one in codes], precision=precision) for codes, _ in parts]
-    for strands, states in (("one", one), ("both", [(a + b) / 2 for a, b in zip(one, other, strict=True)])):
-        validation = states[1], answers[1]
-        found = probe(states[0], answers[0], states[2], classes=len(labels.classes), validation=validation)
-        yield "probe", plan.seeds[0], strands, found
-
-
 def _zero_shot(trunk, labels: LabelSet, plan: Plan) -> pd.DataFrame:
     """What a model that was never shown a label says of each test site."""
-    rows = rows_of(labels, "test")
-    codes = [labels.codes[row] for row in rows]
-    cores = labels.table[["core_start", "core_end"]].to_numpy(np.int64)[rows]
+    codes, _ = labels.part("test")
+    cores = labels.test[["core_start", "core_end"]].to_numpy(np.int64)
     cost = occlusion(trunk, codes, cores, replacements=plan.replacements, seed=plan.seeds[0])
     found = {"occlusion": cost, "site likelihood": site_likelihood(trunk, codes, cores)}
-    tables = [pd.DataFrame({"use": use, "example": range(len(rows)), "score": its}) for use, its in found.items()]
+    tables = [pd.DataFrame({"use": use, "example": range(len(codes)), "score": its}) for use, its in found.items()]
     return pd.concat(tables, ignore_index=True)
 
 

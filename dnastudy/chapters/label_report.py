@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
-from dnastudy.chapters.label_cards import PROMOTERS, auroc
-from dnastudy.chapters.label_regulatory_sequence import Outcome, rows_of
+from dnastudy.chapters.label_inputs import auroc
+from dnastudy.chapters.label_regulatory_sequence import Outcome
 from dnastudy.study.metrics import calibration, judge, paired
 from dnastudy.study.statistics import BETTER, UNDECIDED, WORSE, Interval, ratio_bootstrap, verdict, with_interval
 from dnastudy.tasks.label_sets import LabelSet
@@ -19,9 +19,14 @@ RANDOM = "random start"  # the use that is a floor: what a network learns withou
 ZERO_SHOT_FLOORS = ("GC", "positional", "CTCF motif")  # each of a single run
 TUNED = "fine-tuned"
 COLUMNS = ["task", "predictor", "use", "floor", "difference", "low", "high", "verdict"]
+NONE = Interval(np.nan, np.nan, np.nan, 0)
+
+LabelSets = Mapping[str, LabelSet]  # by task
+Outcomes = Mapping[tuple[str, str], Outcome]  # by task and model
+Runs = tuple[str, str, str]  # predictor, use and strands
 
 
-def costs_table(outcomes: Mapping[tuple[str, str], Outcome]) -> pd.DataFrame:
+def costs_table(outcomes: Outcomes) -> pd.DataFrame:
     """What each model had to read of each label set: parameters, sequences read in pieces, seconds in all."""
     rows = [{"task": task, "model": model, **outcome.facts} for (task, model), outcome in outcomes.items()]
     columns = ["task", "model", "kind", "parameters", "in_pieces", "longest", "seen", "seconds"]
@@ -30,48 +35,45 @@ def costs_table(outcomes: Mapping[tuple[str, str], Outcome]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(columns[3:-1], "Int64"))
 
 
-def scores_table(
-    label_sets: Mapping[str, LabelSet], outcomes: Mapping[tuple[str, str], Outcome], *, resamples: int, seed: int
-) -> pd.DataFrame:
+def scores_table(label_sets: LabelSets, outcomes: Outcomes, *, resamples: int, seed: int) -> pd.DataFrame:
     """Every metric of every predictor on every label set, with intervals over blocks of the held-out contigs."""
     rows = []
-    for task, part in by_task(outcomes).items():
-        labels = label_sets[task]
-        test = labels.table.iloc[rows_of(labels, "test")]
-        truth, groups = test["label"].to_numpy(), test["group"].to_numpy()
-        unshared = ~test["shared"].to_numpy()
-        complete = len(np.unique(truth[unshared])) == len(labels.classes)
+    for task, runs in by_task(outcomes).items():
+        test = label_sets[task].test
+        truth, groups, unshared = (test[column].to_numpy() for column in ("label", "group", "shared"))
+        unshared = ~unshared
+        complete = len(np.unique(truth[unshared])) == len(label_sets[task].classes)
         how = {"metrics": ["mcc"], "seed": seed}
-        for (predictor, use, strands), found in part.items():
-            metrics = judge(truth, found, groups, resamples=resamples, seed=seed)
+        for (predictor, use, strands), found in runs.items():
             row = {"task": task, "predictor": predictor, "use": use, "strands": strands, "runs": len(found)}
+            metrics = judge(truth, found, groups, resamples=resamples, seed=seed)
             for name, its in metrics.items():
                 row |= dict(zip((name, f"{name}_low", f"{name}_high"), its[:3], strict=True))
-            fewer = Interval(np.nan, np.nan, np.nan, 0)
+            fewer = NONE
             if complete:
                 fewer = judge(truth[unshared], found[:, unshared], groups[unshared], resamples=resamples, **how)["mcc"]
             kind = outcomes[task, predictor].facts["kind"] if use != "floor" else ""
-            row |= {"n": metrics["mcc"].n, "mcc_unshared": fewer.value, "paper": published(task, predictor, use, kind)}
-            row |= {"mcc_sd": pd.Series([judge(truth, run, resamples=0, **how)["mcc"].value for run in found]).std()}
+            paper = published(label_sets[task], predictor, use, kind)
+            row |= {"n": metrics["mcc"].n, "mcc_unshared": fewer.value, "paper": paper}
+            row["mcc_sd"] = pd.Series([judge(truth, run, resamples=0, **how)["mcc"].value for run in found]).std()
             rows.append(row | {"mcc_unshared_low": fewer.low, "mcc_unshared_high": fewer.high})
     return pd.DataFrame(rows)
 
 
-def published(task: str, predictor: str, use: str, kind: str = "") -> float:
+def published(labels: LabelSet, predictor: str, use: str, kind: str = "") -> float:
     """MCC that the paper gives for the like of a predictor on the like of a task, NaN where it has none."""
     name = {("bert", "fine-tuned"): "GROVER", ("", "floor"): predictor}.get((kind, use), "")
-    return _theirs(task).get(name, np.nan)
+    return _theirs(labels).get(name, np.nan)
 
 
-def _theirs(task: str) -> dict[str, float]:
+def _theirs(labels: LabelSet) -> dict[str, float]:
     """The paper's figures of a task by predictor; of the kinds of negatives it has shuffled tokens alone."""
-    task, _, negatives = task.partition(", ")
-    return PUBLISHED_MCC.get(task, {}) if negatives in ("", "tokens") else {}
+    return PUBLISHED_MCC.get(labels.name, {}) if labels.negatives in ("", "tokens") else {}
 
 
-def by_task(outcomes: Mapping[tuple[str, str], Outcome]) -> dict[str, dict[tuple, np.ndarray]]:
+def by_task(outcomes: Outcomes) -> dict[str, dict[Runs, np.ndarray]]:
     """Probabilities, float32 [runs, n, classes], by task and by predictor, use and strands."""
-    found: dict[str, dict[tuple, np.ndarray]] = {}
+    found: dict[str, dict[Runs, np.ndarray]] = {}
     for (task, _), outcome in outcomes.items():
         columns = [name for name in outcome.predictions if name[0] == "p" and name[1:].isdigit()]
         for key, table in outcome.predictions.groupby(RUNS, sort=False):
@@ -90,63 +92,56 @@ def on_its_strand(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[scores["strands"] == "one"]
 
 
-def mcc_table(scores: pd.DataFrame) -> pd.DataFrame:
+def mcc_table(scores: pd.DataFrame, label_sets: LabelSets) -> pd.DataFrame:
     """MCC as `across_tasks` has it, with the paper's figures below, to as many digits as it gives."""
     table = across_tasks(on_its_strand(scores), "mcc", "mcc_low", "mcc_high").reset_index()
-    tasks = list(table.columns[2:])
-    theirs = dict.fromkeys(name for figures in PUBLISHED_MCC.values() for name in figures)
-    for name in theirs:
-        row = {task: _theirs(task).get(name, np.nan) for task in tasks}
-        if any(np.isfinite(value) for value in row.values()):
-            said = {task: "" if np.isnan(value) else f"{value:.3g}" for task, value in row.items()}
-            table.loc[len(table)] = {"predictor": name, "use": "in the paper", **said}
-    return table
+    theirs = pd.DataFrame({task: _theirs(label_sets[task]) for task in table.columns[2:]}, dtype=float)
+    names = [
+        name for name in dict.fromkeys(name for one in PUBLISHED_MCC.values() for name in one) if name in theirs.index
+    ]
+    theirs = theirs.loc[names].map(lambda value: "" if np.isnan(value) else f"{value:.3g}")
+    theirs = theirs.rename_axis("predictor").reset_index().assign(use="in the paper")
+    return pd.concat([table, theirs], ignore_index=True)
 
 
 def across_tasks(table: pd.DataFrame, value: str, low: str = "low", high: str = "high") -> pd.DataFrame:
     """A column of a table with its interval, as text: a row a predictor and use, a column a label set."""
-    parts = {task: part.set_index(["predictor", "use"]) for task, part in table.groupby("task", sort=False)}
-    parts = {task: with_interval(part, value, low, high) for task, part in parts.items()}
-    rows = list(dict.fromkeys(zip(table["predictor"], table["use"], strict=True)))
-    index = pd.MultiIndex.from_tuples(rows, names=["predictor", "use"])
-    return pd.DataFrame(parts, index=index).fillna("")
+    rows = pd.MultiIndex.from_frame(table[["predictor", "use"]].drop_duplicates())
+    table = table.assign(text=with_interval(table, value, low, high))
+    wide = table.pivot(index=["predictor", "use"], columns="task", values="text")
+    return wide.reindex(rows)[table["task"].unique()].rename_axis(columns=None).fillna("")
 
 
-def for_figure(scores: pd.DataFrame) -> pd.DataFrame:
+def for_figure(scores: pd.DataFrame, label_sets: LabelSets) -> pd.DataFrame:
     """What the figures of scores take: MCC with its interval, negatives by kind."""
     table = on_its_strand(scores).drop(columns=["low", "high"], errors="ignore")
     table = table.rename(columns={"mcc_low": "low", "mcc_high": "high"})
-    return table.assign(negatives=[task.partition(", ")[2] for task in table["task"]])
+    return table.assign(negatives=[label_sets[task].negatives for task in table["task"]])
 
 
-def against_negatives(scores: pd.DataFrame) -> pd.DataFrame:
+def against_negatives(scores: pd.DataFrame, label_sets: LabelSets) -> pd.DataFrame:
     """What the figure of negatives takes: promoters, without the floors that know least."""
-    chosen = scores["task"].str.startswith(PROMOTERS)
-    return for_figure(scores[chosen & ~scores["predictor"].isin(["majority", "GC", "positional"])])
+    table = for_figure(scores, label_sets)
+    return table[(table["negatives"] != "") & ~table["predictor"].isin(["majority", "GC", "positional"])]
 
 
-def reliability_table(
-    label_sets: Mapping[str, LabelSet], outcomes: Mapping[tuple[str, str], Outcome], scores: pd.DataFrame
-) -> pd.DataFrame:
+def reliability_table(label_sets: LabelSets, outcomes: Outcomes, scores: pd.DataFrame) -> pd.DataFrame:
     """How sure and how right predictors are, on all label sets of two classes together."""
     found = by_task(outcomes)
     tasks = [task for task in found if len(label_sets[task].classes) == 2]
-    truth = [label_sets[task].table["label"].to_numpy()[rows_of(label_sets[task], "test")] for task in tasks]
     scores = scores[scores["task"].isin(tasks) & (scores["use"] != RANDOM)]
     by_use = on_its_strand(scores).groupby(RUNS, sort=False)[["mcc", "auroc"]]
     means = best_first(by_use.mean()[by_use.size() == len(tasks)].reset_index())
     means["whose"] = means["predictor"].where(means["use"] != "floor", "floor")
     parts = []
-    for row in means.drop_duplicates("whose").itertuples():
-        probabilities = np.concatenate([found[task][row.predictor, row.use, row.strands] for task in tasks], axis=1)
-        table = calibration(np.concatenate(truth), probabilities)
-        parts.append(table.assign(predictor=row.predictor, use=row.use))
+    for predictor, use, strands in means.drop_duplicates("whose")[RUNS].itertuples(index=False):
+        probabilities = np.concatenate([found[task][predictor, use, strands] for task in tasks], axis=1)
+        table = calibration(np.concatenate([label_sets[task].test["label"] for task in tasks]), probabilities)
+        parts.append(table.assign(predictor=predictor, use=use))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def zero_shot_table(
-    label_sets: Mapping[str, LabelSet], outcomes: Mapping[tuple[str, str], Outcome], *, resamples: int, seed: int
-) -> pd.DataFrame:
+def zero_shot_table(label_sets: LabelSets, outcomes: Outcomes, *, resamples: int, seed: int) -> pd.DataFrame:
     """AUROC of zero-shot scores, each class against the first: task, predictor, use, against, auroc, low, high, n.
 
     Where a label set says what its rows are like (donors, acceptors), a class is compared with those like it alone;
@@ -158,13 +153,13 @@ def zero_shot_table(
     rows = []
     for (task, _), outcome in outcomes.items():
         labels = label_sets[task]
-        test = labels.table.iloc[rows_of(labels, "test")].reset_index(drop=True)
+        test = labels.test
         for predictor, use, scores in _scores_by_class(outcome, len(labels.classes)) if task in asked else ():
             for number, name in enumerate(labels.classes[1:], 1):
                 pair = test["label"].isin([0, number])
                 if "like" in test:
                     pair &= test["like"] == name
-                found = Interval(np.nan, np.nan, np.nan, 0)
+                found = NONE
                 if test.loc[pair, "label"].nunique() == 2:  # all that look like donors may be donors
                     found = auroc(test[pair], scores[pair, number], resamples, seed)
                 rows.append((task, predictor, use, name, *found))
@@ -183,31 +178,25 @@ def _scores_by_class(outcome: Outcome, classes: int) -> Iterator[tuple[str, str,
 
 
 def scan_track(
-    label_sets: Mapping[str, LabelSet],
-    outcomes: Mapping[tuple[str, str], Outcome],
-    scores: pd.DataFrame,
-    shown: int,
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Held-out stretches of PromScan with a start in them, as the best model and floor (`best_first`) see them."""
+    label_sets: LabelSets, outcomes: Outcomes, scores: pd.DataFrame, shown: int
+) -> tuple[pd.DataFrame, dict[tuple[str, str], np.ndarray]]:
+    """Held-out stretches of PromScan with a start in them, as the best model and floor (`best_first`) see them.
+
+    The second are probabilities of a start by predictor and use, float64 [windows].
+    """
     if "PromScan" not in label_sets:
         return pd.DataFrame(), {}
-    labels = label_sets["PromScan"]
-    rows = rows_of(labels, "test")
-    test = labels.table.iloc[rows].reset_index(drop=True).sort_values(["contig", "start"])
+    test = label_sets["PromScan"].test.sort_values(["contig", "start"])
     apart = (test["contig"] != test["contig"].shift()) | (test["start"] > test["end"].shift())
     stretch = apart.cumsum()
-    sizes = test[stretch.map(test.groupby(stretch)["label"].max()) > 0].groupby(stretch).size()
+    sizes = test[test.groupby(stretch)["label"].transform("max") > 0].groupby(stretch).size()
     chosen = test[stretch.isin(sizes.nlargest(shown).index)]
     ends = chosen.groupby(stretch).agg(contig=("contig", "first"), start=("start", "min"), end=("end", "max"))
     names = {row.Index: f"{row.contig}:{row.start + 1:,}-{row.end:,}" for row in ends.itertuples()}
     found = by_task(outcomes)["PromScan"]
     here = best_first(on_its_strand(scores[(scores["task"] == "PromScan") & (scores["use"] != RANDOM)]))
-    best = [part.iloc[0] for _, part in here.groupby(here["use"] == "floor", sort=True) if len(part)]
-    drawn = {
-        row["predictor"] if row["use"] == "floor" else f"{row['predictor']}, {row['use']}": found[tuple(row[RUNS])]
-        for row in best
-    }
-    probabilities = {name: runs[..., 1].mean(0)[chosen.index] for name, runs in drawn.items()}
+    best = here.groupby(here["use"] == "floor")[RUNS].first().itertuples(index=False, name=None)
+    probabilities = {key[:2]: found[key][..., 1].mean(0)[chosen.index] for key in best}
     columns = ["contig", "start", "end", "strand", "label"]
     return chosen[columns].assign(region=stretch[chosen.index].map(names)), probabilities
 
@@ -226,73 +215,68 @@ def variants_table(scored: pd.DataFrame, *, resamples: int, seed: int) -> pd.Dat
     return pd.DataFrame(rows, columns=["model", "above", "low", "high", "n", "variants", "controls"])
 
 
+def _differences(
+    pairs: Iterable[tuple], label_sets: LabelSets, resamples: int, seed: int, metric: str = "mcc"
+) -> pd.DataFrame:
+    """A metric of one predictor less that of another (floor) on the same held-out rows, paired.
+
+    A pair: task, predictor, use, floor, and the probabilities (float [runs, n, classes]) of the two.
+    """
+    rows = []
+    for task, predictor, use, floor, *both in pairs:
+        test = label_sets[task].test
+        how = {"metric": metric, "resamples": resamples, "seed": seed}
+        found = paired(test["label"].to_numpy(), *both, test["group"].to_numpy(), **how)
+        rows.append((task, predictor, use, floor, *found[:3], verdict(found)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
 def floors_table(
-    scores: pd.DataFrame,
-    label_sets: Mapping[str, LabelSet],
-    outcomes: Mapping[tuple[str, str], Outcome],
-    *,
-    resamples: int,
-    seed: int,
+    scores: pd.DataFrame, label_sets: LabelSets, outcomes: Outcomes, *, resamples: int, seed: int
 ) -> pd.DataFrame:
     """Each model and use beside the best floor of its task (`best_first`): MCC less that of the floor, paired.
 
     A random start is a floor of its own network alone (`pretraining_table`). Here it is never the best floor, but has
     a row, which says whether it beats that.
     """
-    rows = []
-    for task, part in by_task(outcomes).items():
+    pairs = []
+    for task, runs in by_task(outcomes).items():
         here = best_first(on_its_strand(scores[scores["task"] == task]))
         floor = here[here["use"] == "floor"].iloc[0]["predictor"]
-        for row in here[here["use"] != "floor"].itertuples():
-            pair = part[row.predictor, row.use, row.strands], part[floor, "floor", "one"]
-            found = _less(label_sets[task], *pair, resamples, seed)
-            rows.append((task, row.predictor, row.use, floor, *found[:3], verdict(found)))
-    return pd.DataFrame(rows, columns=COLUMNS)
+        for key in here.loc[here["use"] != "floor", RUNS].itertuples(index=False, name=None):
+            pairs.append((task, *key[:2], floor, runs[key], runs[floor, "floor", "one"]))
+    return _differences(pairs, label_sets, resamples, seed)
 
 
-def pretraining_table(
-    label_sets: Mapping[str, LabelSet], outcomes: Mapping[tuple[str, str], Outcome], *, resamples: int, seed: int
-) -> pd.DataFrame:
+def pretraining_table(label_sets: LabelSets, outcomes: Outcomes, *, resamples: int, seed: int) -> pd.DataFrame:
     """What pre-training brought: AUROC of each fine-tuned network less that from random weights, paired.
 
     AUROC and not MCC, since many a random start calls all sequences one class. A random start has the first seed
     alone, and a fine-tuning the mean of all: how random starts differ among themselves isn't in the interval.
     """
-    rows = []
-    for task, part in by_task(outcomes).items():
-        for predictor in (name for name, use, strands in part if (use, strands) == (RANDOM, "one")):
-            tuned, start = (part[predictor, use, "one"] for use in (TUNED, RANDOM))
-            difference = _less(label_sets[task], tuned, start, resamples, seed, metric="auroc")
-            rows.append((task, predictor, TUNED, RANDOM, *difference[:3], verdict(difference)))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    pairs = [
+        (task, name, TUNED, RANDOM, runs[name, TUNED, "one"], start)
+        for task, runs in by_task(outcomes).items()
+        for (name, use, strands), start in runs.items()
+        if (use, strands) == (RANDOM, "one")
+    ]
+    return _differences(pairs, label_sets, resamples, seed, "auroc")
 
 
 def strands_table(
-    scores: pd.DataFrame,
-    label_sets: Mapping[str, LabelSet],
-    outcomes: Mapping[tuple[str, str], Outcome],
-    *,
-    resamples: int,
-    seed: int,
+    scores: pd.DataFrame, label_sets: LabelSets, outcomes: Outcomes, *, resamples: int, seed: int
 ) -> pd.DataFrame:
     """What averaging both strands brings each model and use: MCC with one, with both, and their paired difference."""
-    mcc = scores.set_index(["task", "predictor", "use", "strands"])["mcc"]
-    rows = []
-    for task, part in by_task(outcomes).items():
-        for predictor, use in (key[:2] for key in part if key[2] == "both"):
-            one, both = ((predictor, use, strands) for strands in ("one", "both"))
-            found = _less(label_sets[task], part[both], part[one], resamples, seed)
-            rows.append((task, predictor, use, mcc[task, *one], mcc[task, *both], *found[:3]))
-    return pd.DataFrame(rows, columns=["task", "predictor", "use", "one", "both", "difference", "low", "high"])
-
-
-def _less(
-    labels: LabelSet, first: np.ndarray, second: np.ndarray, resamples: int, seed: int, metric: str = "mcc"
-) -> Interval:
-    """A metric of one predictor less that of another (probabilities [runs, n, classes]) on the held-out rows."""
-    test = labels.table.iloc[rows_of(labels, "test")]
-    groups = test["group"].to_numpy()
-    return paired(test["label"].to_numpy(), first, second, groups, metric=metric, resamples=resamples, seed=seed)
+    pairs = [
+        (task, name, use, "", both, runs[name, use, "one"])
+        for task, runs in by_task(outcomes).items()
+        for (name, use, strands), both in runs.items()
+        if strands == "both"
+    ]
+    keys = ["task", "predictor", "use"]
+    mcc = scores.pivot(index=keys, columns="strands", values="mcc").reindex(columns=["one", "both"])
+    table = _differences(pairs, label_sets, resamples, seed).join(mcc, on=keys)
+    return table[[*keys, "one", "both", "difference", "low", "high"]]
 
 
 def findings(floors: pd.DataFrame, scores: pd.DataFrame, pretraining: pd.DataFrame) -> str:

@@ -51,13 +51,33 @@ Splits = Mapping[str, str]  # train or test by contig
 
 
 class LabelSet(NamedTuple):
-    """Sequences and what each of them is."""
+    """Sequences and what each of them is; ``negatives`` is their kind where a task has several."""
 
     name: str
     table: pd.DataFrame
     codes: list[np.ndarray]
     classes: tuple[str, ...]
     facts: dict
+    negatives: str = ""
+
+    def rows(self, split: str) -> np.ndarray:
+        """Numbers of the rows of a split, int64."""
+        return np.flatnonzero(self.table["split"] == split)
+
+    def part(self, split: str) -> tuple[list[np.ndarray], np.ndarray]:
+        """Sequences and labels (int64) of a split."""
+        rows = self.rows(split)
+        return [self.codes[row] for row in rows], self.table["label"].to_numpy(np.int64)[rows]
+
+    @property
+    def test(self) -> pd.DataFrame:
+        """The held-out rows, numbered anew."""
+        return self.table.iloc[self.rows("test")].reset_index(drop=True)
+
+    @property
+    def title(self) -> str:
+        """Its name in tables."""
+        return f"{self.name}, {self.negatives}" if self.negatives else self.name
 
 
 def promoters(
@@ -104,7 +124,9 @@ def promoters(
     if repeats is not None and negatives == "genomic":
         table["repeats"] = repeat_share(table, repeats)
     facts = {"contigs": dict(splits), "before": BEFORE, "negatives": negatives, "dropped": dropped}
-    return _finish("Prom300", ("no promoter", "promoter"), table, codes + theirs, facts, draw, by="pair")
+    return _finish("Prom300", ("no promoter", "promoter"), table, codes + theirs, facts, draw, by="pair")._replace(
+        negatives=negatives
+    )
 
 
 def promoter_scan(

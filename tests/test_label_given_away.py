@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dnastudy.chapters.label_cards import card, given_away, single_statistics
+from dnastudy.chapters.label_inputs import cards, given_away, single_statistics
 from dnastudy.genes import read_annotation
 from dnastudy.genes.annotation import transcription_starts
 from dnastudy.genes.codes import encode
@@ -21,7 +21,7 @@ def label_set(letters, labels, classes=("no", "yes"), facts=None):
 
 def give_away(labels, tokenizer):
     """AUROC of each statistic alone."""
-    table = given_away({"Prom300, toy": labels}, tokenizer, resamples=0, seed=0)
+    table = given_away({"toy": labels._replace(negatives="toy")}, tokenizer, resamples=0, seed=0)
     return table.set_index("statistic").rename(columns={"toy": "auroc"})[["learnt", "auroc"]]
 
 
@@ -29,7 +29,7 @@ def test_a_card_says_what_a_set_is():
     facts = {"contigs": {"chr19": "train"}, "dropped": {"unknown base": 1234}, "drop_shared": False, "threshold": 10.0}
     labels = label_set(["ACGN", "AATTT", "GGGG", "ATAT"], [0, 0, 1, 1], facts=facts)
     labels.table["repeats"] = [0.5, 0.0, 1.0, 1.0] * 3
-    assert card(labels).to_numpy().tolist() == [
+    assert cards({"toy": labels})[["what", "value"]].to_numpy().tolist() == [
         ["examples", "12"],
         ["bases of an example", "4 to 5"],
         ["train", "2 no, 2 yes; 2 groups"],
