@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from dnastudy.files import InputError
-from dnastudy.genes import encode
 from dnastudy.models import build, load, neural, save
-from dnastudy.models.neural import IGNORED, Linear, _pieces, inputs_and_targets, pick_device
+from dnastudy.models.neural import Linear, _pieces, pick_device
 from dnastudy.models.recurrent import RecurrentModel
 
 CONFIGS = {
@@ -29,21 +28,6 @@ def model(request):
         for weights in model.parameters():
             weights.mul_(3)
     return model
-
-
-def test_inputs_and_targets():
-    inputs, targets = inputs_and_targets(encode("ACNT"), end=False)
-    assert inputs.tolist() == [2, 5, 6, 1]
-    assert targets.tolist() == [5, 6, IGNORED, 8]
-    inputs, targets = inputs_and_targets(encode("ACNT"), end=True)
-    assert inputs.tolist() == [2, 5, 6, 1, 8]
-    assert targets.tolist() == [5, 6, IGNORED, 8, 3]
-
-
-def test_nothing_but_the_end():
-    inputs, targets = inputs_and_targets(encode(""), end=True)
-    assert (inputs.tolist(), targets.tolist()) == ([2], [3])
-    assert inputs_and_targets(encode(""), end=False)[0].shape == (0,)
 
 
 @pytest.mark.parametrize("context", [2, 3, 16, 17])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +25,22 @@ _SETTINGS = {
     "heads": "num_attention_heads",
     "context": "max_position_embeddings",
 }
-_PARTS = {
-    "embedding.weight": "bert.embeddings.word_embeddings.weight",
-    "positions.weight": "bert.embeddings.position_embeddings.weight",
-    "norm": "bert.embeddings.LayerNorm",
-    "transform.0": "cls.predictions.transform.dense",
-    "transform.2": "cls.predictions.transform.LayerNorm",
-    "bias": "cls.predictions.bias",
-}
-_PARTS_OF_BLOCK = {
-    "attention.out": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "feed_forward.0": "intermediate.dense",
-    "feed_forward.2": "output.dense",
-    "feed_forward_norm": "output.LayerNorm",
+_NAMES = {  # parts of a tensor's name there, in the order in which they are replaced by ours
+    "bert.embeddings.word_embeddings": "embedding",
+    "bert.embeddings.position_embeddings": "positions",
+    "bert.embeddings.LayerNorm": "norm",
+    "bert.encoder.layer": "blocks",
+    "attention.self.query": "attention.queries_keys_values",
+    "attention.self.key": "attention.queries_keys_values",
+    "attention.self.value": "attention.queries_keys_values",
+    "attention.output.dense": "attention.out",
+    "attention.output.LayerNorm": "attention_norm",
+    "intermediate.dense": "feed_forward.0",
+    "output.dense": "feed_forward.2",
+    "output.LayerNorm": "feed_forward_norm",
+    "cls.predictions.transform.dense": "transform.0",
+    "cls.predictions.transform.LayerNorm": "transform.2",
+    "cls.predictions.bias": "bias",
 }
 _PROBE = "ACGTTTTAGGGCATTACGATTTTACGGCGACCATGCATGCCAGTTTTTTTAC"  # what a tokenizer is compared on
 
@@ -59,7 +61,6 @@ class ForeignTokenizer(Tokenizer):
         self.tokens = (*SPECIALS, *(spelt[number] for number in others))
         self._ids = np.zeros(self.numbers.max() + 1, dtype=np.int32)
         self._ids[self.numbers] = np.arange(len(self.numbers))
-        self._unknown = np.array([UNK], dtype=np.int32)
 
     def encode(self, sequence: str | np.ndarray) -> np.ndarray:
         """Token ids (int32, [n tokens]) of a string or base codes (uint8, [n]), no special tokens added."""
@@ -70,7 +71,7 @@ class ForeignTokenizer(Tokenizer):
             edges = np.flatnonzero((codes[1:] >= UNKNOWN) | (codes[:-1] >= UNKNOWN)) + 1
             runs = [run for run in np.split(codes, edges) if len(run)]
             found = iter(self._call([run for run in runs if run[0] < UNKNOWN]))
-            ids = np.concatenate([next(found) if run[0] < UNKNOWN else self._unknown for run in runs])
+            ids = np.concatenate([next(found) if run[0] < UNKNOWN else np.array([UNK], dtype=np.int32) for run in runs])
         if (spelt := int(self.lengths[ids].sum())) != len(codes):
             raise InputError(
                 f"the tokenizer of another library spells {spelt} of {len(codes)} bases (some read no long words, and "
@@ -80,9 +81,8 @@ class ForeignTokenizer(Tokenizer):
 
     def _call(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
         """Ids (int32) of base codes, each by itself."""
-        if not pieces:
-            return []
-        found = self._theirs([decode(piece) for piece in pieces], add_special_tokens=False, verbose=False)["input_ids"]
+        texts = [decode(piece) for piece in pieces]
+        found = self._theirs(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
         return [self._ids[np.array(ids, dtype=int)] for ids in found]
 
     def save(self, path: str | Path) -> None:
@@ -106,17 +106,19 @@ def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
             f"hf:{name}: its tokenizer has the id {numbers.max()}, but the model {config.vocab_size} tokens; "
             "get both from one place"
         )
-    given = theirs.state_dict()
-    weights = {ours: torch.cat([given[part] for part in parts]) for ours, parts in _names(config.num_hidden_layers)}
-    weights["positions.weight"] = weights["positions.weight"] + given[_TYPES][0]  # all tokens are of the first type
-    # Tokens get the ids that they have everywhere here.
-    for part in ("embedding.weight", "bias"):
-        weights[part] = weights[part][numbers]
     model = Bert(
         **{ours: getattr(config, theirs) for ours, theirs in _SETTINGS.items()},
         dropout=float(config.hidden_dropout_prob),
         vocabulary=len(tokenizer),
     )
+    given = theirs.state_dict()
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in model.state_dict()}
+    for part, value in given.items():
+        parts.get(_ours(part), []).append(value)
+    weights = {name: torch.cat(values) for name, values in parts.items()}
+    weights["positions.weight"] += given[_TYPES][0]  # all tokens are of the first type
+    for part in ("embedding.weight", "bias"):  # tokens get the ids that they have everywhere here
+        weights[part] = weights[part][numbers]
     model.load_state_dict(weights)
     model.tokenizer = tokenizer
     return model.to(pick_device(device)).eval()
@@ -149,8 +151,10 @@ def export_to_transformers(model: Bert, folder: str | Path) -> None:
     theirs = transformers.BertForMaskedLM(config)
     weights = theirs.state_dict()
     weights[_TYPES] = torch.zeros_like(weights[_TYPES])
-    for ours, parts in _names(settings["layers"]):
-        weights |= zip(parts, model.state_dict()[ours].cpu().chunk(len(parts)), strict=True)
+    state = {name: list(value.cpu().chunk(3 if "queries" in name else 1)) for name, value in model.state_dict().items()}
+    for part in weights:
+        if ours := state.get(_ours(part)):
+            weights[part] = ours.pop(0)
     theirs.load_state_dict(weights)  # the head's, tied to the embedding's, change with those
     with into(folder) as staging:
         theirs.save_pretrained(staging)
@@ -172,19 +176,11 @@ def _explained(name: str) -> Iterator[None]:
         ) from None
 
 
-def _names(layers: int) -> list[tuple[str, list[str]]]:
-    """Each tensor here and there, where attention has one for queries, keys and values each."""
-    modules = {ours: [theirs] for ours, theirs in _PARTS.items()}
-    for number in range(layers):
-        ours, theirs = f"blocks.{number}", f"bert.encoder.layer.{number}"
-        modules |= {f"{ours}.{part}": [f"{theirs}.{other}"] for part, other in _PARTS_OF_BLOCK.items()}
-        packed = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
-        modules[f"{ours}.attention.queries_keys_values"] = packed
-    names = []
-    for ours, theirs in modules.items():
-        kinds = ("",) if ours.endswith(("weight", "bias")) else (".weight", ".bias")
-        names += [(ours + kind, [part + kind for part in theirs]) for kind in kinds]
-    return names
+def _ours(theirs: str) -> str:
+    """What a tensor of theirs, or what it is a part of, is called here."""
+    for part, ours in _NAMES.items():
+        theirs = theirs.replace(part, ours)
+    return theirs
 
 
 def _read_config(transformers, name: str):
@@ -193,10 +189,9 @@ def _read_config(transformers, name: str):
     if not isinstance(settings, dict):
         raise InputError("its config.json holds no settings; expected a JSON object")
     if asked := settings.get("auto_map"):  # of a known type, transformers would pass over it and misread the weights
-        names = ", ".join(map(str, asked.values()))
         raise InputError(
-            f"asks to run its own code (auto_map in its config.json names {names}); that is never done, expected a "
-            "model that transformers knows as 'bert'"
+            f"asks to run its own code (auto_map in its config.json names {', '.join(map(str, asked.values()))}); "
+            "that is never done, expected a model that transformers knows as 'bert'"
         )
     if settings.get("kind") in KINDS:
         raise InputError("a model of this package, not of transformers; give its folder without hf:")
@@ -213,9 +208,8 @@ def _read_config(transformers, name: str):
     }
     for setting, value in expected.items():
         if (found := getattr(config, setting, value)) != value:
-            raise InputError(
-                f"{setting} = {found!r} in its config.json; expected {value!r}, no other form of BERT is read"
-            )
+            found = f"{setting} = {found!r} in its config.json"
+            raise InputError(f"{found}; expected {value!r}, no other form of BERT is read")
     return config
 
 
@@ -223,28 +217,26 @@ def _tokenizer(transformers, name: str) -> tuple[Tokenizer, np.ndarray]:
     """A model's tokenizer, and its own id of each token (int64, [tokens])."""
     from transformers.utils import cached_file
 
-    names = ("tokenizer.json", "vocab.txt")
-    path, words = (cached_file(name, file, _raise_exceptions_for_missing_entries=False) for file in names)
+    files = "tokenizer.json", "vocab.txt"
+    path, words = (cached_file(name, file, _raise_exceptions_for_missing_entries=False) for file in files)
     if not path and not words:  # AutoTokenizer would make one that knows nothing
-        raise InputError(f"no tokenizer; expected {names[0]} or {names[1]} there")
-    try:
+        raise InputError(f"no tokenizer; expected {files[0]} or {files[1]} there")
+    with suppress(InputError):
         tokenizer, numbers = load_foreign(path or words)
         # The same merges or k-mers may be used by another rule: k-mers that overlap, say, or stand between spaces.
         theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=path)
-        alike = theirs.encode(_PROBE, add_special_tokens=False) == numbers[tokenizer.encode(_PROBE)].tolist()
-    except InputError:
-        alike = False
-    if not alike:
-        tokenizer = ForeignTokenizer(transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False))
-        numbers = tokenizer.numbers
-    return tokenizer, numbers
+        if theirs.encode(_PROBE, add_special_tokens=False) == numbers[tokenizer.encode(_PROBE)].tolist():
+            return tokenizer, numbers
+    tokenizer = ForeignTokenizer(transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False))
+    return tokenizer, tokenizer.numbers
 
 
 def _library(what: str):
     try:
         import transformers
     except ImportError:
-        message = f"{what}: transformers isn't installed; install it with: pip install 'dnastudy[hub]'"
-        raise InputError(message) from None
+        raise InputError(
+            f"{what}: transformers isn't installed; install it with: pip install 'dnastudy[hub]'"
+        ) from None
     transformers.utils.logging.disable_progress_bar()  # for weights that load in a moment
     return transformers

@@ -17,7 +17,7 @@ from torch.nn import functional
 from dnastudy.files import InputError, nearest
 from dnastudy.genes.codes import Sequences, coded
 from dnastudy.models.base import CausalModel
-from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, PAD, SEP, single_base_ids
+from dnastudy.tokens.tokenizer import BASE_TO_ID, CLS, FIRST_BASE, MASK, PAD, SEP, single_base_ids
 
 VOCABULARY = FIRST_BASE + 4
 IGNORED = -100  # the target that no loss counts: padding, and bases that aren't A C G T
@@ -220,14 +220,6 @@ def initialise_as_keras(model: nn.Module) -> None:
             nn.init.zeros_(module.bias_hh_l0).requires_grad_(False)
 
 
-def inputs_and_targets(codes: np.ndarray, *, end: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Input ids and target ids (int64, both [n], or [n + 1] with the end symbol) of one stretch of bases."""
-    ids = single_base_ids(codes).astype(np.int64)
-    inputs = np.concatenate([[CLS], ids])
-    targets = np.concatenate([np.where(codes < 4, ids, IGNORED), [SEP]])
-    return (inputs, targets) if end else (inputs[:-1], targets[:-1])
-
-
 def _scored_stretches(
     model: NeuralModel, codes: Sequence[np.ndarray], *, include_end: bool
 ) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -266,14 +258,11 @@ def _refuse_other_text(model: NeuralModel, verb: str) -> None:
 
 def _pieces(length: int, context: int | None) -> Iterator[tuple[int, int, int]]:
     """Cut ``length`` targets into windows: first target seen, end, and first target that is new."""
-    if length == 0:
-        return
-    if context is None or length <= context:
-        yield 0, length, 0
-        return
-    yield 0, context, 0
-    for new in range(context, length, context // 2):
-        stop = min(new + context // 2, length)
+    whole, half = min(length, context or length), (context or 2) // 2
+    if whole:
+        yield 0, whole, 0
+    for new in range(whole, length, half):
+        stop = min(new + half, length)
         yield stop - context, stop, new
 
 
@@ -290,11 +279,10 @@ def _score_rows(
         targets = np.full_like(inputs, IGNORED)
         for row, (number, start, stop, _) in enumerate(rows):
             first, stop = start + place, min(start + place + step, stop)
-            stretch = codes[number][first:stop]
-            ids, wanted = inputs_and_targets(stretch, end=stop > first + len(stretch))
-            if place:
-                ids[0] = single_base_ids(codes[number][first - 1 : first])[0]
-            inputs[row, : len(ids)], targets[row, : len(wanted)] = ids, wanted
+            ids = single_base_ids(codes[number][first:stop])
+            before = BASE_TO_ID[codes[number][first - 1]] if place else CLS
+            inputs[row, : stop - first] = np.append(before, ids)[: stop - first]
+            targets[row, : stop - first] = np.append(np.where(ids >= FIRST_BASE, ids, IGNORED), SEP)[: stop - first]
         if state is not None:
             state = state[0][:, :, : len(rows)], state[1]
         logits, state = model(torch.from_numpy(inputs).to(model.device), state)
@@ -313,7 +301,5 @@ def keep_freed_memory() -> bool:
     # two fifths of the time of a training step on a CPU. The process then stays as large as it once was.
     if not sys.platform.startswith("linux"):
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is None or not mallopt(_TRIM_THRESHOLD, _NEVER):
-        return False
-    return any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # musl has none
+    return bool(mallopt(_TRIM_THRESHOLD, _NEVER)) and any(mallopt(_MMAP_THRESHOLD, size) for size in _LARGEST)

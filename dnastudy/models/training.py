@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -30,22 +30,6 @@ from dnastudy.models.store import build, save
 from dnastudy.tokens.tokenizer import FIRST_BASE, PAD
 
 Drawn = tuple[Tensor, Tensor]  # inputs and targets, int64 [rows, ..., positions]; a target that isn't learnt is -100
-
-
-class Source(Protocol):
-    """What a model learns from; it may have ``epoch_steps`` (int), to count epochs, and a ``unit`` other than base."""
-
-    def draw(self, step: int) -> Drawn:
-        """What a step learns from, a function of the step alone."""
-
-    def validation(self) -> Drawn:
-        """What the model is validated on."""
-
-    def identity(self) -> dict:
-        """What the data are, JSON-able: a checkpoint made with others isn't gone on from."""
-
-    def bases(self, inputs: Tensor, targets: Tensor) -> int:
-        """How many bases (or tokens, or characters, or words) of a step are counted as seen."""
 
 
 def train_from_config(
@@ -87,7 +71,7 @@ def train_from_config(
 
 def train(
     model: NeuralModel,
-    source: Source,
+    source: CorpusSource,
     out: str | Path,
     config: TrainingConfig | None = None,
     *,
@@ -96,6 +80,8 @@ def train(
 ) -> list[dict]:
     """Train ``model`` in place; it ends with the weights that ``config.keep`` names.
 
+    ``source`` is a `CorpusSource` or whatever else has its ``draw``, ``validation``, ``identity`` (a checkpoint made
+    with other data isn't gone on from) and ``bases``; ``epoch_steps`` and a ``unit`` other than base it may have.
     ``out/checkpoint`` is written as it goes, and gone on from if it is there. Ctrl-C ends the step under way,
     writes a checkpoint and raises KeyboardInterrupt. Under torchrun each process computes a share of every
     step's rows, and the first one writes, prints and validates.
@@ -119,66 +105,65 @@ def train(
     ):
         loop.go(interrupted)
     if config.keep == "best":
-        model.load_state_dict(loop.run.best)
+        model.load_state_dict(loop.best)
     model.eval()
-    return loop.run.history
+    return loop.history
 
 
-class _Loop:
+class _Loop(Run):
     """The steps of :func:`train`, and all that they need."""
 
     def __init__(
         self,
         model: NeuralModel,
-        source: Source,
+        source: CorpusSource,
         config: TrainingConfig,
         device: torch.device,
         folder: Path,
         log: TextIO | None,
     ):
         keep_freed_memory()
-        self.model, self.source, self.config, self.device = model, source, config, device
-        self.folder, self.log = folder, log
+        self.source, self.config, self.device, self.folder, self.log = source, config, device, folder, log
         self.held_out = source.validation()
         model.to(device).train()
         self.weights = [one for one in model.parameters() if one.requires_grad]
         groups = parameter_groups(self.weights, config.weight_decay, model.times)
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=device.type == "cuda")
+        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=device.type == "cuda")
+        super().__init__(model, optimizer, keep=config.keep)
         self.forward = torch.compile(model, dynamic=config.sampling == "genes") if config.compile else model
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=use_bf16(config.precision, device))
         self.rows = -(-config.batch // (config.accumulate * world_size()))
-        self.run = Run(model, self.optimizer, keep=config.keep)
         self.identity = {"model": model.config, "training": config.identity(), "data": source.identity()}
 
     def go(self, interrupted: threading.Event) -> None:
         """All steps that are left."""
-        run, config = self.run, self.config
-        run.resume(self.folder, self.identity)
-        if (first := broadcast(run.step, self.device)) != run.step:
+        config = self.config
+        self.resume(self.folder, self.identity)
+        if (first := broadcast(self.step, self.device)) != self.step:
             raise InputError(
-                f"{self.folder}: process {rank()} would go on from step {run.step}, the first one from step "
+                f"{self.folder}: process {rank()} would go on from step {self.step}, the first one from step "
                 f"{first:.0f}; give a folder that all machines share"
             )
-        if run.step:
-            self._say(f"going on from step {run.step} of {config.steps}")
-        drawn = self.source.draw(run.step)
-        seconds, bases = time.perf_counter(), run.bases
+        if self.step:
+            self._say(f"going on from step {self.step} of {config.steps}")
+        drawn = self.source.draw(self.step)
+        seconds, bases = time.perf_counter(), self.bases
         while not self._finished():
-            rate = learning_rate(run.step, config)
+            rate = learning_rate(self.step, config)
             drawn, stop = self._step(drawn, rate, interrupted)
-            if looked := run.step % config.validate_every == 0 or run.step == config.steps:
-                self._validate(rate, (run.bases - bases) / (time.perf_counter() - seconds))
-                seconds, bases = time.perf_counter(), run.bases
-            if rank() == 0 and (stop or self._finished() or run.step % config.checkpoint_every == 0):
-                run.save(self.folder, self.identity)
+            if looked := self.step % config.validate_every == 0 or self.step == config.steps:
+                self._validate(rate, (self.bases - bases) / (time.perf_counter() - seconds))
+                seconds, bases = time.perf_counter(), self.bases
+            if rank() == 0 and (stop or self._finished() or self.step % config.checkpoint_every == 0):
+                self.save(self.folder, self.identity)
             if looked:
-                self._say(progress_line(run.history[-1], config.steps, getattr(self.source, "unit", "base")))
+                self._say(progress_line(self.history[-1], config.steps, getattr(self.source, "unit", "base")))
             if stop:
-                raise KeyboardInterrupt(f"stopped after step {run.step}; the same call goes on from there")
+                raise KeyboardInterrupt(f"stopped after step {self.step}; the same call goes on from there")
 
     def _finished(self) -> bool:
         """Whether all steps are done, or ``patience`` looks have found nothing better."""
-        return self.run.step >= self.config.steps or 0 < self.config.patience <= self.run.stale
+        return self.step >= self.config.steps or 0 < self.config.patience <= self.stale
 
     def _say(self, line: str) -> None:
         if self.log:
@@ -186,24 +171,24 @@ class _Loop:
 
     def _step(self, drawn: Drawn, rate: float, interrupted: threading.Event) -> tuple[Drawn, bool]:
         """One optimiser step; what the next one is made on, and whether a process was asked to stop."""
-        run, config = self.run, self.config
+        config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["times"]
-        random = np.random.SeedSequence([config.seed, run.step, rank()])
+        random = np.random.SeedSequence([config.seed, self.step, rank()])
         torch.manual_seed(int(random.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         seen = self.source.bases(*drawn)
         loss = self._backward(drawn)
         asked = torch.tensor(float(interrupted.is_set()), device=self.device)
         summed = all_reduce(self.weights, torch.stack([loss, asked]))
-        if run.step + 1 < config.steps:
-            drawn = self.source.draw(run.step + 1)  # while a GPU still computes
+        if self.step + 1 < config.steps:
+            drawn = self.source.draw(self.step + 1)  # while a GPU still computes
         norm = torch.nn.utils.clip_grad_norm_(self.weights, config.clip or math.inf)
         loss, stopping = summed.tolist()
         if not math.isfinite(norm):
-            raise self._diverged(run.step + 1, f"loss {loss:.4g}, gradient norm {norm.item():.4g}", rate)
+            raise self._diverged(self.step + 1, f"loss {loss:.4g}, gradient norm {norm.item():.4g}", rate)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        run.count(loss, seen)
+        self.count(loss, seen)
         return drawn, stopping > 0
 
     def _backward(self, drawn: Drawn) -> Tensor:
@@ -226,8 +211,8 @@ class _Loop:
         with self.autocast:
             cost = bits_per_symbol(self.model, *self.held_out, self.rows) if rank() == 0 else math.nan
         if not math.isfinite(cost := broadcast(cost, self.device)):
-            raise self._diverged(self.run.step, f"validation {cost:.4g} bits/base", rate)
-        self.run.note(cost, rate, speed)
+            raise self._diverged(self.step, f"validation {cost:.4g} bits/base", rate)
+        self.note(cost, rate, speed)
 
     def _diverged(self, step: int, found: str, rate: float) -> InputError:
         return InputError(
