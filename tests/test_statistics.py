@@ -185,7 +185,7 @@ def test_models_are_compared_on_the_windows_that_both_scored_as_many_bases_of():
     other.loc[other["window"] < 6, "bases"] = 10  # it read less of these
     how = {"against": "b", "on": ["window"], "groups": "locus", "resamples": 200, "seed": 1}
     found = compare(pd.concat([one, other[other["window"] != 29]]), ["model"], "bits", "bases", **how)
-    assert list(found.columns) == ["model", "difference", "low", "high", "n", "interval"]
+    assert list(found.columns) == ["model", "bases", "difference", "low", "high", "n", "interval"]
     assert list(found["model"]) == ["a"]
     assert found[["difference", "low", "high"]].to_numpy() == pytest.approx(-1 / 30)
-    assert found["n"].item() == 8  # loci of windows 6 to 28
+    assert (found["n"].item(), found["bases"].item()) == (8, 23 * 30)  # of windows 6 to 28

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from dnastudy.files import InputError, nearest
 from dnastudy.study.figures import FLOOR, PROTOCOLS, colour
-from dnastudy.study.statistics import Interval, paired_difference, ratio_bootstrap, summarise
+from dnastudy.study.statistics import Interval, compare, ratio_bootstrap, summarise
 
 SEED = re.compile(r"_seed\d+$")  # at the end of the name of a run of a model
 DIFFERENCE = ["difference", "low", "high", "verdict", "interval"]
@@ -33,9 +33,9 @@ def pool_seeds(scored: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Average the bits of models that differ in their seed alone (lstm, lstm_seed1, ...), window by window."""
     runs: dict[str, list[pd.DataFrame]] = {}
     for name, table in scored.items():
-        runs.setdefault(SEED.sub("", name), []).append(table)
+        runs.setdefault(SEED.sub("", name), []).append(table.set_index(["stratum", "window"]))
     return {
-        name: tables[0].assign(bits=sum(table["bits"].to_numpy() for table in tables) / len(tables))
+        name: tables[0].assign(bits=sum(table["bits"] for table in tables) / len(tables)).reset_index()
         for name, tables in runs.items()
     }
 
@@ -46,10 +46,7 @@ def seed_table(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for name, table in scored.items():
         everything = table[table["stratum"] == "all"]
         values.setdefault(SEED.sub("", name), []).append(everything["bits"].sum() / everything["bases"].sum())
-    several = {name: runs for name, runs in values.items() if len(runs) > 1}
-    rows = [
-        (name, len(runs), np.mean(runs), min(runs), max(runs), np.std(runs, ddof=1)) for name, runs in several.items()
-    ]
+    rows = [(n, len(v), np.mean(v), min(v), max(v), np.std(v, ddof=1)) for n, v in values.items() if len(v) > 1]
     return pd.DataFrame(rows, columns=["model", "runs", "mean", "lowest", "highest", "sd"])
 
 
@@ -84,28 +81,17 @@ def difference_table(scored: dict[str, pd.DataFrame], *, against: str, resamples
     """Bits per base of each model minus those of ``against`` on the windows of which both scored as many ``bases``."""
     if against not in scored:
         raise InputError(f"against={against!r}: no such model here; {nearest(against, scored)}")
-    rows = []
-    for model in (name for name in scored if name != against):
-        for stratum, part in scored[model].groupby("stratum", sort=False):
-            both = part.merge(scored[against], on=["stratum", "window"], suffixes=("", "_against"))
-            # Models may read other numbers of bases in a window: bits of different bases have no difference.
-            both = both[both["bases"] == both["bases_against"]]
-            interval = Interval(math.nan, math.nan, math.nan, 0)
-            if len(both):
-                columns = (both[name] for name in ("bits", "bits_against", "bases", "locus"))
-                interval = paired_difference(*columns, resamples=resamples, seed=seed)
-            found = difference(interval, lower_is_better=True)
-            rows.append({"model": model, "stratum": stratum, "bases": both["bases"].sum()} | found)
-    return pd.DataFrame(rows, columns=["model", "stratum", "bases", *DIFFERENCE])
+    windows = pd.concat([table.assign(model=name) for name, table in scored.items()])
+    how = {"groups": "locus", "resamples": resamples, "seed": seed}
+    found = compare(windows, ["model", "stratum"], "bits", "bases", against=against, on=["window"], **how)
+    return with_verdict(found, lower_is_better=True)[["model", "stratum", "bases", *DIFFERENCE]]
 
 
-def difference(interval: Interval, *, lower_is_better: bool) -> dict:
-    """An interval of a difference as the columns of `DIFFERENCE`."""
+def with_verdict(differences: pd.DataFrame, *, lower_is_better: bool) -> pd.DataFrame:
+    """Differences of `compare` with what they say: better, worse, tie, or unknown where there is no interval."""
     below, above = ("better", "worse") if lower_is_better else ("worse", "better")
-    verdict = below if interval.high < 0 else above if interval.low > 0 else "tie"
-    if math.isnan(interval.low):
-        verdict = "unknown"
-    return dict(zip(DIFFERENCE, [interval.value, interval.low, interval.high, verdict, interval], strict=True))
+    said = [differences["low"].isna(), differences["high"] < 0, differences["low"] > 0]
+    return differences.assign(verdict=np.select(said, ["unknown", below, above], "tie").astype(object))
 
 
 def draw_scores(scores: pd.DataFrame, *, reference: float = 2.0) -> Axes:

@@ -11,13 +11,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from dnastudy.chapters.compare_models import DIFFERENCE, difference
+from dnastudy.chapters.compare_models import DIFFERENCE, with_verdict
 from dnastudy.files import InputError, sha256
 from dnastudy.genes import place_variants, read_variants, whole_genes, windows
 from dnastudy.genes.codes import known_bases
 from dnastudy.study.figures import FLOOR, _marks, colour
 from dnastudy.study.inputs import member_of, some_of
-from dnastudy.study.statistics import paired_difference, summarise
+from dnastudy.study.statistics import compare, summarise
 from dnastudy.tasks import make_pairs, make_published_pairs, make_variant_pairs, read_pairs
 from dnastudy.tasks.mutation import LONGEST_GENE, substituted_places
 from dnastudy.tasks.published import NEURAL, PUBLISHED_ACCURACY
@@ -176,15 +176,12 @@ def accuracy_difference_table(
     judged: pd.DataFrame, by: list[str], *, against: str, resamples: int, seed: int
 ) -> pd.DataFrame:
     """Accuracy of each model minus that of ``against`` on the same pairs, in groups, with paired intervals."""
-    rows = []
-    for keys, part in judged.groupby(by, sort=False):
-        models = dict(list(part.groupby("model", sort=False)))
-        for model in (name for name in models if name != against):
-            pair = (models[name]["correct"] for name in (model, against))
-            interval = paired_difference(*pair, groups=models[model]["group"], resamples=resamples, seed=seed)
-            names = dict(zip([*by, "model"], [*keys, model], strict=True))
-            rows.append(names | difference(interval, lower_is_better=False))
-    return pd.DataFrame(rows, columns=[*by, "model", *DIFFERENCE])
+    judged = judged.iloc[np.argsort(judged.groupby(by, sort=False).ngroup(), kind="stable")]
+    by = [*by, "model"]
+    judged = judged.assign(pair=judged.groupby(by, sort=False).cumcount())
+    how = {"groups": "group", "resamples": resamples, "seed": seed}
+    found = compare(judged, by, "correct", against=against, on=["pair"], **how)
+    return with_verdict(found, lower_is_better=False)[[*by, *DIFFERENCE]]
 
 
 def accuracy_table(judged: pd.DataFrame, by: list[str], *, resamples: int, seed: int) -> pd.DataFrame:

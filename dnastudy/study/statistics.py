@@ -111,20 +111,27 @@ def compare(
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """A column of each ``model`` less that of the one ``against`` on the same rows, as `summarise` has it, paired.
+    """A column of each ``model`` less that of the one ``against`` on the same rows, paired, in each part of a table.
 
     Rows are the same where they agree in ``on``, which names them within each part of ``by`` (columns, ``model`` among
-    them), and in ``per``: bits of different bases have no difference. A part of which no row is in both isn't there.
+    them), and in ``per``: bits of different bases have no difference. Columns: those of ``by``, the sum of ``per`` (or
+    ``rows``, their number), difference, low, high, n (groups), interval; NaN where no row is in both.
     """
-    keys = [*on, *(name for name in by if name != "model" and name not in on)]
     ours, theirs = table[table["model"] != against], table[table["model"] == against]
-    columns = [*keys, value, *([per] if per else [])]
-    both = ours.merge(theirs[columns], on=keys, suffixes=("", "_against"))
-    if per:
-        both = both[both[per] == both[f"{per}_against"]]
-    both["difference"] = both[value] - both[f"{value}_against"]
-    found = summarise(both, by, "difference", per, groups=groups, resamples=resamples, seed=seed)
-    return found.rename(columns={"value": "difference"})
+    keys = [*(name for name in by if name != "model"), *on]
+    theirs = theirs[[*keys, value, *([per] if per else [])]]
+    rows = []
+    for names, part in ours.groupby(by, sort=False):
+        both = part.merge(theirs, on=keys, suffixes=("", "_against"))
+        if per:
+            both = both[both[per] == both[f"{per}_against"]]
+        found = Interval(np.nan, np.nan, np.nan, 0)
+        if len(both):
+            below = both[per] if per else None
+            pair = both[value], both[f"{value}_against"]
+            found = paired_difference(*pair, below, both[groups], resamples=resamples, seed=seed)
+        rows.append((*names, both[per].sum() if per else len(both), *found, found))
+    return pd.DataFrame(rows, columns=[*by, per or "rows", "difference", "low", "high", "n", "interval"])
 
 
 def rank_correlations(
