@@ -194,13 +194,13 @@ def test_an_unknown_rule_is_refused(tmp_path):
             r"a.csv: has no column NucleotideSequence; found Symbol, Sequence",
         ),
         ("a.csv", "NucleotideSequence\n", r"a.csv: holds no sequences"),
-        ("a.csv", "", r"a.csv: cannot be read as a table"),
+        ("a.csv", "", r"a.csv: has no column NucleotideSequence; found "),
         (
             "a.csv",
             "NucleotideSequence\nACGT\nAC!T\n",
-            r"a.csv, row 2: expected nucleotide codes .* found '!'",
+            r"a.csv, line 3, column NucleotideSequence: '!' at base 3 is no nucleotide code",
         ),
-        ("a.csv", "NucleotideSequence\nACGT\n<>\n", r"a.csv, row 2: .* found an empty sequence"),
+        ("a.csv", "NucleotideSequence\nACGT\n<>\n", r"a.csv, line 3, column NucleotideSequence: no sequence"),
         ("a.csv", "NCBIGeneID,NucleotideSequence\n7,A\n7,C\n", r"a.csv: two sequences are named '7'"),
         (
             "a.csv",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from dnastudy.files import InputError
 from dnastudy.genes.codes import IUPAC, encode
 from dnastudy.genes.corpus import SPLITS, Corpus
 from dnastudy.genes.extract import Collected, leave_out, write_collected
-from dnastudy.genes.fasta import DAMAGED_GZIP, count_changes, damaged_gzip, read_fasta
+from dnastudy.genes.fasta import count_changes, is_gzip, read_fasta
 from dnastudy.genes.split import (
     COPY,
     RELATED,
@@ -24,6 +28,7 @@ from dnastudy.genes.split import (
 )
 
 COLUMN = "NucleotideSequence"
+NUCLEOTIDES = re.compile(f"[{IUPAC.decode()}]*", re.IGNORECASE)
 
 
 def load_sequences(
@@ -112,27 +117,54 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _from_table(path: Path) -> Iterator[tuple]:
-    separator = "\t" if ".tsv" in path.suffixes else ","
-    try:
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
-    except DAMAGED_GZIP as error:
-        raise damaged_gzip(path, error) from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error}); expected CSV or TSV") from None
+    table = read_table(path, "sequences")
     if COLUMN not in table:
         raise InputError(
             f"{path}: has no column {COLUMN}; found {', '.join(table.columns[:8])}. Rename the column that "
             "holds the sequences"
         )
-    for number, row in enumerate(table.to_dict("records"), start=1):
+    for number, (line, row) in enumerate(zip(table.index, table.to_dict("records"), strict=True), start=1):
         letters = row[COLUMN].strip().removeprefix("<").removesuffix(">")
-        strange = set(letters.upper()) - set(IUPAC.decode())
-        if strange or not letters:
-            found = repr(min(strange)) if strange else "an empty sequence"
-            raise InputError(
-                f"{path}, row {number}: expected nucleotide codes ({IUPAC.decode()}), found {found}. Mend or "
-                "remove the row"
-            )
+        check_sequence(f"{path}, line {line}, column {COLUMN}", letters)
         name = row.get("NCBIGeneID") or str(number)
         kind = row.get("GeneType") or "unknown"
         yield name, row.get("Symbol") or name, kind, encode(letters), count_changes(letters.encode())
+
+
+def read_table(path: Path, of: str) -> pd.DataFrame:
+    """A file of text columns (TSV or CSV, plain or gz) as strings, by line number; the delimiter is the header's."""
+    rows, lines = [], []
+    try:
+        with (gzip.open if is_gzip(path) else open)(path, "rt", encoding="utf-8-sig", newline="") as handle:
+            delimiter = "\t" if "\t" in handle.readline() else ","
+            handle.seek(0)
+            # The module refuses fields over 128 KiB unless told otherwise; genes are longer.
+            csv.field_size_limit(2**31 - 1)
+            reader = csv.reader(handle, delimiter=delimiter)
+            header = next(reader, [])
+            for row in reader:
+                if any(row):
+                    rows.append(row)
+                    lines.append(reader.line_num)
+    except (EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a whole table ({error}); expected a TSV or CSV file of {of}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected a TSV or CSV file of {of}") from None
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != len(header):
+            raise InputError(
+                f"{path}, line {line}: {len(row)} fields; expected {len(header)}, as in the header. Look for "
+                "a missing or surplus delimiter"
+            )
+    return pd.DataFrame(rows, columns=header, index=lines, dtype=str)
+
+
+def check_sequence(where: str, value: str) -> None:
+    """Refuse a text that isn't one or more nucleotide codes (`InputError`)."""
+    whole = NUCLEOTIDES.match(value).end()
+    if whole < len(value):
+        raise InputError(
+            f"{where}: {value[whole]!r} at base {whole + 1} is no nucleotide code; expected A, C, G, T or an IUPAC code"
+        )
+    if not value:
+        raise InputError(f"{where}: no sequence; expected at least one base. Fill it in or remove the line")

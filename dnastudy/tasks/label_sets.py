@@ -16,6 +16,7 @@ from dnastudy.genes.corpus import SPLITS
 from dnastudy.genes.intervals import covered
 from dnastudy.genes.kmers import either_strand
 from dnastudy.genes.motifs import WIDTHS, Motif, log_odds
+from dnastudy.genes.sequences import check_sequence, read_table
 from dnastudy.tasks.label_windows import (
     BLOCK,
     EVERYTHING,
@@ -36,7 +37,6 @@ from dnastudy.tasks.label_windows import (
     windows_about,
 )
 from dnastudy.tasks.memorization import copied_bases
-from dnastudy.tasks.mutation import check_sequence, read_table
 from dnastudy.tokens.tokenizer import Tokenizer
 
 NEGATIVES = ("tokens", "dinucleotides", "genomic")

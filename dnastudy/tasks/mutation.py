@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import re
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,6 +12,7 @@ import pandas as pd
 from dnastudy.files import InputError
 from dnastudy.genes import Corpus
 from dnastudy.genes.codes import as_codes, decode, known_bases, reverse_complement
+from dnastudy.genes.sequences import check_sequence, read_table
 
 GIVEN = ["ll_real", "ll_mutated"]
 OPPOSITE = ["ll_real_opposite", "ll_mutated_opposite"]
@@ -26,7 +23,6 @@ PAPER_COLUMNS = {
     "RealNucleotideSequence": "real",
     "MutatedNucleotideSequence": "mutated",
 }
-NUCLEOTIDES = re.compile(r"[ACGTURYSWKMBDHVN]*", re.IGNORECASE)
 
 
 def discriminate(
@@ -307,46 +303,6 @@ def _edited(real: str, kinds: np.ndarray, rng: np.random.Generator) -> str:
         if gap < len(letters):
             letters[gap] = extra + letters[gap]
     return "".join(letters) + inserted.get(len(letters), "")
-
-
-def read_table(path: Path, of: str) -> pd.DataFrame:
-    """A file of text columns (TSV or CSV, plain or gz) as strings, by line number; the delimiter is the header's."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    rows, lines = [], []
-    try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as handle:
-            delimiter = "\t" if "\t" in handle.readline() else ","
-            handle.seek(0)
-            # The module refuses fields over 128 KiB unless told otherwise; genes are longer.
-            csv.field_size_limit(2**31 - 1)
-            reader = csv.reader(handle, delimiter=delimiter)
-            header = next(reader, [])
-            for row in reader:
-                if any(row):
-                    rows.append(row)
-                    lines.append(reader.line_num)
-    except (EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a whole table ({error}); expected a TSV or CSV file of {of}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error}); expected a TSV or CSV file of {of}") from None
-    for line, row in zip(lines, rows, strict=True):
-        if len(row) != len(header):
-            raise InputError(
-                f"{path}, line {line}: {len(row)} fields; expected {len(header)}, as in the header. Look for "
-                "a missing or surplus delimiter"
-            )
-    return pd.DataFrame(rows, columns=header, index=lines, dtype=str)
-
-
-def check_sequence(where: str, value: str) -> None:
-    """Refuse a text that isn't one or more nucleotide codes (`InputError`)."""
-    whole = NUCLEOTIDES.match(value).end()
-    if whole < len(value):
-        raise InputError(
-            f"{where}: {value[whole]!r} at base {whole + 1} is no nucleotide code; expected A, C, G, T or an IUPAC code"
-        )
-    if not value:
-        raise InputError(f"{where}: no sequence; expected at least one base. Fill it in or remove the line")
 
 
 def _whole_numbers(path: str | Path, column: pd.Series) -> pd.Series:
