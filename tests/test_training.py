@@ -15,7 +15,7 @@ from periodic_corpus import periodic_corpus
 from dnastudy.files import InputError, read_json, sha256
 from dnastudy.genes import Corpus
 from dnastudy.models import build, load
-from dnastudy.models.batches import CorpusSource, MaskedSource, validation_set
+from dnastudy.models.batches import CorpusSource, MaskedSource
 from dnastudy.models.checkpoint import locked
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
@@ -154,7 +154,7 @@ def test_ngram_is_scored_on_the_windows_that_neural_models_are_validated_on(corp
     settings = {"validation_windows": 30, "window": 100}
     config = {"model": {"kind": "ngram", "order": 3}, "training": settings}
     model = train_from_config(config, corpus, tmp_path / "out")
-    _, targets = validation_set(Corpus.load(corpus), TrainingConfig.from_dict(settings))
+    _, targets = CorpusSource(Corpus.load(corpus), TrainingConfig.from_dict(settings)).validation()
     windows = ["".join("ACGT"[id - 5] for id in row if id >= 5) for row in targets.tolist()]
     nats = sum(model.log_likelihood(windows))
     assert model.validation_bits_per_base == pytest.approx(-nats / math.log(2) / sum(map(len, windows)))
@@ -163,7 +163,7 @@ def test_ngram_is_scored_on_the_windows_that_neural_models_are_validated_on(corp
 
 def test_validation_windows_depend_on_neither_batch_nor_seed(corpus):
     one, other = TrainingConfig(batch=4, seed=1), TrainingConfig(batch=64, seed=2)
-    sets = [validation_set(Corpus.load(corpus), config) for config in (one, other)]
+    sets = [CorpusSource(Corpus.load(corpus), config).validation() for config in (one, other)]
     assert all(map(torch.equal, *sets))
 
 
@@ -188,7 +188,7 @@ def test_training_stops_when_it_gets_no_better(keep, corpus, tmp_path):
     looks = [row["validation_bits_per_base"] for row in history]
     assert len(looks) < 60
     assert looks.index(min(looks)) == len(looks) - 4
-    held_out = validation_set(Corpus.load(corpus), TrainingConfig.from_dict(SMALL))
+    held_out = CorpusSource(Corpus.load(corpus), TrainingConfig.from_dict(SMALL)).validation()
     kept = min(looks) if keep == "best" else looks[-1]
     assert bits_per_symbol(model, *held_out, 4) == pytest.approx(kept, abs=1e-6)
     assert fit(build(LSTM), corpus, tmp_path, patience=3, keep=keep, **high) == history  # it is finished

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from periodic_corpus import periodic_corpus
 
 from dnastudy.files import InputError
-from dnastudy.models.batches import CorpusSource, GeneBatches, cut_windows, training_spans, validation_set
+from dnastudy.models.batches import CorpusSource, GeneBatches, cut_windows, training_spans
 from dnastudy.models.neural import IGNORED
 from dnastudy.models.settings import TrainingConfig
 
@@ -88,7 +88,7 @@ def test_a_split_without_genes(tmp_path):
 
 
 def test_validation_has_bases_alone_and_short_windows_last(small):
-    inputs, targets = validation_set(small, TrainingConfig(validation_windows=30, window=280))
+    inputs, targets = CorpusSource(small, TrainingConfig(validation_windows=30, window=280)).validation()
     assert not (targets == 3).any()
     padding = (inputs == 0).sum(1).tolist()
     assert padding == sorted(padding)

@@ -58,13 +58,17 @@ class CorpusSource:
         return _rows(self._codes, spans, config.window, np.random.default_rng(seed), **options)
 
     def validation(self) -> tuple[Tensor, Tensor]:
-        """The validation windows (see :func:`validation_set`), or with whole genes each validation gene once."""
-        if self.config.sampling == "windows":
-            return validation_set(self.corpus, self.config)
-        spans = self.corpus.spans("validation")
-        longest_first = np.argsort(-np.minimum(spans[:, 1] - spans[:, 0], self.config.window), kind="stable")
+        """Validation windows, the same for any model, batch or seed, or whole genes once each; the longest first."""
+        config, spans = self.config, self.corpus.spans("validation")
+        if config.sampling == "windows":
+            inputs, targets = cut_windows(
+                self._codes, spans, config.validation_windows, config.window, [VALIDATION_SEED]
+            )
+            order = torch.argsort((inputs == PAD).sum(1), stable=True)
+            return inputs[order], targets.masked_fill(targets == SEP, IGNORED)[order]
+        longest_first = np.argsort(-np.minimum(spans[:, 1] - spans[:, 0], config.window), kind="stable")
         nothing = np.random.default_rng(0)  # neither strand nor place is drawn
-        return _rows(self._codes, spans[longest_first], self.config.window, nothing, end=False)
+        return _rows(self._codes, spans[longest_first], config.window, nothing, end=False)
 
     def identity(self) -> dict[str, str]:
         """SHA-256 of the corpus's files."""
@@ -135,14 +139,6 @@ def training_spans(corpus: Corpus, bases: int = 0, seed: int = 0) -> np.ndarray:
     spans = spans[: last + 1]
     spans[last, 1] -= reach[last] - bases
     return spans[np.argsort(spans[:, 0])]
-
-
-def validation_set(corpus: Corpus, config: TrainingConfig) -> tuple[Tensor, Tensor]:
-    """Ids and targets (bases alone) of the validation windows, the same for any model, batch or seed; shorter last."""
-    spans, count = corpus.spans("validation"), config.validation_windows
-    inputs, targets = cut_windows(corpus.all_codes, spans, count, config.window, [VALIDATION_SEED])
-    order = torch.argsort((inputs == PAD).sum(1), stable=True)
-    return inputs[order], targets.masked_fill(targets == SEP, IGNORED)[order]
 
 
 def cut_windows(

@@ -69,9 +69,8 @@ class NeuralModel(CausalModel, nn.Module):
     """A causal network over the nine single-base ids; the recurrent and Transformer models derive from it, and BERT.
 
     A subclass has ``kind``, ``config``, ``embedding``, ``positions`` (as published) and ``context`` (the most
-    positions it sees at once, None when it carries a state over any number), and three methods:
-    ``forward(ids, state)``, ``prime(ids)`` and ``advance(ids, state)``. With a ``vocabulary`` other than the nine
-    ids it is a model of other text, as is one that isn't ``causal``.
+    positions it sees at once, None when it carries a state over any number), and ``forward(ids, state)``. With a
+    ``vocabulary`` other than the nine ids it is a model of other text, as is one that isn't ``causal``.
     """
 
     causal = True
@@ -155,13 +154,19 @@ class NeuralModel(CausalModel, nn.Module):
         """Logits [rows, 4] of the base that follows start symbol and prompt (base codes), and the state."""
         _refuse_other_text(self, "generate")
         ids = np.concatenate([[CLS], single_base_ids(prompt)]).astype(np.int64)
-        logits, state = self.prime(torch.from_numpy(ids).to(self.device).expand(rows, -1))
-        return logits[:, FIRST_BASE:].float(), state
+        return self._next(torch.from_numpy(ids).to(self.device).expand(rows, -1), self._empty_state(rows))
 
     def follow(self, bases: Tensor, state: object) -> tuple[Tensor, object]:
         """Logits [rows, 4] of the base after ``bases`` (codes 0-3, [rows]), and the new state."""
-        logits, state = self.advance(bases + FIRST_BASE, state)
-        return logits[:, FIRST_BASE:].float(), state
+        return self._next(bases[:, None] + FIRST_BASE, state)
+
+    def _next(self, ids: Tensor, state: object) -> tuple[Tensor, object]:
+        """Logits [rows, 4] of the base that follows ``ids`` [rows, positions] and what the state holds; a new state."""
+        logits, state = self(ids, state)
+        return logits[:, -1, FIRST_BASE:].float(), state
+
+    def _empty_state(self, rows: int) -> object:
+        return None
 
 
 class Linear(nn.Linear):

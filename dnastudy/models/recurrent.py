@@ -80,15 +80,5 @@ class RecurrentModel(NeuralModel):
             hidden, last = layer(hidden.float(), state)
         return hidden.bfloat16(), last
 
-    def prime(self, ids: Tensor) -> tuple[Tensor, tuple[Tensor, int]]:
-        """Logits [rows, vocabulary] after ``ids`` [rows, positions], and the state."""
-        logits, state = self(ids)
-        return logits[:, -1], state
-
-    def advance(self, ids: Tensor, state: tuple[Tensor, int]) -> tuple[Tensor, tuple[Tensor, int]]:
-        """Logits [rows, vocabulary] after one more id for each row, and the new state."""
-        logits, state = self(ids[:, None], state)
-        return logits[:, -1], state
-
     def _unpacked(self, state: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return (state[:1].contiguous(), state[1:].contiguous()) if self.kind == "lstm" else state.contiguous()

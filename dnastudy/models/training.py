@@ -21,7 +21,7 @@ from torch.nn import functional
 from dnastudy.files import InputError, nearest, write_json
 from dnastudy.genes.corpus import Corpus
 from dnastudy.models.base import LEARNT_FROM, CausalModel
-from dnastudy.models.batches import CorpusSource, MaskedSource, digests, training_spans, validation_set
+from dnastudy.models.batches import CorpusSource, MaskedSource, digests
 from dnastudy.models.checkpoint import Run, check_out, locked
 from dnastudy.models.neural import IGNORED, NeuralModel, keep_freed_memory
 from dnastudy.models.parallel import all_reduce, broadcast, own_device, pieces, process_group, rank, world_size
@@ -254,13 +254,12 @@ def _fit_network(
 def _fit_ngram(config: dict, corpus: Corpus, settings: TrainingConfig) -> tuple[CausalModel, list[dict]]:
     """An n-gram model counted on the training genes, and its history."""
     model = build(config["model"])
-    spans = training_spans(corpus, settings.train_bases, settings.seed)
-    held_out = corpus.all_codes, corpus.spans("validation")
-    history = model.fit((corpus.all_codes, spans), validation=held_out).history
+    source, held_out = CorpusSource(corpus, settings), (corpus.all_codes, corpus.spans("validation"))
+    history = model.fit((corpus.all_codes, source.spans), validation=held_out).history
     if history:
         model.validation_bits_per_base = history[-1]["validation_bits_per_base"]
     if config.get("training"):
-        _, targets = validation_set(corpus, settings)
+        _, targets = source.validation()
         codes = torch.where(targets >= FIRST_BASE, targets - FIRST_BASE, 4).numpy().astype(np.uint8)
         model.validation_bits_per_base = math.log2(model.perplexity(list(codes)))
     return model, history

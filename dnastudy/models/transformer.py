@@ -99,27 +99,18 @@ class Transformer(NeuralModel):
             state.filled = stop
         return self.norm(hidden)
 
-    def prime(self, ids: Tensor) -> tuple[Tensor, Cache]:
-        """Logits [rows, vocabulary] after ``ids`` [rows, positions, start symbol first], and a filled cache."""
-        # Of more ids than the context holds, the start symbol and the last half context stay.
-        if ids.shape[1] > self.context:
+    def _next(self, ids: Tensor, state: Cache) -> tuple[Tensor, Cache]:
+        if state.filled + ids.shape[1] > self.context:  # the start symbol and the last half context stay
+            ids = torch.cat([state.ids[:, : state.filled], ids], dim=1)
             ids = torch.cat([torch.full_like(ids[:, :1], CLS), ids[:, -(self.context // 2) :]], dim=1)
-        logits, cache = self(ids, self._empty_cache(len(ids)))
-        return logits[:, -1], cache
+            state.filled = 0
+        return super()._next(ids, state)
 
-    def advance(self, ids: Tensor, state: Cache) -> tuple[Tensor, Cache]:
-        """Logits [rows, vocabulary] after one more id for each row, and the cache; a full one starts anew."""
-        if state.filled == self.context:
-            return self.prime(torch.cat([state.ids, ids[:, None]], dim=1))
-        logits, state = self(ids[:, None], state)
-        return logits[:, -1], state
-
-    def _empty_cache(self, rows: int) -> Cache:
+    def _empty_state(self, rows: int) -> Cache:
         heads, size = self.config["heads"], self.config["width"] // self.config["heads"]
         shape = (len(self.blocks), rows, heads, self.context, size)
         keys, values = (torch.empty(shape, device=self.device) for _ in range(2))
-        ids = torch.empty(rows, self.context, dtype=torch.int64, device=self.device)
-        return Cache(keys, values, ids)
+        return Cache(keys, values, torch.empty(rows, self.context, dtype=torch.int64, device=self.device))
 
 
 @dataclass
