@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from dnastudy.genes.codes import END, as_codes, join, kmer_numbers, reverse_complement
+from dnastudy.genes.codes import END, UNKNOWN, as_codes, join, kmer_numbers, reverse_complement, true_runs
 from dnastudy.tokens.tokenizer import BASES
 
 START_CODON = 14  # ATG, as `kmer_numbers` counts codons
@@ -69,6 +69,46 @@ def tabulate_odds(sets: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     odds = {name: dinucleotide_odds(sequences).ravel() for name, sequences in sets.items()}
     rows = [(name, pair, each) for name, values in odds.items() for pair, each in zip(names, values, strict=True)]
     return pd.DataFrame(rows, columns=["set", "dinucleotide", "odds"])
+
+
+def dinucleotide_shuffle(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random sequence that has each dinucleotide as often, drawn evenly from all of them; unknown bases stay.
+
+    The Eulerian shuffle of Altschul & Erickson (1985, Mol. Biol. Evol. 2:526) of each run of known bases.
+    """
+    shuffled = np.array(codes)
+    for start, end in true_runs(shuffled < UNKNOWN):
+        if end - start > 3:  # both ends stay, and with them one base between
+            shuffled[start + 1 : end - 1] = _random_path(shuffled[start:end], rng)
+    return shuffled
+
+
+def _random_path(codes: np.ndarray, rng: np.random.Generator) -> list[int]:
+    """What lies between the ends of a random Eulerian path through the graph of a run's dinucleotides."""
+    end = codes[-1]
+    following = [codes[1:][codes[:-1] == base] for base in range(4)]
+    leaving = [base for base in range(4) if base != end and len(following[base])]
+    # The last step away from each base, drawn until all of them lead to the end: then no path comes to a halt early.
+    last, leading = {}, set()
+    while not leading.issuperset(leaving):
+        last = {base: rng.integers(len(following[base])) for base in leaving}
+        leading = {end}
+        for _ in leaving:
+            leading |= {base for base in leaving if following[base][last[base]] in leading}
+    for base, steps in enumerate(following):
+        free = len(steps)
+        if base in last:
+            free -= 1
+            steps[[last[base], free]] = steps[[free, last[base]]]
+        at = np.arange(free - 1, 0, -1)
+        for one, other in zip(at, rng.integers(at + 1), strict=True):
+            steps[one], steps[other] = steps[other], steps[one]
+    steps = [iter(each.tolist()) for each in following]
+    base, path = codes[0], []
+    for _ in range(len(codes) - 2):
+        base = next(steps[base])
+        path.append(base)
+    return path
 
 
 def run_counts(sequences: Sequence[str]) -> np.ndarray:

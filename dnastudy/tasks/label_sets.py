@@ -13,25 +13,23 @@ import pandas as pd
 from dnastudy.files import InputError, nearest
 from dnastudy.genes.codes import encode
 from dnastudy.genes.corpus import SPLITS
-from dnastudy.genes.intervals import covered
 from dnastudy.genes.kmers import either_strand
 from dnastudy.genes.motifs import WIDTHS, Motif, log_odds
 from dnastudy.genes.sequences import check_sequence, read_table
+from dnastudy.tasks.composition import dinucleotide_shuffle
 from dnastudy.tasks.label_windows import (
     BLOCK,
     EVERYTHING,
     Draw,
     Genome,
-    assign,
+    bases_in,
     check_classes,
     cut,
-    dinucleotide_shuffle,
     divide,
     hold_out,
     look_alikes,
     match,
     motif_hits,
-    repeat_share,
     thin,
     token_shuffle,
     windows_about,
@@ -104,8 +102,7 @@ def promoters(
     apart, dropped = thin(_starts_on("Prom300", starts, splits), BEFORE + AFTER)
     first = apart["position"] - np.where(apart["strand"] == "+", BEFORE, AFTER - 1)
     windows = apart.assign(start=first, end=first + BEFORE + AFTER, label=1, core_start=BEFORE, core_end=BEFORE + 1)
-    positives, codes = cut(genome, windows, dropped)
-    positives = assign(positives, regions)
+    positives, codes = cut(genome, windows, dropped, regions)
     positives["unit"] = np.arange(len(positives))
     found = match(genome, positives, regions, pd.concat([starts, known]), repeats, draw.seed)
     matched = found >= 0
@@ -122,11 +119,10 @@ def promoters(
         theirs = [dinucleotide_shuffle(each, rng) for each in codes]
     table = pd.concat([positives, others], ignore_index=True)
     if repeats is not None and negatives == "genomic":
-        table["repeats"] = repeat_share(table, repeats)
+        table["repeats"] = bases_in(table, repeats) / (table["end"] - table["start"])
     facts = {"contigs": dict(splits), "before": BEFORE, "negatives": negatives, "dropped": dropped}
-    return _finish("Prom300", ("no promoter", "promoter"), table, codes + theirs, facts, draw, by="pair")._replace(
-        negatives=negatives
-    )
+    labels = _finish("Prom300", ("no promoter", "promoter"), table, codes + theirs, facts, draw, by="pair")
+    return labels._replace(negatives=negatives)
 
 
 def promoter_scan(
@@ -154,9 +150,9 @@ def promoter_scan(
     windows = pd.concat(parts, ignore_index=True)
     doubtful = windows["label"] < 0
     dropped = {"no start but another known one": int(doubtful.sum())}
-    table, codes = cut(genome, windows[~doubtful], dropped)
+    found = cut(genome, windows[~doubtful], dropped, regions)
     facts = {"contigs": dict(splits), "stride": stride, "about": 2 * ABOUT, "dropped": dropped}
-    return _finish("PromScan", ("no start", "start"), assign(table, regions), codes, facts, draw, by="locus")
+    return _finish("PromScan", ("no start", "start"), *found, facts, draw, by="locus")
 
 
 def ctcf_sites(
@@ -175,27 +171,22 @@ def ctcf_sites(
     strand on which it scores. A motif that lies partly in a bound interval is left out, and so are contigs that have
     none. As many of either class are drawn.
     """
-    regions, weights, parts = divide(genome, splits), log_odds(motif), []
-    for contig in splits:
-        hits = motif_hits(genome[contig], weights, threshold).assign(contig=contig)
-        intervals = bound[bound["contig"] == contig]
-        hits["inside"] = covered(hits["site"].to_numpy(), hits["site"].to_numpy() + len(weights), intervals)
-        parts.append(hits)
+    regions, weights = divide(genome, splits), log_odds(motif)
+    parts = [motif_hits(genome[contig], weights, threshold).assign(contig=contig) for contig in splits]
     table = pd.concat(parts, ignore_index=True)
+    inside = bases_in(table.assign(start=table["site"], end=table["site"] + len(weights)), bound)
     silent = ~table["contig"].isin(bound["contig"])  # what binds there isn't known
-    partly = (table["inside"] > 0) & (table["inside"] < len(weights))
+    partly = (inside > 0) & (inside < len(weights))
     dropped = {"motif on a contig without a bound interval": int(silent.sum())}
     dropped["motif partly in a bound interval"] = int(partly.sum())
-    table = table[~(partly | silent)].reset_index(drop=True)
-    table["label"] = (table.pop("inside") > 0).astype(np.int64)
+    table = table.assign(label=(inside > 0).astype(np.int64))[~(partly | silent)].reset_index(drop=True)
     before = width // 2 - len(weights) // 2
     after = width - before - len(weights)
     table["start"] = table.pop("site") - np.where(table["strand"] == "+", before, after)
     table["end"] = table["start"] + width
     table["core_start"], table["core_end"] = before, before + len(weights)
-    table, codes = cut(genome, table, dropped)
     facts = {"contigs": dict(splits), "motif": motif.id, "threshold": threshold, "dropped": dropped}
-    return _finish("CTCF", ("unbound", "bound"), assign(table, regions), codes, facts, draw)
+    return _finish("CTCF", ("unbound", "bound"), *cut(genome, table, dropped, regions), facts, draw)
 
 
 def splice_labels(
@@ -208,9 +199,8 @@ def splice_labels(
     is no border on either strand; so that half of those that are neither look like either. As many of each class are
     drawn.
     """
-    regions = divide(genome, splits)
+    regions, rng = divide(genome, splits), np.random.default_rng(draw.seed)
     sites = sites[sites["contig"].isin(splits)].drop_duplicates(["contig", "border", "strand"], ignore_index=True)
-    rng = np.random.default_rng(draw.seed)
     like = [look_alikes(genome[contig], here, rng) for contig, here in sites.groupby("contig", sort=False)]
     real = sites.assign(label=sites["kind"].map({"donor": 1, "acceptor": 2}).astype(np.int64))
     table = pd.concat([real, *like], ignore_index=True)
@@ -219,9 +209,9 @@ def splice_labels(
     table["end"] = table["start"] + width
     reach = np.array([WIDTHS[kind] for kind in table["kind"]], dtype=np.int64).reshape(-1, 2)
     table["core_start"], table["core_end"] = width // 2 - reach[:, 0], width // 2 + reach[:, 1]
-    table, codes = cut(genome, table.drop(columns=["border", "gene"]).rename(columns={"kind": "like"}), dropped)
+    table = table.drop(columns=["border", "gene"]).rename(columns={"kind": "like"})
     facts = {"contigs": dict(splits), "negatives": "GT or AG inside the same genes", "dropped": dropped}
-    return _finish("splice", ("neither", "donor", "acceptor"), assign(table, regions), codes, facts, draw)
+    return _finish("splice", ("neither", "donor", "acceptor"), *cut(genome, table, dropped, regions), facts, draw)
 
 
 def accessible(elements: pd.DataFrame, *, draw: Draw = EVERYTHING) -> LabelSet:
@@ -263,65 +253,66 @@ def read_labels(
     part is a tenth of the training sequences of each label, drawn at random; one file alone has a column ``split``
     (train, validation or dev, test).
     """
-    train, given = Path(train), {"train": train, "validation": validation, "test": test}
-    tables = {split: _read(Path(path)) for split, path in given.items() if path}
-    if not test:
-        tables = _by_column(train, tables)
-    classes = _read_classes(train, tables)
-    if "validation" not in tables:
-        whole, rng = tables["train"], np.random.default_rng(seed)
-        held_out = np.zeros(len(whole), dtype=bool)
-        for rows in whole.groupby("label").indices.values():
-            held_out[rng.choice(rows, max(1, len(rows) // VALIDATION), replace=False)] = True
-        tables = {**tables, "train": whole[~held_out], "validation": whole[held_out]}
-    facts = {"files": {split: Path(path).name for split, path in given.items() if path}, "drop_shared": drop_shared}
-    codes = {split: [encode(letters) for letters in tables[split]["sequence"]] for split in SPLITS}
-    parts, known = [], {either_strand(each) for each in codes["train"]}
+    given = zip(SPLITS, (train, validation, test), strict=True)
+    files = {split: Path(path) for split, path in given if path}
+    parts = {split: _read(path) for split, path in files.items()}
+    if "test" not in files:
+        parts = _by_column(files["train"], parts)
+    table = pd.concat([part.assign(split=split) for split, part in parts.items()], ignore_index=True)
+    classes = _read_classes(files["train"], table)
+    if "validation" not in parts:
+        rng = np.random.default_rng(seed)
+        for rows in parts["train"].groupby("label").indices.values():  # which come first in the table
+            drawn = rng.choice(rows, max(1, len(rows) // VALIDATION), replace=False)
+            table.loc[drawn, "split"] = "validation"
+        table = table.sort_values("split", key=lambda split: split.map(SPLITS.index), kind="stable", ignore_index=True)
+    codes = [encode(letters) for letters in table["sequence"]]
+    table = pd.DataFrame({"contig": "", "start": 0, "end": list(map(len, codes)), "strand": "+"}).assign(
+        label=table["label"].map(classes.index).astype(np.int64), split=table["split"], shared=False
+    )
+    first = int((table["split"] == "train").sum())
+    known = {either_strand(each) for each in codes[:first]}
+    copies = table["shared"].copy()
+    copies[first:] = [either_strand(each) in known for each in codes[first:]]
+    table.loc[first:, "shared"] = (copied_bases(codes[:first], codes[first:]) > 0) | copies[first:]
+    facts = {"files": {split: path.name for split, path in files.items()}, "drop_shared": drop_shared}
     for split in SPLITS:
-        labels = tables[split]["label"].map(classes.index).to_numpy(np.int64)
-        where = str(given[split] or train)
-        check_classes(where, split, labels, classes)
-        part = {"contig": "", "start": 0, "end": [len(each) for each in codes[split]], "strand": "+"}
-        parts.append(pd.DataFrame({**part, "label": labels, "split": split, "shared": False}))
+        here, where = table[table["split"] == split], str(files.get(split, train))
+        check_classes(where, split, here["label"], classes)
+        if drop_shared:
+            left = "that don't stand in training, whole or with 31 of their bases"
+            check_classes(where, split, here.loc[~here["shared"], "label"], classes, left)
         if split != "train":
-            copies = np.array([either_strand(each) in known for each in codes[split]])
-            parts[-1]["shared"] = shared = (copied_bases(codes["train"], codes[split]) > 0) | copies
-            if drop_shared:
-                left = "that don't stand in training, whole or with 31 of their bases"
-                check_classes(where, split, labels[~shared], classes, left)
-            facts[split] = {"sharing": int(shared.sum()), "copies": int(copies.sum())}
-    table, codes = pd.concat(parts, ignore_index=True), [each for split in SPLITS for each in codes[split]]
+            facts[split] = {"sharing": int(here["shared"].sum()), "copies": int(copies[here.index].sum())}
     table = table[~(table["shared"] & drop_shared)]
+    name = files["train"].resolve().parent.name if test else files["train"].name.split(".")[0]
     codes = [codes[row] for row in table.index]
-    name = train.resolve().parent.name if test else train.name.split(".")[0]
     return LabelSet(name, table.reset_index(drop=True).assign(group=np.arange(len(table))), codes, classes, facts)
 
 
-def _read_classes(train: Path, tables: dict[str, pd.DataFrame]) -> tuple[str, ...]:
+def _read_classes(train: Path, table: pd.DataFrame) -> tuple[str, ...]:
     """The labels of training in order; refuse one alone, in two ways (as 1 and 1.0), or a held-out sequence's own."""
     seen: dict[Decimal, tuple[str, str]] = {}
-    for table in tables.values():
-        numbers = table[table["label"].str.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")]
-        for row in numbers.drop_duplicates("label").itertuples():
-            word, where = seen.setdefault(Decimal(row.label), (row.label, row.where))
-            if word != row.label:
-                raise InputError(
-                    f"{row.where}: label {row.label!r}, which {where} writes as {word!r}; expected one way of writing "
-                    "a label, since these would be two. Write it alike in all files"
-                )
-    words = tables["train"]["label"]
+    numbers = table[table["label"].str.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")]
+    for row in numbers.drop_duplicates("label").itertuples():
+        word, where = seen.setdefault(Decimal(row.label), (row.label, row.where))
+        if word != row.label:
+            raise InputError(
+                f"{row.where}: label {row.label!r}, which {where} writes as {word!r}; expected one way of writing "
+                "a label, since these would be two. Write it alike in all files"
+            )
+    words = table.loc[table["split"] == "train", "label"]
     classes = tuple(sorted(words.unique(), key=_in_order))
     if len(classes) == 1:
         raise InputError(
             f"{train}: all {len(words):,} training sequences have the label {classes[0]!r}; expected at least two "
             "labels. Add sequences of another"
         )
-    for table in tables.values():
-        for row in table[~table["label"].isin(classes)].itertuples():
-            raise InputError(
-                f"{row.where}: label {row.label!r}, which no training sequence has; expected one of "
-                f"{', '.join(classes[:10])}. Remove the line, or add training sequences of that label"
-            )
+    for row in table[~table["label"].isin(classes)].itertuples():
+        raise InputError(
+            f"{row.where}: label {row.label!r}, which no training sequence has; expected one of "
+            f"{', '.join(classes[:10])}. Remove the line, or add training sequences of that label"
+        )
     return classes
 
 

@@ -7,12 +7,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
 from dnastudy.files import InputError, nearest
-from dnastudy.genes.codes import UNKNOWN, as_codes, encode, reverse_complement
+from dnastudy.genes.codes import UNKNOWN, encode, reverse_complement
 from dnastudy.genes.corpus import SPLITS
-from dnastudy.genes.intervals import covered, label_loci, merge
+from dnastudy.genes.intervals import covered, label_loci
 from dnastudy.genes.motifs import DINUCLEOTIDES, scan
 from dnastudy.tasks.memorization import copied_bases
 from dnastudy.tokens.tokenizer import Tokenizer
@@ -104,7 +103,7 @@ def hold_out(
         rows = table[table["split"] == split]
         facts[split] = {"candidates": len(rows)}
         if split != "train":
-            overlapping = _overlap(rows, drawn[0])
+            overlapping = bases_in(rows, drawn[0]) > 0
             train, held_out = ([codes[row] for row in table.index] for table in (drawn[0], rows))
             shares = copied_bases(train, held_out) > 0
             rows = rows.assign(shared=shares)
@@ -131,17 +130,6 @@ def check_classes(name: str, split: str, labels: Sequence[int], classes: Sequenc
         )
 
 
-def _overlap(rows: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
-    """Which rows have a base in common with a training row, by their places: bool, [n]."""
-    overlapping = rows["label"] < 0
-    for contig, here in rows.groupby("contig"):
-        known = train[train["contig"] == contig]
-        starts, ends = merge(known["start"], known["end"])
-        following = np.searchsorted(ends, here["start"], side="right")
-        overlapping[here.index] = np.append(starts, np.iinfo(np.int64).max)[following] < here["end"]
-    return overlapping
-
-
 def _draw(rows: pd.DataFrame, most: int | None, classes: int, by: str, rng: np.random.Generator) -> pd.DataFrame:
     """Draw rows, as many of each of the ``classes``; pairs, as many as fit; or loci, until there are ``most`` rows."""
     if by == "class":
@@ -157,17 +145,24 @@ def _draw(rows: pd.DataFrame, most: int | None, classes: int, by: str, rng: np.r
     return rows[rows["unit"].isin(order[fits])]
 
 
-def cut(genome: Genome, table: pd.DataFrame, dropped: dict[str, int]) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """Windows that lie in their contig and have no unknown base, and their codes; others are counted in ``dropped``."""
+def cut(
+    genome: Genome, table: pd.DataFrame, dropped: dict[str, int], regions: Sequence[Region] = ()
+) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    """Windows that lie in their contig and have no unknown base, and their codes; others are counted in ``dropped``.
+
+    They are assigned to regions, where there are any.
+    """
     lengths = table["contig"].map({name: len(codes) for name, codes in genome.items()}).astype(np.int64)
     inside = (table["start"] >= 0) & (table["end"] <= lengths)
-    codes = {row.Index: genome[row.contig][row.start : row.end] for row in table[inside].itertuples()}
-    known = {row: bool((each < UNKNOWN).all()) for row, each in codes.items()}
-    dropped["past a contig's end"] = dropped.get("past a contig's end", 0) + int((~inside).sum())
-    dropped["unknown base"] = dropped.get("unknown base", 0) + sum(not all_known for all_known in known.values())
-    table = table[np.array([known.get(row, False) for row in table.index], dtype=bool)]
-    codes = [codes[row] if strand == "+" else reverse_complement(codes[row]) for row, strand in table["strand"].items()]
-    return table.reset_index(drop=True), codes
+    table, past = table[inside], int((~inside).sum())
+    codes = [genome[row.contig][row.start : row.end] for row in table.itertuples()]
+    known = np.array([bool((each < UNKNOWN).all()) for each in codes], dtype=bool)
+    for what, count in (("past a contig's end", past), ("unknown base", int((~known).sum()))):
+        dropped[what] = dropped.get(what, 0) + count
+    strands = zip(codes, table["strand"] == "+", known, strict=True)
+    codes = [each if forward else reverse_complement(each) for each, forward, whole in strands if whole]
+    table = table[known].reset_index(drop=True)
+    return (assign(table, regions) if regions else table), codes
 
 
 def thin(starts: pd.DataFrame, width: int) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -207,13 +202,12 @@ def match(
     return found
 
 
-def repeat_share(table: pd.DataFrame, repeats: pd.DataFrame) -> pd.Series:
-    """Share of each window's bases that lie in a repeat, float64, [n]."""
-    share = table["start"] * 0.0
-    for contig, here in table.groupby("contig"):
-        inside = covered(here["start"], here["end"], repeats[repeats["contig"] == contig])
-        share[here.index] = inside / (here["end"] - here["start"])
-    return share
+def bases_in(windows: pd.DataFrame, intervals: pd.DataFrame) -> pd.Series:
+    """Bases of each window (contig, start, end) that lie in intervals, int64, [n]."""
+    inside = pd.Series(0, windows.index)
+    for contig, here in windows.groupby("contig"):
+        inside[here.index] = covered(here["start"], here["end"], intervals[intervals["contig"] == contig])
+    return inside
 
 
 def windows_about(starts: pd.DataFrame, known: pd.DataFrame, reach: int, width: int, stride: int) -> pd.DataFrame:
@@ -263,18 +257,6 @@ def token_shuffle(codes: np.ndarray, tokenizer: Tokenizer, rng: np.random.Genera
     return encode(tokenizer.decode(rng.permutation(tokenizer.encode(codes))))
 
 
-def dinucleotide_shuffle(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random sequence that has each dinucleotide as often, drawn evenly from all of them; unknown bases stay.
-
-    The Eulerian shuffle of Altschul & Erickson (1985, Mol. Biol. Evol. 2:526) of each run of known bases.
-    """
-    shuffled = np.array(as_codes(codes))
-    known = np.flatnonzero(np.diff(shuffled < UNKNOWN, prepend=False, append=False))
-    for start, end in known.reshape(-1, 2):
-        _shuffle_run(shuffled[start:end], rng)
-    return shuffled
-
-
 def matched_windows(
     codes: np.ndarray,
     starts: np.ndarray,
@@ -317,51 +299,3 @@ def matched_windows(
             low, high = np.searchsorted(grid, [chosen - width + 1, chosen + width])
             free[low:high] = False
     return found
-
-
-@njit(cache=True)
-def _shuffle_run(codes, rng):
-    """Shuffle a run of known bases in place: a random Eulerian path through the graph of its dinucleotides."""
-    n = len(codes)
-    if n < 4:  # both ends stay, and with them the base between
-        return
-    counts = np.zeros(4, dtype=np.int64)
-    for at in range(n - 1):
-        counts[codes[at]] += 1
-    begins = np.zeros(5, dtype=np.int64)
-    begins[1:] = np.cumsum(counts)
-    followers = np.empty(n - 1, dtype=np.uint8)
-    place = begins[:4].copy()
-    for at in range(n - 1):
-        followers[place[codes[at]]] = codes[at + 1]
-        place[codes[at]] += 1
-    end = codes[n - 1]
-    # The last step away from each base, drawn until all of them lead to the end: then no path comes to a halt early.
-    last = np.zeros(4, dtype=np.int64)
-    connected = False
-    while not connected:
-        for base in range(4):
-            if counts[base] and base != end:
-                last[base] = begins[base] + rng.integers(0, counts[base])
-        connected = True
-        for base in range(4):
-            if counts[base] == 0:
-                continue
-            here = np.int64(base)
-            for _ in range(4):
-                if here != end:
-                    here = np.int64(followers[last[here]])
-            connected = connected and here == end
-    for base in range(4):
-        stop = begins[base + 1]
-        if counts[base] and base != end:
-            stop -= 1
-            followers[last[base]], followers[stop] = followers[stop], followers[last[base]]
-        for at in range(stop - 1, begins[base], -1):
-            other = rng.integers(begins[base], at + 1)
-            followers[at], followers[other] = followers[other], followers[at]
-    place[:] = begins[:4]
-    for at in range(1, n - 1):
-        before = codes[at - 1]
-        codes[at] = followers[place[before]]
-        place[before] += 1
