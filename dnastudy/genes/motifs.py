@@ -60,20 +60,22 @@ def log_odds(motif: Motif, background: np.ndarray | None = None) -> np.ndarray:
 
 
 def scan(codes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Score every place of a sequence on both strands; minus infinity with an unknown base among them."""
-    places = max(len(codes) - len(weights) + 1, 0)
-    return tuple(_scan(codes, np.ascontiguousarray(each), places) for each in (weights, weights[::-1, ::-1]))
+    """Score every place of a sequence on both strands, float32; minus infinity with an unknown base among them."""
+    return tuple(_scan(codes, _padded(each, np.float32)) for each in (weights, weights[::-1, ::-1]))
+
+
+def _padded(weights: np.ndarray, dtype: type) -> np.ndarray:
+    """Weights of the four bases and of an unknown one, [width, 5]."""
+    return np.column_stack([weights, np.full(len(weights), -np.inf)]).astype(dtype)
 
 
 @numba.njit(cache=True)
-def _scan(codes, weights, places):
-    table = np.full((len(weights), 8), -np.inf, dtype=np.float32)
-    table[:, :4] = weights
-    scores = np.empty(places, dtype=np.float32)
-    for start in range(places):
-        score = np.float32(0)
-        for place in range(len(table)):
-            score += table[place, min(codes[start + place], 4)]
+def _scan(codes, weights):
+    scores = np.zeros(max(len(codes) - len(weights) + 1, 0), dtype=weights.dtype)
+    for start in range(len(scores)):
+        score = weights[0, min(codes[start], 4)]
+        for place in range(1, len(weights)):
+            score += weights[place, min(codes[start + place], 4)]
         scores[start] = score
     return scores
 
@@ -112,26 +114,14 @@ def fit_splice_sites(corpus: Corpus) -> dict[str, SpliceSite]:
             continue
         counts = 1 + (windows[:, :, None] == np.arange(4)).sum(axis=0)
         weights = np.log2(counts / counts.sum(axis=1, keepdims=True)) - np.log2(train / train.sum())
-        sites[name] = SpliceSite(weights, float(np.quantile(_scores(weights, windows.T), 0.25)))
+        scores = _scan(windows.ravel(), _padded(weights, np.float64))[:: before + after]
+        sites[name] = SpliceSite(weights, float(np.quantile(scores, 0.25)))
     return sites
 
 
 def site_density(sequences: Sequence[str], site: SpliceSite) -> np.ndarray:
     """Places in each sequence that score as high as three in four real sites do: per kb, float64, [n]."""
     text, begins = join(sequences)
-    width = len(site.weights)
-    if len(text) < width:
-        return np.zeros(len(begins))
-    scores = _scores(site.weights, np.lib.stride_tricks.sliding_window_view(text, len(text) - width + 1))
-    places = np.flatnonzero(scores >= site.threshold)
+    places = np.flatnonzero(_scan(text, _padded(site.weights, np.float64)) >= site.threshold)
     found = np.bincount(np.searchsorted(begins, places, side="right") - 1, minlength=len(begins))
     return 1000 * found / np.maximum(known_bases(sequences), 1)
-
-
-def _scores(weights: np.ndarray, bases: np.ndarray) -> np.ndarray:
-    """Sum of the weights of codes [width, n], float64, [n]; minus infinity with an unknown base among them."""
-    table = np.column_stack([weights, np.full(len(weights), -np.inf)])
-    scores = np.zeros(bases.shape[1])
-    for row, letters in zip(table, bases, strict=True):
-        scores += row[letters]
-    return scores
