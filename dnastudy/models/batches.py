@@ -203,6 +203,7 @@ class TokenSource:
 
     unit = "token"
     cost = "validation_bits_per_base"  # what a token's bits over its bases are called
+    whole = True  # whether a window is never shorter than asked for
 
     def __init__(
         self,
@@ -214,8 +215,13 @@ class TokenSource:
     ):
         if config.sampling == "genes":
             raise InputError("training: sampling 'genes'; tokens are learnt in windows, leave sampling out")
+        if config.window < 3 and not self.whole:
+            raise InputError(f"training: window {config.window}; expected 3 or more: CLS, a token and SEP")
         self.tokenizer, self.config = tokenizer, config
-        self._train, self._held_out, self._identity = self._tokens(data, validation)
+        if isinstance(data, np.ndarray):
+            self._read_contigs(data, validation)
+        else:
+            self._read_genes(data)
         ids, spans = self._train
         parts = np.array_split(ids, 1 + len(ids) // _COUNTED)
         counts = sum(np.bincount(part, minlength=len(tokenizer)) for part in parts)[FIRST_BASE:]
@@ -226,9 +232,39 @@ class TokenSource:
         self._per_step = config.batch * self.per_window(sizes)
         self.epoch_steps = math.ceil(sizes.sum() / self._per_step)
 
-    def _tokens(self, data: np.ndarray | Corpus, validation: np.ndarray | None) -> tuple[tuple, tuple, dict[str, str]]:
-        """Tokens to learn from and those held out, each with the spans (int64 [n, 2]) to draw from; and SHA-256."""
-        return _contig_tokens(data, validation, self.tokenizer, self.config, least=self.config.window)
+    def _read_contigs(self, codes: np.ndarray, validation: np.ndarray | None) -> None:
+        """Tokens to learn from and held out, each with the runs of known ones to draw from; SHA-256 of the bases."""
+        held_out = "sequence to validate on"
+        if validation is None:
+            held_out = "last twentieth of the sequence, which is held back to validate on"
+            codes, validation = np.split(codes, [end_of_training(codes)])
+        strands = [codes, reverse_complement(codes)] if self.config.reverse_complement else [codes]
+        self._train = self._in_runs(strands, "sequence to learn from")
+        self._held_out = self._in_runs([validation], held_out)
+        parts = {"train": codes, "validation": validation}
+        self._identity = {name: hashlib.sha256(np.ascontiguousarray(part)).hexdigest() for name, part in parts.items()}
+
+    def _in_runs(self, strands: list[np.ndarray], what: str) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of sequences in a row, of the smallest unsigned type that holds them, and the runs of known ones."""
+        smallest, least = np.min_scalar_type(len(self.tokenizer)), self.config.window if self.whole else 1
+        parts = [np.append(self.tokenizer.encode(one).astype(smallest), smallest.type(UNK)) for one in strands]
+        ids = np.concatenate(parts)
+        spans = true_runs(ids != UNK)
+        sizes = spans[:, 1] - spans[:, 0]
+        if not (sizes >= least).any():
+            raise InputError(
+                f"training: no {least:,} known tokens side by side in the {what}, {max(sizes, default=0):,} at most; "
+                "give longer contigs, or shorten window"
+            )
+        return ids, spans[sizes >= least]
+
+    def _read_genes(self, corpus: Corpus) -> None:
+        """Tokens of a corpus's training and validation genes, with the genes' spans; SHA-256 of its files."""
+        config, tokenizer = self.config, self.tokenizer
+        spans = training_spans(corpus, config.train_bases, config.seed)
+        self._train = tokenised(corpus, spans, tokenizer, both_strands=config.reverse_complement)
+        self._held_out = tokenised(corpus, corpus.spans("validation"), tokenizer)
+        self._identity = digests(corpus)
 
     def _windows(self, ids: np.ndarray, spans: np.ndarray, count: int, seed: list[int]) -> tuple[Tensor, Tensor]:
         """Draw windows: CLS and all tokens but the last as inputs, the tokens as targets; int64 [count, window]."""
@@ -282,16 +318,7 @@ class MaskedSource(TokenSource):
     """
 
     cost = "validation_masked_bits_per_base"
-
-    def _tokens(self, data: np.ndarray | Corpus, validation: np.ndarray | None) -> tuple[tuple, tuple, dict[str, str]]:
-        tokenizer, config = self.tokenizer, self.config
-        if config.window < 3:
-            raise InputError(f"training: window {config.window}; expected 3 or more: CLS, a token and SEP")
-        if isinstance(data, np.ndarray):
-            return _contig_tokens(data, validation, tokenizer, config, least=1)
-        held_out = tokenised(data, data.spans("validation"), tokenizer)
-        spans = training_spans(data, config.train_bases, config.seed)
-        return tokenised(data, spans, tokenizer, both_strands=config.reverse_complement), held_out, digests(data)
+    whole = False
 
     def _windows(self, ids: np.ndarray, spans: np.ndarray, count: int, seed: list[int]) -> tuple[Tensor, Tensor]:
         options = {"masked": self.config.masked, "vocabulary": len(self.tokenizer)}
@@ -350,37 +377,6 @@ def tokenised(
     ids = [tokenizer.encode(one) for one in codes]
     edges = np.cumsum([0, *map(len, ids)], dtype=np.int64)
     return np.concatenate(ids), np.stack([edges[:-1], edges[1:]], axis=1)
-
-
-def _contig_tokens(
-    codes: np.ndarray, validation: np.ndarray | None, tokenizer: Tokenizer, config: TrainingConfig, *, least: int
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], dict[str, str]]:
-    """Tokens to learn from and to validate on, each with the runs of ``least`` known ones or more; SHA-256 of bases."""
-    held_out = "sequence to validate on"
-    if validation is None:
-        held_out = "last twentieth of the sequence, which is held back to validate on"
-        codes, validation = np.split(codes, [end_of_training(codes)])
-    strands = [codes, reverse_complement(codes)] if config.reverse_complement else [codes]
-    identity = {"train": codes, "validation": validation}
-    return (
-        _in_runs(strands, tokenizer, least, "sequence to learn from"),
-        _in_runs([validation], tokenizer, least, held_out),
-        {name: hashlib.sha256(np.ascontiguousarray(part)).hexdigest() for name, part in identity.items()},
-    )
-
-
-def _in_runs(strands: list[np.ndarray], tokenizer: Tokenizer, least: int, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of sequences in a row, of the smallest unsigned type that holds them, and the runs of known ones."""
-    smallest = np.min_scalar_type(len(tokenizer))
-    ids = np.concatenate([np.append(tokenizer.encode(one).astype(smallest), smallest.type(UNK)) for one in strands])
-    spans = true_runs(ids != UNK)
-    sizes = spans[:, 1] - spans[:, 0]
-    if not (sizes >= least).any():
-        raise InputError(
-            f"training: no {least:,} known tokens side by side in the {what}, {max(sizes, default=0):,} at most; "
-            "give longer contigs, or shorten window"
-        )
-    return ids, spans[sizes >= least]
 
 
 def end_of_training(codes: np.ndarray) -> int:

@@ -90,13 +90,13 @@ def checked(what: str, values: dict, defaults: dict, may_be_zero: Collection[str
 
     A whole number that isn't in ``may_be_zero`` is 1 or more.
     """
-    for name in values:
+    found = {}
+    for name, value in values.items():
         if name not in defaults:
             raise InputError(f"{what}: {name!r} is no setting of it; {nearest(name, defaults)}")
-    least = {name: int(isinstance(default, int) and name not in may_be_zero) for name, default in defaults.items()}
-    return {
-        name: check_value(f"{what}: {name}", value, defaults[name], least=least[name]) for name, value in values.items()
-    }
+        least = int(isinstance(defaults[name], int) and name not in may_be_zero)
+        found[name] = check_value(f"{what}: {name}", value, defaults[name], least=least)
+    return found
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
