@@ -61,7 +61,7 @@ def test_strata_have_a_panel_a_number_of_edits_with_gaps_where_no_pair_lies():
 
 def test_training_curve_has_both_lines_and_the_floor():
     history = pd.DataFrame({"bases": [1e6], "train_bits_per_base": [1.95], "validation_bits_per_base": [1.97]})
-    axes = train_language_model.draw_training(history, {"uniform": 2.0})
+    axes = train_language_model.draw_history(history)
     assert [line.get_label() for line in axes.lines[:2]] == ["train", "validation"]
     assert (axes.lines[1].get_xdata().tolist(), axes.lines[1].get_ydata().tolist()) == ([1.0], [1.97])
     assert [text.get_text() for text in axes.texts] == ["uniform"]

@@ -23,34 +23,24 @@ def note_training(run, corpus, trained, history: pd.DataFrame) -> str:
     return f"{best:.2f} {cost.replace('_', ' ')}"
 
 
-def draw_history(run, history: pd.DataFrame) -> Axes:
-    """The picture that suits the kind of model: costs by order of an n-gram, else curves of training."""
-    if run.model == "ngram":
-        return draw_orders(history)
-    return draw_training(history, {} if run.model == "bert" else {"uniform": 2.0})
+def draw_history(history: pd.DataFrame) -> Axes:
+    """Costs of an n-gram model by order, or curves of training against bases seen (of a BERT, tokens).
 
-
-def draw_training(history: pd.DataFrame, floors: dict[str, float]) -> Axes:
-    """Training curve against bases seen. Columns: bases, train_bits_per_base, validation_bits_per_base.
-
-    Of a BERT ``tokens`` and bits per token.
+    Columns: order, validation_bits_per_base; or bases, train_bits_per_base, validation_bits_per_base (of a BERT tokens
+    and bits per token).
     """
     axes = plt.subplots()[1]
+    if "order" in history:
+        axes.plot(history["order"], history["validation_bits_per_base"], "o-", color=colour("ngram"))
+        axes.set(xlabel="order n (n − 1 bases of context)", ylabel="bits per base, validation")
+        axes.set_xticks(history["order"])
+        return axes
     unit = "token" if "tokens" in history else "base"
     for column in ("train", "validation"):
         axes.plot(history[f"{unit}s"] / 1e6, history[f"{column}_bits_per_{unit}"], color=colour(column), label=column)
-    for name, bits in floors.items():
-        axes.axhline(bits, color=FLOOR, lw=1, ls=":")
-        axes.annotate(name, (1, bits), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=FLOOR)
+    if unit == "base":
+        axes.axhline(2.0, color=FLOOR, lw=1, ls=":")
+        axes.annotate("uniform", (1, 2.0), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=FLOOR)
     axes.set(xlabel=f"{unit}s seen (millions)", ylabel="bits per base" if unit == "base" else "bits per masked token")
     axes.legend()
-    return axes
-
-
-def draw_orders(orders: pd.DataFrame) -> Axes:
-    """Validation bits per base of an n-gram model by order. Columns: order, validation_bits_per_base."""
-    axes = plt.subplots()[1]
-    axes.plot(orders["order"], orders["validation_bits_per_base"], "o-", color=colour("ngram"))
-    axes.set(xlabel="order n (n − 1 bases of context)", ylabel="bits per base, validation")
-    axes.set_xticks(orders["order"])
     return axes

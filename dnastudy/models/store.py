@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from importlib import import_module
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
+from dnastudy import models
 from dnastudy.files import InputError, nearest, read_json, sha256, write_json
 from dnastudy.models.base import KINDS
 from dnastudy.models.checkpoint import into, write_tensors
@@ -19,12 +19,12 @@ from dnastudy.models.neural import pick_device
 from dnastudy.models.settings import checked
 from dnastudy.tokens.tokenizer import single_base
 
-_BUILT_BY = {  # imported when asked for: n-grams need numba, which a machine to train on may lack
-    "ngram": ("ngram", "NgramModel"),
-    "lstm": ("recurrent", "RecurrentModel"),
-    "gru": ("recurrent", "RecurrentModel"),
-    "gpt": ("transformer", "Transformer"),
-    "bert": ("bert", "Bert"),
+_CLASSES = {
+    "ngram": "NgramModel",
+    "lstm": "RecurrentModel",
+    "gru": "RecurrentModel",
+    "gpt": "Transformer",
+    "bert": "Bert",
 }
 _NO_MODEL = "no config.json there; expected a model folder as chapter 04 writes it, or hf:NAME for one of transformers"
 _COPY = "copy the whole folder again, or train again"
@@ -36,15 +36,14 @@ def build(config: dict, *, device: str | None = None):
     kind = settings.pop("kind", None)
     if kind not in KINDS:
         raise InputError(f"model kind {kind!r}: {nearest(kind, KINDS)}")
-    module, name = _BUILT_BY[kind]
-    model = getattr(import_module(f"dnastudy.models.{module}"), name)
+    model = getattr(models, _CLASSES[kind])  # imported now: n-grams need numba, which a machine to train on may lack
     defaults = {one.name: one.default for one in inspect.signature(model).parameters.values() if one.name != "kind"}
     settings = checked(f"{kind} model", settings, defaults)
     if settings.get("dropout", 0) >= 1:
         raise InputError(f"{kind} model: dropout = {settings['dropout']}; expected less than 1")
     if kind == "ngram":
         return model(**settings)
-    return model(**({"kind": kind} if name == "RecurrentModel" else {}), **settings).to(pick_device(device))
+    return (model(kind, **settings) if kind in ("lstm", "gru") else model(**settings)).to(pick_device(device))
 
 
 def untrained(model, seed: int = 0):
@@ -61,11 +60,10 @@ def save(model, folder: str | Path) -> None:
     """Write ``config.json``, the weights or counts, and ``tokenizer.json``; other files there are left alone."""
     folder = Path(folder)
     with into(folder) as staging:
-        weights = staging / _weights_file(model.kind)
         if model.kind == "ngram":
-            model.write_counts(weights)
+            model.write_counts(staging / "counts.npz")
         else:
-            write_tensors(weights, model.state_dict())
+            write_tensors(staging / "model.safetensors", model.state_dict())
         getattr(model, "tokenizer", single_base()).save(staging / "tokenizer.json")
         digests = {path.name: sha256(path) for path in sorted(staging.iterdir())}
     for stale in {"counts.npz", "model.safetensors"} - digests.keys():  # of a model of another kind
@@ -174,10 +172,6 @@ def _commit(name: str) -> str:
     except (ImportError, OSError, ValueError):  # what is wrong is said on loading
         return ""
     return f"@{commit}" if commit else ""
-
-
-def _weights_file(kind: str) -> str:
-    return "counts.npz" if kind == "ngram" else "model.safetensors"
 
 
 def _digest(config: dict) -> str:
