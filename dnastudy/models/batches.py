@@ -80,11 +80,7 @@ class CorpusSource:
 
 
 class GeneBatches:
-    """Genes of similar length side by side: at most a tenth of a batch is padding.
-
-    Where the batches are cut depends on the lengths alone, so that each epoch has as many; which of the genes of
-    nearly equal length share one, and the order of the batches, differ by epoch.
-    """
+    """Genes of similar length side by side, others in each epoch: at most a tenth of a batch is padding."""
 
     def __init__(self, lengths: np.ndarray, batch: int):
         self._bin = -np.floor(np.log(np.maximum(lengths, 1)) / np.log(_ALIKE)).astype(np.int64)  # longest first
@@ -144,11 +140,7 @@ def training_spans(corpus: Corpus, bases: int = 0, seed: int = 0) -> np.ndarray:
 def cut_windows(
     codes: np.ndarray, spans: np.ndarray, count: int, length: int, seed: list[int], **how: bool
 ) -> tuple[Tensor, Tensor]:
-    """Windows drawn at random from genes in proportion to their length; a gene shorter than a window is taken whole.
-
-    Each begins with the start symbol wherever it lies; one that reaches the gene's end has, unless ``end`` is False,
-    the end symbol for its last target. ``reverse_complement``: half of them are read on the opposite strand.
-    """
+    """Windows drawn at random from genes in proportion to their length, whole genes if shorter; ``how``: of `_rows`."""
     random = np.random.default_rng(seed)
     chosen, _ = _in_proportion(spans[:, 1] - spans[:, 0], count, random)
     inputs, targets = _rows(codes, spans[chosen], length, random, anywhere=True, **how)
@@ -174,7 +166,7 @@ def _rows(
     end: bool = True,
     reverse_complement: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Rows of up to ``length`` bases from the start of genes, or from anywhere; with room, the end symbol."""
+    """Rows of up to ``length`` bases from the start of genes, or anywhere; after a gene's last base the end symbol."""
     sizes, offsets = spans[:, 1] - spans[:, 0], 0
     if anywhere:
         offsets = (random.random(len(spans)) * np.maximum(1, sizes + end - length + 1)).astype(np.int64)
@@ -195,11 +187,7 @@ def _rows(
 
 
 class TokenSource:
-    """Windows of the tokens of contigs, for a causal model to learn the next token.
-
-    Windows lie in runs of known tokens, at places all equally likely. Of the training settings ``batch``, ``window``
-    (in tokens), ``reverse_complement``, ``validation_windows`` and ``seed`` are used.
-    """
+    """Windows of known tokens of contigs, at places all equally likely, for a causal model to learn the next token."""
 
     unit = "token"
     cost = "validation_bits_per_base"  # what a token's bits over its bases are called
@@ -312,10 +300,7 @@ class TokenSource:
 
 
 class MaskedSource(TokenSource):
-    """Masked windows of the tokens of a corpus's training genes, or of contigs (see :func:`masked_windows`).
-
-    ``masked`` is used too, of a corpus ``train_bases``, and ``window`` has CLS and SEP within.
-    """
+    """Windows of a corpus's training genes, or of contigs, with tokens masked; ``window`` has CLS and SEP within."""
 
     cost = "validation_masked_bits_per_base"
     whole = False
@@ -340,11 +325,7 @@ class MaskedSource(TokenSource):
 def masked_windows(
     ids: np.ndarray, spans: np.ndarray, count: int, length: int, seed: list[int], *, masked: float, vocabulary: int
 ) -> tuple[Tensor, Tensor]:
-    """Windows drawn at random from genes in proportion to their tokens, with tokens to restore; int64 [count, length].
-
-    Half of the windows are as long as fits, the others have 20 tokens or more; a shorter gene is taken whole. Each
-    token but UNK is with probability ``masked`` the target, and MASK, or one time in five a random token, in its place.
-    """
+    """Windows drawn from genes in proportion to their tokens, some of them to be restored; int64 [count, length]."""
     random = np.random.default_rng(seed)
     most = length - 2
     sizes = spans[:, 1] - spans[:, 0]

@@ -63,11 +63,7 @@ class Bert(NeuralModel):
                 nn.init.zeros_(module.bias)
 
     def forward(self, ids: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, None]:
-        """Logits [rows, positions, vocabulary] of the token at each position, and no state.
-
-        ``ids`` is int64 [rows, positions]: windows between CLS and SEP, padded with PAD. With ``wanted`` (bool, of
-        the same shape) logits [n, vocabulary] of those alone: of a large vocabulary they cost more than all the rest.
-        """
+        """Logits [rows, positions, vocabulary] (of ``wanted``, bool, alone [n, vocabulary]) of tokens, and no state."""
         hidden = self.hidden(ids)
         if wanted is not None:
             hidden = hidden[wanted]

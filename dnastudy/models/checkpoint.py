@@ -26,11 +26,9 @@ _PROGRESS = ("step", "bases", "history", "nats", "steps")
 
 
 class Run:
-    """A model in training: its optimiser, where it stands, its history, and its best weights so far.
+    """A model in training: its optimiser, where it stands, its history, and its best weights so far."""
 
-    Which rows a step sees, its learning rate and its random numbers are functions of the seed and the step
-    alone, so that ``step`` is also the state of the data, the schedule and the random generators.
-    """
+    # What a step sees and draws is a function of seed and step: ``step`` is the state of data and generators too.
 
     def __init__(self, model: NeuralModel, optimizer: torch.optim.Optimizer, *, keep: str = "best"):
         self.model, self.optimizer, self._keep = model, optimizer, keep

@@ -66,15 +66,10 @@ def check_form(kind: str, form: str, vocabulary: int) -> None:
 
 
 class NeuralModel(CausalModel, nn.Module):
-    """A causal network over the nine single-base ids; the recurrent and Transformer models derive from it, and BERT.
-
-    A subclass has ``kind``, ``config``, ``embedding``, ``positions`` (as published) and ``context`` (the most
-    positions it sees at once, None when it carries a state over any number), and ``forward(ids, state)``. With a
-    ``vocabulary`` other than the nine ids it is a model of other text, as is one that isn't ``causal``.
-    """
+    """A network over the nine single-base ids or, with another ``vocabulary`` or not ``causal``, over other symbols."""
 
     causal = True
-    context: int | None = None
+    context: int | None = None  # the most positions that it sees at once; None: it carries a state over any number
 
     @property
     def device(self) -> torch.device:
@@ -112,12 +107,7 @@ class NeuralModel(CausalModel, nn.Module):
         return self.embedding(ids - (ids > MASK).long()) + self.positions.weight[start : start + ids.shape[1]]
 
     def base_log_likelihoods(self, sequences: Sequences) -> list[np.ndarray]:
-        """Log-probability of each base given all before it: float32 [bases] each, nats; NaN if unknown.
-
-        A recurrent model carries its state through a sequence of any length. A Transformer sees windows that
-        begin every half context, and scores the new half of each. As published, either scores the first 1,023
-        bases alone: it has no more positions. Computed in fp32 whatever the training precision.
-        """
+        """Log-probability of each base given all before it: float32 [bases] each, nats; NaN if unknown, or unseen."""
         codes = coded(sequences)
         scored = [np.full(len(one), np.nan, dtype=np.float32) for one in codes]
         with self.evaluating():
@@ -262,7 +252,7 @@ def _refuse_other_text(model: NeuralModel, verb: str) -> None:
 
 
 def _pieces(length: int, context: int | None) -> Iterator[tuple[int, int, int]]:
-    """Cut ``length`` targets into windows: first target seen, end, and first target that is new."""
+    """Cut targets into windows that begin every half context: first target seen, end, and first that is new."""
     whole, half = min(length, context or length), (context or 2) // 2
     if whole:
         yield 0, whole, 0

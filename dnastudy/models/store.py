@@ -146,11 +146,7 @@ def _read_config(folder: Path) -> dict:
 
 
 def digest_of(source: str | Path) -> str:
-    """What tells a model from another: the SHA-256 of its ``config.json``, which holds those of the other files.
-
-    Of a folder of ``transformers``, whose doesn't, that of the digests of its files; of a name on the hub
-    ``hf:NAME@COMMIT``, where ``transformers`` finds the commit (not offline with nothing downloaded).
-    """
+    """The SHA-256 that tells a model from another; of a name on the hub ``hf:NAME@COMMIT``, if known."""
     theirs = str(source).startswith("hf:")
     folder = Path(str(source).removeprefix("hf:"))
     if theirs and not folder.is_dir():
@@ -158,6 +154,7 @@ def digest_of(source: str | Path) -> str:
     if (folder / "config.json").is_file():
         if not theirs:
             return sha256(folder / "config.json")
+        # Theirs, unlike ours, doesn't hold the digests of the other files.
         files = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".txt"))
         return _digest({path.name: sha256(path) for path in files})
     raise InputError(f"{source}: {_NO_MODEL}")

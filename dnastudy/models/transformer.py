@@ -212,10 +212,7 @@ class Rotate(torch.autograd.Function):
 
 
 def rotate(values: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn each pair of values (one of the first half, one of the second) by its position's angle.
-
-    ``values`` is [rows, positions, queries and keys, heads, size], cosine and sine [positions, size / 2].
-    """
+    """Turn each pair of ``values`` [rows, positions, 2, heads, size], of either half, by its position's angle."""
     cosine, sine = (one[:, None, None].to(values.dtype) for one in (cosine, sine))
     half = values.shape[-1] // 2
     rotated = values * torch.cat([cosine, cosine], dim=-1)
