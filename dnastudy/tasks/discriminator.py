@@ -32,9 +32,8 @@ def tell_apart(
 ) -> pd.DataFrame:
     """How well two classifiers that haven't seen a sequence tell whether it is real.
 
-    A logistic regression on k-mer shares knows what sequence is made of, but no order beyond ``k`` bases; a small
-    convolutional network knows motifs and what stands near them, but needs more examples. So 0.5 (no better than
-    chance) doesn't say that the two are alike.
+    The regression knows no order beyond ``k`` bases; the CNN knows motifs and what stands near them, but needs more
+    examples. So 0.5 (no better than chance) doesn't say that the two are alike.
     """
     groups = groups or (np.arange(len(real)), np.arange(len(other)))
     numbers = [np.unique(names, return_inverse=True)[1] for names in groups]
@@ -108,9 +107,8 @@ def train_cnn(
 ) -> Callable[[Sequence[str | np.ndarray]], np.ndarray]:
     """Train a CNN in random batches of 16 and return what gives sequences its scores, float32 [n, scores].
 
-    With one score a sequence its label is 0 or 1 (float32), and the score its log-odds; with more the label is the
-    class (int64), and the scores are logits. Sequences are padded to ``length`` bases; without one batch by batch, and
-    what pads them isn't seen. The random state is left alone.
+    One score is the log-odds of label 1 (float32), more are logits of classes (int64). Sequences are padded to
+    ``length`` bases; without one batch by batch, and what pads them isn't seen. The random state is left alone.
     """
     device = pick_device(device)
     targets = torch.from_numpy(labels).to(device)
@@ -152,10 +150,7 @@ def _alike(lengths: np.ndarray) -> Iterator[np.ndarray]:
 
 
 class _Cnn(nn.Module):
-    """Two layers of convolutions: motifs of 8 bases, then groups of them within some 40 bases.
-
-    What pads a sequence doesn't count, unless sequences are taken ``whole``.
-    """
+    """Convolutions: motifs of 8 bases, then groups of them within some 40; what pads them counts if ``whole``."""
 
     def __init__(self, scores: int, *, whole: bool):
         super().__init__()

@@ -39,14 +39,10 @@ STRENGTH = 1e-1  # where nothing is given to choose by
 Examples = tuple[np.ndarray, np.ndarray]  # codes of contigs, and the places in them that are asked for
 Labelled = tuple[Sequence[np.ndarray], np.ndarray]  # codes of each sequence, and their labels
 Answers = dict[int, np.ndarray]  # by k, the number of a k-mer: int64, [n]
-Found = tuple[int, np.ndarray, np.ndarray]  # k, whether each guess is right, and bits
 
 
 def fit_floors(corpus: Corpus, orders: Iterable[int], *, copy: bool = False) -> dict[str, NgramModel | CopyModel]:
-    """Fit n-grams of some orders on the training genes, weights on the validation genes; by name ("4-gram").
-
-    With ``copy`` the longest-match predictor ("copy") stands among them: what remembering alone is worth.
-    """
+    """N-grams of some orders, weights fitted on validation, and perhaps the copy model, by name ("4-gram", "copy")."""
     train, validation = ((corpus.all_codes, corpus.spans(split)) for split in ("train", "validation"))
     floors = {f"{order}-gram": NgramModel(order).fit(train, validation=validation) for order in orders}
     return floors | ({"copy": CopyModel().fit(train, validation=validation)} if copy else {})
@@ -90,17 +86,17 @@ def score_floors(
     """Predict the k-mers at test places by what is simple; DataFrame: floor, k, example, right (share), bits.
 
     "uniform": every k-mer is as likely. "majority": shares of the k-mers in all training contigs, add-one. N-grams, by
-    their names. "TF-IDF + linear": a ridge regression of the classes on the overlapping words of 1 to 4 bases in the
-    context, and "TF-IDF + forest": a random forest on the same for k of at most 4, from the first 10,000 examples at
-    most; these two give no probabilities.
+    their names. "TF-IDF + linear" and "+ forest" (of few k-mers, from few examples): on the overlapping words of 1 to 4
+    bases in the context; these two give no probabilities.
     """
-    answers = {k: kmers_at(*test, k) for k in sizes}
-    labels = {k: kmers_at(*train, k) for k in sizes}
+    answers, labels = ({k: kmers_at(*part, k) for k in sizes} for part in (test, train))
     contexts = windows(*test, context)
     words, test_words = tfidf(windows(*train, context), contexts, KMER_WORDS)
-    n = len(contexts)
-    found = [("uniform", k, np.full(n, 4.0**-k), np.full(n, 2.0 * k)) for k in sizes]
-    found += [("majority", *row) for row in _majority(train[0], answers)]
+    found = [("uniform", k, 4.0**-k, 2.0 * k) for k in sizes]
+    tables = count(train[0], true_runs(train[0] < UNKNOWN), max(sizes)).tables
+    for k, answer in answers.items():
+        counts = tables[first_place(k) : first_place(k + 1)].astype(np.int64) + 1
+        found.append(("majority", k, answer == counts.argmax(), np.log2(counts.sum() / counts[answer])))
     found += [(name, *row) for name, model in ngrams.items() for row in _ngram(model, contexts, answers)]
     guesses = _ridge(words, labels, test_words)
     found += [("TF-IDF + linear", k, guess == answers[k], np.nan) for k, guess in guesses.items()]
@@ -109,23 +105,14 @@ def score_floors(
         if k <= FOREST_K:
             probabilities = _forest(some, labels[k][:FOREST_EXAMPLES], test_words, 4**k, trees, seed)
             found.append(("TF-IDF + forest", k, probabilities.argmax(axis=1) == answers[k], np.nan))
-    tables = [
-        pd.DataFrame({"floor": floor, "k": k, "example": np.arange(n), "right": right, "bits": bits})
-        for floor, k, right, bits in found
-    ]
-    return pd.concat(tables, ignore_index=True).astype({"right": np.float32, "bits": np.float32})
+    columns = [dict(zip(("floor", "k", "right", "bits"), row, strict=True)) for row in found]
+    tables = [pd.DataFrame({"example": np.arange(len(contexts))} | its) for its in columns]
+    table = pd.concat(tables, ignore_index=True)[["floor", "k", "example", "right", "bits"]]
+    return table.astype({"right": np.float32, "bits": np.float32})
 
 
-def _majority(codes: np.ndarray, answers: Answers) -> Iterator[Found]:
-    """Each k, whether the commonest k-mer of the contigs is right, and bits by all k-mers' counts."""
-    tables = count(codes, true_runs(codes < UNKNOWN), max(answers)).tables
-    for k, answer in answers.items():
-        counts = tables[first_place(k) : first_place(k + 1)].astype(np.int64) + 1
-        yield k, answer == counts.argmax(), np.log2(counts.sum() / counts[answer])
-
-
-def _ngram(model: NgramModel, contexts: np.ndarray, answers: Answers) -> Iterator[Found]:
-    """The same, by an n-gram model's probabilities after each context (uint8, [n, bases])."""
+def _ngram(model: NgramModel, contexts: np.ndarray, answers: Answers) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Each k, whether the likeliest k-mer after each context (uint8, [n, bases]) is right, and bits."""
     right = {k: np.zeros(len(contexts), dtype=bool) for k in answers}
     bits = {k: np.zeros(len(contexts)) for k in answers}
     for part in _parts(len(contexts)):
@@ -170,11 +157,10 @@ def label_floors(
 ) -> dict[str, np.ndarray]:
     """Class probabilities of sequences by what is simple, by name, float64 [runs, n, classes]: a run a seed, or one.
 
-    "majority": shares of the classes. "GC": logistic regression on the share of G and C, its square and the length.
-    "composition": on shares of dinucleotides. "TF-IDF + linear": on the words of 3 to 6 bases, and "TF-IDF + forest":
-    a random forest on the same, grown on 10,000 examples at most. "CNN": that of `dnastudy.tasks.discriminator`.
-    "positional": on the base at each of the 60 places about ``centre``, a weight matrix, if all sequences have one
-    length. And on each of ``scores``, of training and test sequences.
+    "majority": shares of the classes. Logistic regressions: "GC" on the share of G and C, its square and the length;
+    "composition" on shares of dinucleotides; "TF-IDF + linear" on words of 3 to 6 bases; "positional" on the base at
+    each of 60 places about ``centre``, where all have one length; and on each of ``scores`` (of training and test).
+    "TF-IDF + forest": on the same words of 10,000 examples at most. "CNN": see `train_cnn`.
     """
     labels, both = np.asarray(train[1]), (train[0], test)
     shares = np.bincount(labels) / len(labels)
@@ -186,12 +172,9 @@ def label_floors(
     if trees:  # a run a seed, on examples of its own where there are more than are taken
         grown, judged = words[0], words[1].toarray()
         chosen = [np.random.default_rng(seed).permutation(len(labels))[:FOREST_EXAMPLES] for seed in seeds]
-        found["TF-IDF + forest"] = np.stack(
-            [
-                _forest(grown[rows].toarray(), labels[rows], judged, len(shares), trees, seed)
-                for rows, seed in zip(chosen, seeds, strict=True)
-            ]
-        )
+        examples = ((grown[rows].toarray(), labels[rows]) for rows in chosen)
+        forests = (_forest(*one, judged, len(shares), trees, seed) for one, seed in zip(examples, seeds, strict=True))
+        found["TF-IDF + forest"] = np.stack(list(forests))
     if epochs:
         logits = [
             train_cnn(train[0], labels.astype(np.int64), epochs, seed, scores=len(shares), device=device)(test)
@@ -261,7 +244,7 @@ def _forest(train: np.ndarray, labels: np.ndarray, test: np.ndarray, classes: in
 def probe(
     train: np.ndarray, labels: np.ndarray, test: np.ndarray, *, classes: int, validation: tuple | None = None
 ) -> np.ndarray:
-    """Class probabilities by multinomial logistic regression on standardised vectors, float64 [n test, classes].
+    """Class probabilities, float64 [n test, classes], by logistic regression on standardised vectors.
 
     With vectors and labels of ``validation`` the penalty is the one that suits them best.
     """
@@ -273,13 +256,13 @@ def probe(
     for what, vectors in {"to learn from": train, "to judge": test}.items():
         if not np.isfinite(vectors).all():
             raise InputError(f"vectors {what}: some values aren't finite; an n-gram model needs smoothing")
-    strengths = [STRENGTH] if validation is None else STRENGTHS
-    fits = [logistic(strength).fit(np.asarray(train, dtype=np.float64), labels) for strength in strengths]
+    train, test = np.asarray(train, dtype=np.float64), np.asarray(test, dtype=np.float64)
+    fits = [logistic(one).fit(train, labels) for one in ([STRENGTH] if validation is None else STRENGTHS)]
     best = fits[0]
     if validation is not None:
         vectors, wanted = np.asarray(validation[0], dtype=np.float64), np.asarray(validation[1])
         seen = np.isin(wanted, known)
         best = min(fits, key=lambda one: log_loss(wanted[seen], one.predict_proba(vectors[seen]), labels=known))
     found = np.zeros((len(test), classes))
-    found[:, known] = best.predict_proba(np.asarray(test, dtype=np.float64))
+    found[:, known] = best.predict_proba(test)
     return found
