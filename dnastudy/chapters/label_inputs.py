@@ -55,20 +55,15 @@ WORDS = 6  # bases of the words whose frequencies are compared
 
 
 class Material(NamedTuple):
-    """What label sets are made of.
+    """What label sets are made of."""
 
-    ``genome`` are base codes (uint8) by contig, ``splits`` says which contigs are "train" and "test"; ``starts`` and
-    ``sites`` are the transcription starts and splice sites of the annotation, ``known_starts`` where any of its
-    transcripts begins, ``repeats`` intervals or None, and ``tracks`` None where none were asked for.
-    """
-
-    genome: dict[str, np.ndarray]
-    splits: dict[str, str]
-    starts: pd.DataFrame
-    known_starts: pd.DataFrame
-    sites: pd.DataFrame
+    genome: dict[str, np.ndarray]  # base codes (uint8) by contig
+    splits: dict[str, str]  # "train" or "test" by contig
+    starts: pd.DataFrame  # of transcription
+    known_starts: pd.DataFrame  # where any transcript begins
+    sites: pd.DataFrame  # of splicing
     repeats: pd.DataFrame | None
-    tracks: Tracks | None
+    tracks: Tracks | None  # None where none were asked for
 
 
 class KnownVariants(NamedTuple):
@@ -131,9 +126,8 @@ def read_tokenizer(run, material: Material | None) -> Tokenizer | None:
         return None
     if run.tokenizer:
         return Tokenizer.load(run.tokenizer)
-    names = [name for name, split in material.splits.items() if split == "train"]
-    offsets = np.cumsum([len(material.genome[name]) for name in names])[:-1]
-    return train_bpe(np.concatenate([material.genome[name] for name in names]), run.merges, offsets)
+    contigs = [material.genome[name] for name, split in material.splits.items() if split == "train"]
+    return train_bpe(np.concatenate(contigs), run.merges, np.cumsum([len(one) for one in contigs])[:-1])
 
 
 def build_label_sets(run, material: Material | None, tokenizer: Tokenizer | None) -> dict[str, LabelSet]:
@@ -330,11 +324,7 @@ def _log_ratio(first: np.ndarray, last: np.ndarray) -> np.ndarray:
 
 
 def read_known_variants(run, material: Material | None) -> KnownVariants | None:
-    """Read and check known variants on the held-out contigs, and draw those that are scored.
-
-    A control is the same change of the same three bases nearby (`dnastudy.tasks.zero_shot.matched_controls`). Notes say
-    what is left out. None when none are asked for, or none on these contigs has a control.
-    """
+    """Known variants on the held-out contigs that are scored, drawn, with controls (`matched_controls`); None: none."""
     if run.variants < 1 or material is None:
         run.note(f"variants: left out, since {'your own labels are judged' if material is None else 'variants is 0'}")
         return None

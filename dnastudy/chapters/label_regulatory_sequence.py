@@ -48,16 +48,14 @@ class Plan:
 
 
 class Outcome(NamedTuple):
-    """What came of one model, or of the floors, on one label set.
+    """What came of one model, or of the floors, on one label set; an example is a test row.
 
-    ``facts`` are plain values by name. ``predictions`` has a row a run and test example: predictor, use, seed, strands
-    ("one", or "both" averaged), example (which of the test rows), p0, p1 ... (probability of each class). ``scores``
-    has a row a zero-shot score and test example: predictor, use, example, score.
+    ``predictions``: predictor, use, seed, strands ("one", or "both" averaged), example, p0, p1 ... (of each class).
     """
 
     facts: dict
     predictions: pd.DataFrame
-    scores: pd.DataFrame
+    scores: pd.DataFrame  # zero-shot: predictor, use, example, score
 
 
 def evaluate_models(
@@ -71,11 +69,10 @@ def evaluate_models(
     device: str | None = None,
     progress: str | Path | None = None,
 ) -> dict[tuple[str, str], Outcome]:
-    """Judge each model, and the floors, on each label set.
+    """Judge each model, and the floors, on each label set, side by side (see `dnastudy.study.cache`).
 
-    Pieces are done side by side (see `dnastudy.study.cache`). What is finished is kept in ``out`` and isn't
-    done again with the same plan, data and ``code``, nor is a fine-tuning that ended; an interrupted one goes on from
-    its checkpoint.
+    What is finished is kept in ``out`` and isn't done again with the same plan, data and ``code``, nor is a fine-tuning
+    that ended; an interrupted one goes on from its checkpoint.
     """
     if FLOORS in models:
         raise InputError(f"{models[FLOORS]}: {FLOORS!r} is what the floors are called; rename the model's folder")

@@ -145,9 +145,7 @@ def zero_shot_table(label_sets: LabelSets, outcomes: Outcomes, *, resamples: int
     """AUROC of zero-shot scores, each class against the first: task, predictor, use, against, auroc, low, high, n.
 
     Where a label set says what its rows are like (donors, acceptors), a class is compared with those like it alone;
-    if there are none, its AUROC is NaN and n 0.
-    Beside them, of use "floor", are `ZERO_SHOT_FLOORS` on the same rows, of which one class's probability counts
-    against the first's. They were shown labels; what lies below them can be had from so little.
+    if there are none, its AUROC is NaN and n 0. `ZERO_SHOT_FLOORS`, which were shown labels, stand beside them.
     """
     asked = {task for (task, _), outcome in outcomes.items() if len(outcome.scores)}
     rows = []
@@ -180,10 +178,7 @@ def _scores_by_class(outcome: Outcome, classes: int) -> Iterator[tuple[str, str,
 def scan_track(
     label_sets: LabelSets, outcomes: Outcomes, scores: pd.DataFrame, shown: int
 ) -> tuple[pd.DataFrame, dict[tuple[str, str], np.ndarray]]:
-    """Held-out stretches of PromScan with a start in them, as the best model and floor (`best_first`) see them.
-
-    The second are probabilities of a start by predictor and use, float64 [windows].
-    """
+    """Held-out stretches of PromScan with a start in them, and its probability by the best model and the best floor."""
     if "PromScan" not in label_sets:
         return pd.DataFrame(), {}
     test = label_sets["PromScan"].test.sort_values(["contig", "start"])
@@ -202,10 +197,7 @@ def scan_track(
 
 
 def variants_table(scored: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
-    """How often the variant that people carry is likelier than its control: share, low, high, by model; ties one half.
-
-    Besides, the mean of either's log-likelihood ratio (nats).
-    """
+    """How often a known variant is likelier than its control, ties one half; and the mean ratio (nats) of either."""
     rows = []
     for name, part in scored.groupby("model", sort=False) if len(scored) else ():
         part = part[np.isfinite(part["llr"]) & np.isfinite(part["control"])]
@@ -218,10 +210,7 @@ def variants_table(scored: pd.DataFrame, *, resamples: int, seed: int) -> pd.Dat
 def _differences(
     pairs: Iterable[tuple], label_sets: LabelSets, resamples: int, seed: int, metric: str = "mcc"
 ) -> pd.DataFrame:
-    """A metric of one predictor less that of another (floor) on the same held-out rows, paired.
-
-    A pair: task, predictor, use, floor, and the probabilities (float [runs, n, classes]) of the two.
-    """
+    """A metric of a predictor less that of a floor, of pairs: task, predictor, use, floor, and both's probabilities."""
     rows = []
     for task, predictor, use, floor, *both in pairs:
         test = label_sets[task].test
@@ -236,8 +225,7 @@ def floors_table(
 ) -> pd.DataFrame:
     """Each model and use beside the best floor of its task (`best_first`): MCC less that of the floor, paired.
 
-    A random start is a floor of its own network alone (`pretraining_table`). Here it is never the best floor, but has
-    a row, which says whether it beats that.
+    A random start, a floor of its own network alone (`pretraining_table`), is never the best floor, but has a row.
     """
     pairs = []
     for task, runs in by_task(outcomes).items():
@@ -251,8 +239,8 @@ def floors_table(
 def pretraining_table(label_sets: LabelSets, outcomes: Outcomes, *, resamples: int, seed: int) -> pd.DataFrame:
     """What pre-training brought: AUROC of each fine-tuned network less that from random weights, paired.
 
-    AUROC and not MCC, since many a random start calls all sequences one class. A random start has the first seed
-    alone, and a fine-tuning the mean of all: how random starts differ among themselves isn't in the interval.
+    AUROC and not MCC, since many a random start calls all sequences one class. How random starts differ among
+    themselves isn't in the interval: there is one, of the first seed.
     """
     pairs = [
         (task, name, TUNED, RANDOM, runs[name, TUNED, "one"], start)

@@ -91,8 +91,8 @@ def promoters(
 ) -> LabelSet:
     """Prom300: the sequence about each transcription start beside as much that holds none.
 
-    With one seed the promoters are the same whatever the kind of negatives: each has a real window nearby that matches
-    it, in the same split. With ``drop_shared`` they may differ, since a pair goes if its negative shares bases too.
+    With one seed the promoters are the same whatever the kind of negatives (but where ``drop_shared`` drops pairs):
+    each has a real window nearby that matches it, in the same split.
     """
     if negatives not in NEGATIVES:
         raise InputError(f"negatives {negatives!r}; {nearest(negatives, NEGATIVES)}")
@@ -136,10 +136,9 @@ def promoter_scan(
 ) -> LabelSet:
     """PromScan: which windows of the 10 kb about transcription starts hold one.
 
-    Windows begin at the multiples of ``stride`` on a contig, so that those of neighbouring genes are the same, and a
-    start stands anywhere in its window. A window comes once, on the strand of the start next to its middle, and is
-    positive with a start on either strand, since most promoters are read both ways. All windows next to a start are
-    drawn together, positive and negative as they come.
+    Windows begin at the multiples of ``stride`` on a contig. A window comes once, on the strand of the start next to
+    its middle, and is positive with a start on either strand, since most promoters are read both ways. All windows next
+    to a start are drawn together.
     """
     regions = divide(genome, splits)
     starts = _starts_on("PromScan", starts, splits).sort_values(["contig", "position"], ignore_index=True)
@@ -165,11 +164,9 @@ def ctcf_sites(
     width: int = 200,
     draw: Draw = EVERYTHING,
 ) -> LabelSet:
-    """CTCF: places where the motif stands, bound or not.
+    """CTCF: places where the motif stands, bound or not, in the middle of their windows, on the strand that scores.
 
-    Of places that overlap, the one that scores highest is taken; its window has the motif in its middle, on the
-    strand on which it scores. A motif that lies partly in a bound interval is left out, and so are contigs that have
-    none. As many of either class are drawn.
+    A motif that lies partly in a bound interval is left out, and so are contigs that have none.
     """
     regions, weights = divide(genome, splits), log_odds(motif)
     parts = [motif_hits(genome[contig], weights, threshold).assign(contig=contig) for contig in splits]
@@ -192,12 +189,10 @@ def ctcf_sites(
 def splice_labels(
     genome: Genome, sites: pd.DataFrame, splits: Splits, *, width: int = 100, draw: Draw = EVERYTHING
 ) -> LabelSet:
-    """Splice: donors and acceptors beside places that look like them.
+    """Splice: donors and acceptors, the border in the middle of the window, beside places that look like them.
 
-    A window has the border between exon and intron in its middle. For each donor and each acceptor a place is drawn
-    between the outermost borders of its gene that has GT after it, or AG before it, as a donor or an acceptor has, and
-    is no border on either strand; so that half of those that are neither look like either. As many of each class are
-    drawn.
+    For each, a place between the outermost borders of its gene that has GT after it as a donor has, or AG before it,
+    and is no border on either strand.
     """
     regions, rng = divide(genome, splits), np.random.default_rng(draw.seed)
     sites = sites[sites["contig"].isin(splits)].drop_duplicates(["contig", "border", "strand"], ignore_index=True)
@@ -248,10 +243,9 @@ def read_labels(
 ) -> LabelSet:
     """Read sequences and labels from CSV or TSV files, plain or gz.
 
-    Columns are ``sequence`` (or seq) and ``label`` (or class, target), in either case; all others but ``split`` are
-    left alone. Labels are whole numbers or words, and numbered in their order. Without a file for it, the validation
-    part is a tenth of the training sequences of each label, drawn at random; one file alone has a column ``split``
-    (train, validation or dev, test).
+    Columns are ``sequence`` (or seq) and ``label`` (or class, target), in either case. Labels are whole numbers or
+    words, and numbered in their order. Without a file for it, the validation part is a tenth of the training sequences
+    of each label, drawn at random; one file alone has a column ``split`` (train, validation or dev, test).
     """
     given = zip(SPLITS, (train, validation, test), strict=True)
     files = {split: Path(path) for split, path in given if path}

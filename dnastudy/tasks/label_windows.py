@@ -63,12 +63,10 @@ def divide(genome: Genome, splits: Mapping[str, str]) -> list[Region]:
             raise InputError(f"contig {contig}: split {split!r}; expected train or test (validation is cut from train)")
         length = len(genome[contig])
         block = min(BLOCK, -(-length // BLOCKS))
-        if split == "train":
-            blocks = -(-length // block)
-            cut = (blocks - max(1, round(blocks / BLOCKS))) * block
-            found += [Region(contig, "train", 0, cut, block), Region(contig, "validation", cut, length, block)]
-        else:
-            found.append(Region(contig, "test", 0, length, block))
+        blocks = -(-length // block)
+        cut = (blocks - max(1, round(blocks / BLOCKS))) * block
+        parts = [("train", 0, cut), ("validation", cut, length)] if split == "train" else [("test", 0, length)]
+        found += [Region(contig, *part, block) for part in parts]
     for split in ("train", "test"):
         if split not in splits.values():
             raise InputError(f"{', '.join(splits) or 'no contig'}: none is {split}; give at least one for each split")
@@ -148,10 +146,7 @@ def _draw(rows: pd.DataFrame, most: int | None, classes: int, by: str, rng: np.r
 def cut(
     genome: Genome, table: pd.DataFrame, dropped: dict[str, int], regions: Sequence[Region] = ()
 ) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """Windows that lie in their contig and have no unknown base, and their codes; others are counted in ``dropped``.
-
-    They are assigned to regions, where there are any.
-    """
+    """Windows (in regions, if any) with no base unknown or past an end, and their codes; ``dropped`` counts others."""
     lengths = table["contig"].map({name: len(codes) for name, codes in genome.items()}).astype(np.int64)
     inside = (table["start"] >= 0) & (table["end"] <= lengths)
     table, past = table[inside], int((~inside).sum())
@@ -170,8 +165,7 @@ def thin(starts: pd.DataFrame, width: int) -> tuple[pd.DataFrame, dict[str, int]
     starts = starts.sort_values(["contig", "position"], ignore_index=True)
     apart, last = [], {}
     for row in starts.itertuples():
-        before = last.get((row.contig, row.strand))
-        apart.append(before is None or row.position - before >= width)
+        apart.append(row.position - last.get((row.contig, row.strand), -width) >= width)
         if apart[-1]:
             last[row.contig, row.strand] = row.position
     return starts[apart], {"start within a window of another": len(apart) - sum(apart)}
@@ -185,10 +179,7 @@ def match(
     repeats: pd.DataFrame | None,
     seed: int,
 ) -> np.ndarray:
-    """First base of each promoter's match, int64, [n]; -1 where there is none.
-
-    Both lie whole in the region of their split, so that none overlaps what another split holds.
-    """
+    """First base of each promoter's match, int64, [n]; -1 where not both lie whole in the region of their split."""
     found = np.full(len(positives), -1, dtype=np.int64)
     for contig, split, low, high, _ in regions:
         here = (positives["contig"] == contig) & (positives["split"] == split)
@@ -267,10 +258,10 @@ def matched_windows(
     repeats: pd.DataFrame | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Find for each window another one that is like it: in GC share, in repeat share, and not far away.
+    """First base of a window like each, drawn: int64, [n]; -1 where there is none.
 
-    GC shares differ by 2 points at most, repeat shares by 10, and starts by 10 kb to 1 Mb. No match overlaps another,
-    or comes near a place to be avoided, and all its bases are known. Of those that there are, one is drawn.
+    Of like GC and repeat share (`GC`, `REPEATS`), `NEAR` to `FAR` away; none overlaps another, comes near a place to be
+    avoided, or has an unknown base.
     """
     rng = np.random.default_rng(seed)
     grid = np.arange(within[0], within[1] - width + 1, STRIDE)
