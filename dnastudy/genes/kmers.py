@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from dnastudy.files import InputError, nearest
 from dnastudy.genes.codes import reverse_complement
 
 K = 31
 PART = 1 << 22  # k-mers sorted at once: it bounds the memory, not the result
+TOGETHER = 1000  # genes compared with all others at once
 
 
 def either_strand(codes: np.ndarray) -> bytes:
@@ -25,10 +27,7 @@ def shared_mask(codes: np.ndarray, offsets: np.ndarray, split: np.ndarray, *, k:
     """Find held-out bases that lie in a stretch of ``k`` bases which training holds too, on either strand."""
     if not 1 <= k <= 31:
         raise ValueError(f"k must lie between 1 and 31, not {k}")
-    train = np.flatnonzero(split == 0)
-    keys = np.empty(int((offsets[train + 1] - offsets[train]).sum()), dtype=np.uint64)
-    keys = keys[: _collect(codes, offsets, train, k, keys)]
-    keys.sort()
+    keys = np.sort(_collect(codes, offsets, np.flatnonzero(split == 0), k)[0])
     mask = np.zeros(len(codes), dtype=np.bool_)
     bits = max(1, len(keys).bit_length() - 1)  # one or two keys to a bucket
     buckets = _bucket_starts(keys, bits)
@@ -52,21 +51,36 @@ def kmer_key(forward, reverse):
     return (kmer ^ (kmer >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
 
 
+def _collect(
+    codes: np.ndarray, offsets: np.ndarray, genes: np.ndarray, k: int, part: int = 0, parts: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keys of the k-mers of genes without an unknown base, and whose each is; of one part in a power of two alone."""
+    room = int((offsets[genes + 1] - offsets[genes]).sum()) // parts
+    while True:
+        keys, owners = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.int32)
+        count = _write_keys(codes, offsets, genes, k, np.uint64(part), np.uint64(parts - 1), keys, owners)
+        if count <= room:
+            return keys[:count], owners[:count]
+        room = count
+
+
 @numba.njit(cache=True)
-def _collect(codes, offsets, genes, k, keys):
-    """Write the key of every k-mer of ``genes`` without an unknown base; return how many there are."""
+def _write_keys(codes, offsets, genes, k, part, low, keys, owners):
+    """Write keys whose low bits are ``part``, as far as there is room; return how many there are."""
     count = 0
     for gene in genes:
         forward = reverse = np.uint64(0)
         known = 0
         for position in range(offsets[gene], offsets[gene + 1]):
-            if codes[position] > 3:
-                known = 0
+            known = known + 1 if codes[position] < 4 else 0
+            forward, reverse = next_kmer(codes[position] & 3, k, forward, reverse)
+            if known < k:
                 continue
-            forward, reverse = next_kmer(codes[position], k, forward, reverse)
-            known += 1
-            if known >= k:
-                keys[count] = kmer_key(forward, reverse)
+            key = kmer_key(forward, reverse)
+            if key & low == part:
+                if count < len(keys):
+                    keys[count] = key
+                    owners[count] = gene
                 count += 1
     return count
 
@@ -119,118 +133,37 @@ def find_families(genes: Sequence[np.ndarray], *, method: str = "kmers", share: 
         raise InputError(f"family_method={method!r}: no such method; {nearest(method, ['kmers'])}")
     if not 0 <= share <= 1:
         raise InputError(f"family_share: expected a share from 0 to 1, found {share}")
-    parent = np.arange(len(genes))
     first: dict[bytes, int] = {}
-    for number, codes in enumerate(genes):
-        _join(parent, number, first.setdefault(either_strand(codes), number))
-    _link_by_kmers(genes, share, parent)
-    return pd.factorize(np.array([_root(parent, gene) for gene in range(len(genes))]))[0]
+    links = [(np.arange(len(genes)), [first.setdefault(either_strand(codes), n) for n, codes in enumerate(genes)])]
+    kmers, distinct = _shared_kmers(genes)
+    for start in range(0, len(genes), TOGETHER):
+        shared = (kmers[start : start + TOGETHER] @ kmers.T).tocoo()
+        one, other = shared.row + start, shared.col
+        enough = shared.data >= share * np.minimum(distinct[one], distinct[other])
+        links.append((one[enough], other[enough]))
+    one, other = map(np.concatenate, zip(*links, strict=True))
+    graph = sparse.coo_matrix((np.ones(len(one), dtype=bool), (one, other)), shape=(len(genes), len(genes)))
+    return pd.factorize(sparse.csgraph.connected_components(graph, directed=False)[1])[0]
 
 
-def _link_by_kmers(genes: Sequence[np.ndarray], share: float, parent: np.ndarray) -> None:
-    """Join genes in ``parent`` by their shared k-mers; time goes with the genes a k-mer is in, squared and summed."""
+def _shared_kmers(genes: Sequence[np.ndarray]) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Which k-mers that several genes have each has, int32 [genes, k-mers], and how many distinct ones in all."""
     codes, offsets = np.concatenate(genes), np.cumsum([0, *map(len, genes)])
-    bits = max(1, (len(codes) // PART).bit_length())
-    sizes = _count_parts(codes, offsets, K, bits)
-    keys, owners = np.empty(sizes.max(), dtype=np.uint64), np.empty(sizes.max(), dtype=np.int32)
-    distinct = np.zeros(len(genes), dtype=np.int64)
-    members, lengths = [], []
-    for part, size in enumerate(sizes):
-        _collect_part(codes, offsets, K, bits, part, keys, owners)
-        order = np.argsort(keys[:size])
-        together, length = _shared_runs(keys[:size][order], owners[:size][order], distinct)
-        members.append(together)
-        lengths.append(length)
-    members, lengths = np.concatenate(members), np.concatenate(lengths)
-    run = np.repeat(np.arange(len(lengths)), lengths)
-    order = np.argsort(members, kind="stable")
-    reach = np.searchsorted(members[order], np.arange(len(genes) + 1))
-    _join_sharing(members, np.cumsum(lengths) - lengths, run[order], reach, distinct, share, parent)
-
-
-@numba.njit(cache=True)
-def _count_parts(codes, offsets, k, bits):
-    """Count the k-mers by the leading ``bits`` of their keys."""
-    sizes = np.zeros(1 << bits, dtype=np.int64)
-    for gene in range(len(offsets) - 1):
-        forward = reverse = np.uint64(0)
-        known = 0
-        for position in range(offsets[gene], offsets[gene + 1]):
-            known = known + 1 if codes[position] < 4 else 0
-            forward, reverse = next_kmer(codes[position] & 3, k, forward, reverse)
-            if known >= k:
-                sizes[kmer_key(forward, reverse) >> np.uint64(64 - bits)] += 1
-    return sizes
-
-
-@numba.njit(cache=True)
-def _collect_part(codes, offsets, k, bits, part, keys, owners):
-    """Write the key and the gene of every k-mer whose key begins with ``part``."""
-    count = 0
-    for gene in range(len(offsets) - 1):
-        forward = reverse = np.uint64(0)
-        known = 0
-        for position in range(offsets[gene], offsets[gene + 1]):
-            known = known + 1 if codes[position] < 4 else 0
-            forward, reverse = next_kmer(codes[position] & 3, k, forward, reverse)
-            if known < k:
-                continue
-            key = kmer_key(forward, reverse)
-            if key >> np.uint64(64 - bits) == np.uint64(part):
-                keys[count] = key
-                owners[count] = gene
-                count += 1
-
-
-@numba.njit(cache=True)
-def _shared_runs(keys, owners, distinct):
-    """Genes of each k-mer that several have, ascending, and how many; add every gene's k-mers to ``distinct``."""
-    members = np.empty(len(owners), dtype=np.int32)
-    lengths = np.empty(len(owners) // 2, dtype=np.int64)
-    written = runs = 0
-    start = 0
-    for place in range(1, len(keys) + 1):
-        if place < len(keys) and keys[place] == keys[start]:
-            continue
-        before = written
-        for gene in np.unique(owners[start:place]) if place > start + 1 else owners[start:place]:
-            distinct[gene] += 1
-            members[written] = gene
-            written += 1
-        if written - before > 1:
-            lengths[runs] = written - before
-            runs += 1
-        else:
-            written = before
-        start = place
-    return members[:written].copy(), lengths[:runs].copy()
-
-
-@numba.njit(cache=True)
-def _join_sharing(members, starts, run_of, reach, distinct, share, parent):
-    """Count, gene by gene, the k-mers shared with each earlier gene, and join those that share enough."""
-    shared = np.zeros(len(distinct), dtype=np.int64)
-    for gene in range(len(distinct)):
-        shared[:gene] = 0
-        for entry in range(reach[gene], reach[gene + 1]):
-            place = starts[run_of[entry]]
-            while members[place] < gene:
-                shared[members[place]] += 1
-                place += 1
-        for other in range(gene):
-            if shared[other] and shared[other] >= share * min(distinct[gene], distinct[other]):
-                _join(parent, gene, other)
-
-
-@numba.njit(cache=True)
-def _root(parent, gene):
-    while parent[gene] != gene:
-        parent[gene] = parent[parent[gene]]  # halve the path on the way
-        gene = parent[gene]
-    return gene
-
-
-@numba.njit(cache=True)
-def _join(parent, one, other):
-    one, other = _root(parent, one), _root(parent, other)
-    parent[max(one, other)] = min(one, other)
+    parts = 1 << max(1, (len(codes) // PART).bit_length())
+    distinct, tables = np.zeros(len(genes), dtype=np.int64), []
+    for part in range(parts):
+        keys, owners = _collect(codes, offsets, np.arange(len(genes)), K, part, parts)
+        order = np.lexsort((owners, keys))
+        keys, owners = keys[order], owners[order]
+        another = np.diff(keys, prepend=~keys[:1]) != 0
+        fresh = another | (np.diff(owners, prepend=-1) != 0)
+        kmer, owners = (another.cumsum() - 1)[fresh], owners[fresh]
+        distinct += np.bincount(owners, minlength=len(genes))
+        several = np.bincount(kmer)[kmer] > 1
+        kmer, owners = pd.factorize(kmer[several])[0], owners[several]
+        tables.append(
+            sparse.csr_matrix(
+                (np.ones(len(kmer), dtype=np.int32), (owners, kmer)), (len(genes), kmer.max(initial=-1) + 1)
+            )
+        )
+    return sparse.hstack(tables, format="csr"), distinct
