@@ -199,7 +199,7 @@ class Head(nn.Linear):
         return torch.cat([logits[..., :MASK], mask, logits[..., MASK:]], dim=-1)
 
 
-def initialise_as_keras(model: nn.Module) -> None:
+def draw_as_keras(model: nn.Module) -> None:
     """Draw all weights as Keras does by default, and freeze torch's second bias of an LSTM, which Keras lacks."""
     for module in model.modules():
         if isinstance(module, nn.Embedding):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dnastudy.models.neural import PUBLISHED_CONTEXT, VOCABULARY, Head, NeuralModel, check_form, initialise_as_keras
+from dnastudy.models.neural import PUBLISHED_CONTEXT, VOCABULARY, Head, NeuralModel, check_form, draw_as_keras
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -43,7 +43,7 @@ class RecurrentModel(NeuralModel):
         if self.published:
             self.context = PUBLISHED_CONTEXT
             self.positions = nn.Embedding(PUBLISHED_CONTEXT, embedding)
-            initialise_as_keras(self)
+            draw_as_keras(self)
         elif kind == "lstm":
             for layer in self.layers:
                 # A forget gate that starts open lets gradients reach back (Jozefowicz et al. 2015).

@@ -75,15 +75,10 @@ def save(model, folder: str | Path) -> None:
 
 
 def load(folder: str | Path, *, device: str | None = None):
-    """Load the model that :func:`save` wrote, ready to score and generate.
+    """Load the model that `save` wrote, or as ``hf:NAME`` or ``hf:FOLDER`` a BERT of ``transformers``.
 
-    Parameters
-    ----------
-    folder
-        A model's folder, each of whose files is compared with its SHA-256; or ``hf:NAME`` or ``hf:FOLDER``, a BERT of
-        ``transformers``.
-    device
-        ``cpu``, ``cuda`` or ``cuda:N``; None: CUDA where there is a GPU, else the CPU.
+    Every file of a folder is compared with its SHA-256. ``device``: ``cpu``, ``cuda`` or ``cuda:N``; without one CUDA
+    where there is a GPU, else the CPU.
     """
     if str(folder).startswith("hf:"):
         return import_from_transformers(str(folder).removeprefix("hf:"), device=device)

@@ -44,10 +44,9 @@ def train_from_config(
     """Build, train and save one model: ``{"model": {"kind": ...}, "training": {...}}`` to a model folder.
 
     ``out`` then holds the model, ``learnt_from.json`` (what ``corpus.json`` says) and ``history.json``: the rows of
-    `train` (for a BERT see `MaskedSource.in_tokens`, for an n-gram model `NgramModel.history`). An interrupted call
-    goes on from its last checkpoint when it is made again. Of the training settings an n-gram model uses
-    ``train_bases`` with ``seed``, and ``validation_windows`` with ``window``: it is then scored on the very windows
-    that the neural models are validated on. Under torchrun every process returns the model; the first one writes it.
+    `train` (of a BERT in tokens, of an n-gram model `NgramModel.history`). An interrupted call goes on from its last
+    checkpoint when it is made again. An n-gram model uses ``train_bases``, ``seed``, ``validation_windows`` and
+    ``window`` alone, and is scored on the windows of the others. Under torchrun the first process writes the model.
     """
     settings = _settings(config)
     out = Path(out)

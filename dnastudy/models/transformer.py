@@ -9,15 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dnastudy.files import InputError
-from dnastudy.models.neural import (
-    PUBLISHED_CONTEXT,
-    VOCABULARY,
-    Head,
-    Linear,
-    NeuralModel,
-    check_form,
-    initialise_as_keras,
-)
+from dnastudy.models.neural import PUBLISHED_CONTEXT, VOCABULARY, Head, Linear, NeuralModel, check_form, draw_as_keras
 from dnastudy.tokens.tokenizer import CLS
 
 _WHOLE_MATRIX = 512  # positions up to which a head's matrix of weights, in bf16, stays in a core's cache
@@ -67,9 +59,9 @@ class Transformer(NeuralModel):
         self.head = Head(width, form, vocabulary)
         if published:
             self.positions = nn.Embedding(context, width)
-            initialise_as_keras(self)
+            draw_as_keras(self)
             for block in self.blocks:
-                block.attention.initialise_as_keras()
+                block.attention.draw_as_keras()
             return
         self.register_buffer("rotation", rotation(context, width // heads), persistent=False)
         for module in self.modules():
@@ -155,7 +147,7 @@ class Attention(nn.Module):
         self.queries_keys_values = Linear(width, 3 * heads * self.size, bias)
         self.out = Linear(heads * self.size, width, bias)
 
-    def initialise_as_keras(self) -> None:
+    def draw_as_keras(self) -> None:
         """Draw the weights as Keras's attention does, which counts an axis of heads into both fans."""
         width = self.out.out_features
         packed = (6 / (self.heads * width + self.size * width)) ** 0.5
