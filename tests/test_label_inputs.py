@@ -201,13 +201,13 @@ def test_known_variants_stand_beside_their_controls(material, tmp_path):
     model = NgramModel(4).fit(["ACGTTGCATTGACCA" * 20])
     run = a_run(tmp_path, variants=10)
     known = label_inputs.read_known_variants(run, material)
-    scored = label_inputs.score_known_variants(run, known, {"ngram": model})
+    scored = label_inputs.score_known_variants(run, material, known, {"ngram": model})
     assert len(scored) == 10 and set(scored["contig"]) == {TEST} and scored["group"].nunique() > 1
     assert np.isfinite(scored[["llr", "control"]]).all(axis=None)
     assert run.data["variants"]["refused"] == {} and "103 single-base variants" in run.notes[-1]
-    assert known.chosen.index.equals(known.controls.index)
-    assert label_inputs.score_known_variants(run, known, {}).empty
-    assert label_inputs.score_known_variants(run, None, {"ngram": model}).empty
+    assert known[0].index.equals(known[1].index)
+    assert label_inputs.score_known_variants(run, material, known, {}).empty
+    assert label_inputs.score_known_variants(run, None, None, {"ngram": model}).empty
     assert label_inputs.read_known_variants(a_run(tmp_path, variants=0), material) is None
 
 
@@ -219,7 +219,7 @@ def test_a_control_lies_where_no_variant_is_known_though_few_are_scored(material
     (tmp_path / "a.vcf").write_text("\n".join(lines))
     for seed in range(5):
         run = a_run(tmp_path, variants=5, variants_dataset=str(tmp_path / "a.vcf"), seed=seed)
-        controls = label_inputs.read_known_variants(run, material).controls
+        controls = label_inputs.read_known_variants(run, material)[1]
         assert len(controls) and not controls["position"].isin(at).any()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,13 +17,12 @@ from dnastudy.study.figures import FLOOR, PROTOCOLS, colour, draw_points, grid_o
 def scores_figure(table: pd.DataFrame) -> Axes:
     """MCC with 95% intervals, a panel a label set, a row a predictor and a mark a use; floors are grey.
 
-    More than three panels stand in two rows, so that a page's column shows them large enough to read.
     A black tick is the paper's figure. Columns: task, predictor, use ("floor", "fine-tuned", "probe", "random start"
     ...), mcc, low, high, paper (NaN where there is none; mcc of what the paper alone has).
     """
     tasks, names = (list(dict.fromkeys(table[column])) for column in ("task", "predictor"))
     looks = _looks(table)
-    columns = len(tasks) if len(tasks) < 4 else (len(tasks) + 1) // 2
+    columns = len(tasks) if len(tasks) < 4 else (len(tasks) + 1) // 2  # two rows, large enough to read in a column
     panels = grid_of_panels(len(tasks), columns, (max(2.1, 6.3 / columns), 0.7 + 0.3 * len(names)))
     figure = panels[0].figure
     rows = {name: len(names) - 1 - number for number, name in enumerate(names)}
@@ -70,15 +69,11 @@ def negatives_figure(table: pd.DataFrame) -> Axes:
     """MCC of each predictor against each kind of negatives, a line a predictor and use; floors are grey."""
     axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
     kinds = list(dict.fromkeys(table["negatives"]))
-    parts = list(table.groupby(["predictor", "use"], sort=False))
-    looks, marks = _looks(table), _floor_marks(table)
-    for number, ((name, use), part) in enumerate(parts):
+    lines = list(_lines(table))
+    for number, (part, look) in enumerate(lines):
         part = part.set_index("negatives").reindex(kinds)
-        x = np.arange(len(kinds)) + 0.035 * (number - (len(parts) - 1) / 2)
-        shade, marker = _shade(name, use), marks[name] if use == "floor" else looks[use][0]
-        look = {"color": shade, "lw": 1, "ms": 5, "mfc": "white" if use.startswith("random") else shade}
-        line = "--" if use == "floor" else "-"
-        draw_points(axes, x, part, "mcc", fmt=f"{marker}{line}", label=name_of(name, use), **look)
+        x = np.arange(len(kinds)) + 0.035 * (number - (len(lines) - 1) / 2)
+        draw_points(axes, x, part, "mcc", lw=1, ms=5, **look)
         axes.plot(x, part["paper"], "_", color="black", ms=14, mew=1.8)
     axes.axhline(0, color=FLOOR, ls=":", lw=1)
     axes.set_xticks(range(len(kinds)), kinds)
@@ -128,14 +123,12 @@ def track_figure(
 def calibration_figure(table: pd.DataFrame) -> Axes:
     """How often a prediction is right, by how sure it is, a line a predictor; on the diagonal the two are the same."""
     axes = plt.subplots(figsize=(5.4, 3.8), layout="constrained")[1]
-    looks, marks = _looks(table), _floor_marks(table)
     low = min(0.5, table["confidence"].min(), table["accuracy"].min())
     axes.plot([low, 1], [low, 1], color=FLOOR, ls=":", lw=1)
-    for (name, use), part in table.groupby(["predictor", "use"], sort=False):
-        line, marker = ("--", marks[name]) if use == "floor" else ("-", looks[use][0])
-        look = {"color": _shade(name, use), "marker": marker}
-        axes.plot(part["confidence"], part["accuracy"], line, lw=1.2, ms=3, label=name_of(name, use), **look)
-        axes.scatter(part["confidence"], part["accuracy"], s=8 + 160 * part["share"], alpha=0.8, lw=0, **look)
+    for part, look in _lines(table):
+        axes.plot(part["confidence"], part["accuracy"], lw=1.2, ms=3, **look)
+        look = {"color": look["color"], "marker": look["marker"], "alpha": 0.8, "lw": 0}
+        axes.scatter(part["confidence"], part["accuracy"], s=8 + 160 * part["share"], **look)
     axes.set(xlabel="probability of the likeliest class", ylabel="share that is right")
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside right center")
     return axes
@@ -149,10 +142,15 @@ def _looks(table: pd.DataFrame) -> dict[str, tuple[str, float]]:
     return dict.fromkeys(uses, ("o", 0.0)) | dict(zip(others, zip("osD^v<>", places, strict=False), strict=False))
 
 
-def _floor_marks(table: pd.DataFrame) -> dict[str, str]:
-    """Markers of the floors, which share a colour and so have one each."""
+def _lines(table: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict]]:
+    """Rows of each predictor and use, and the look of their line; floors share a colour and so have a marker each."""
     floors = dict.fromkeys(table.loc[table["use"] == "floor", "predictor"])
-    return dict(zip(floors, itertools.cycle("o^v<>pPX*d"), strict=False))
+    looks, marks = _looks(table), dict(zip(floors, itertools.cycle("o^v<>pPX*d"), strict=False))
+    for (name, use), part in table.groupby(["predictor", "use"], sort=False):
+        shade, hollow = _shade(name, use), use.startswith("random")
+        marker, line = (marks[name], "--") if use == "floor" else (looks[use][0], "-")
+        look = {"color": shade, "marker": marker, "ls": line, "mfc": "white" if hollow else shade}
+        yield part, look | {"label": name_of(name, use)}
 
 
 def _shade(name: str, use: str) -> str:

@@ -66,14 +66,6 @@ class Material(NamedTuple):
     tracks: Tracks | None  # None where none were asked for
 
 
-class KnownVariants(NamedTuple):
-    """Variants on the held-out contigs and, row by row, their controls."""
-
-    genome: dict[str, np.ndarray]
-    chosen: pd.DataFrame
-    controls: pd.DataFrame
-
-
 def read_material(run) -> Material:
     """Read the contigs that the parameters of 09_label_regulatory_sequence name, and what is known of them."""
     for name in ("validation_labels", "test_labels"):
@@ -323,7 +315,7 @@ def _log_ratio(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     return last - first
 
 
-def read_known_variants(run, material: Material | None) -> KnownVariants | None:
+def read_known_variants(run, material: Material | None) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Known variants on the held-out contigs that are scored, drawn, with controls (`matched_controls`); None: none."""
     if run.variants < 1 or material is None:
         run.note(f"variants: left out, since {'your own labels are judged' if material is None else 'variants is 0'}")
@@ -354,18 +346,14 @@ def read_known_variants(run, material: Material | None) -> KnownVariants | None:
         return None
     places = chosen.assign(start=chosen["position"], end=chosen["position"])
     groups = assign(places, divide(material.genome, material.splits))["group"].to_numpy()
-    return KnownVariants(material.genome, chosen.assign(group=groups), controls)
+    return chosen.assign(group=groups), controls
 
 
-def score_known_variants(run, known: KnownVariants | None, models: Mapping[str, object]) -> pd.DataFrame:
+def score_known_variants(run, material: Material | None, known: tuple | None, models: Mapping) -> pd.DataFrame:
     """Log-likelihood ratios of known variants, each beside its control."""
-    if known is None or not models:
-        return pd.DataFrame()
     tables = []
-    for name, model in models.items():
-        scored, beside = (
-            score_variants(model, known.genome, one, context=run.context) for one in (known.chosen, known.controls)
-        )
-        group = known.chosen["group"].to_numpy()
-        tables.append(scored.assign(model=name, control=beside["llr"].to_numpy(), group=group))
-    return pd.concat(tables, ignore_index=True)
+    for name, model in models.items() if known else ():
+        scored, control = (score_variants(model, material.genome, one, context=run.context) for one in known)
+        about = {"model": name, "control": control["llr"].to_numpy(), "group": known[0]["group"].to_numpy()}
+        tables.append(scored.assign(**about))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
