@@ -15,9 +15,8 @@ from dnastudy.genes.codes import UNKNOWN, decode, encode, reverse_complement
 from dnastudy.genes.variants import COLUMNS
 from dnastudy.models.base import CausalModel
 from dnastudy.models.bert import Bert
-from dnastudy.models.neural import positions_at_once
 from dnastudy.models.pooled import batches
-from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, PAD, SEP, UNK, Tokenizer
+from dnastudy.tokens.tokenizer import CLS, FIRST_BASE, MASK, SEP, UNK, Tokenizer
 
 FLANK_NEAR = 30  # bases on each side of a core whose tokens a BERT is to restore
 SURROUNDINGS = 20  # bases on each side of a changed one whose tokens are compared
@@ -197,11 +196,17 @@ def _spellings(tokenizer: Tokenizer) -> dict[int, tuple[np.ndarray, np.ndarray]]
     return found
 
 
-def _masked_logits(model: Bert, rows: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers of rows, a batch at a time, and the logits at all their masks, row by row: tensors [masks, tokens]."""
+def _masked_logits(
+    model: Bert, rows: Sequence[np.ndarray], places: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Numbers of rows, a batch at a time, and the logits at all their masks, or at one place each: [masks, tokens]."""
     with model.evaluating():
         for chosen, ids in batches(model, rows):
-            yield chosen, model(ids, torch.eq(ids, MASK))[0]
+            wanted = torch.eq(ids, MASK)
+            if places is not None:
+                asked = torch.from_numpy(places[chosen, None]).to(ids.device)
+                wanted = torch.arange(ids.shape[1], device=ids.device) == asked
+            yield chosen, model(ids, wanted)[0]
 
 
 def _restored(model: Bert, sequences: Sequence[np.ndarray], cores: np.ndarray) -> Iterator[tuple[Hole, np.ndarray]]:
@@ -343,8 +348,12 @@ def _masked(model, windows: list[Window], context: int) -> np.ndarray:
                 which = rows.setdefault((row.tobytes(), 1 + len(around[0]) + place), len(rows))
                 asked.append((number, sign, which, token))
     numbers, signs, which, tokens = np.array(asked, dtype=np.int64).reshape(-1, 4).T
-    logs = _restore(model, [(np.frombuffer(row, dtype=np.int64), place) for row, place in rows], which, tokens)
-    ratios = np.bincount(numbers, weights=signs * logs, minlength=len(windows))
+    logs = np.empty((len(rows), len(model.tokenizer)), dtype=np.float32)
+    places = np.array([place for _, place in rows], dtype=np.int64)
+    for chosen, logits in _masked_logits(model, [np.frombuffer(row, dtype=np.int64) for row, _ in rows], places):
+        logs[chosen] = logits.float().log_softmax(-1).cpu().numpy()
+    weights = signs * logs[which, tokens].astype(np.float64)
+    ratios = np.bincount(numbers, weights=weights, minlength=len(windows))
     return np.array([ratios, *zip(*seen, strict=True)])
 
 
@@ -377,21 +386,3 @@ def _differing(
 def _agreeing(one: np.ndarray, other: np.ndarray) -> int:
     """How many of the first tokens of both, of one length, are the same."""
     return int(np.logical_and.accumulate(one == other).sum())
-
-
-def _restore(model, rows: list[tuple[np.ndarray, int]], which: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """Log-probability (float64 [n]) of each of ``tokens`` at the place asked for in the row that goes with it."""
-    logs = np.empty((len(rows), len(model.tokenizer)), dtype=np.float32)
-    longest_first = np.argsort([-len(row) for row, _ in rows], kind="stable")
-    with model.evaluating():
-        while len(longest_first):
-            width = len(rows[longest_first[0]][0])
-            now, longest_first = np.split(longest_first, [max(1, positions_at_once(model) // width)])
-            ids = torch.full((len(now), width), PAD)
-            wanted = torch.zeros((len(now), width), dtype=torch.bool)
-            for number, (row, place) in enumerate(rows[one] for one in now):
-                ids[number, : len(row)] = torch.from_numpy(row.copy())
-                wanted[number, place] = True
-            logits, _ = model(ids.to(model.device), wanted.to(model.device))
-            logs[now] = logits.float().log_softmax(-1).cpu().numpy()
-    return logs[which, tokens].astype(np.float64)
