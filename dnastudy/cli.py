@@ -193,6 +193,5 @@ def _read_config(path: Path) -> dict:
         raise InputError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if isinstance(config, dict):
         return config
-    raise InputError(
-        f"{path}: expected names with values, such as model: {{kind: lstm}}, found {json.dumps(config)[:80]}"
-    )
+    found = json.dumps(config)[:80]
+    raise InputError(f"{path}: expected names with values, such as model: {{kind: lstm}}, found {found}")

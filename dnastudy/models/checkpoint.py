@@ -162,9 +162,7 @@ def locked(folder: Path) -> Iterator[Path]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(
-                f"{folder}: another run is training there; wait for it, or choose another folder"
-            ) from None
+            raise InputError(f"{folder}: another run is training there; wait for it, or take another folder") from None
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
                 raise  # some network disks know no locks: go on without

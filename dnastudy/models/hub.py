@@ -73,10 +73,8 @@ class ForeignTokenizer(Tokenizer):
             found = iter(self._call([run for run in runs if run[0] < UNKNOWN]))
             ids = np.concatenate([next(found) if run[0] < UNKNOWN else np.array([UNK], dtype=np.int32) for run in runs])
         if (spelt := int(self.lengths[ids].sum())) != len(codes):
-            raise InputError(
-                f"the tokenizer of another library spells {spelt} of {len(codes)} bases (some read no long words, and "
-                "give one unknown token); use one of merges or k-mers, or shorter sequences"
-            )
+            what = f"the tokenizer of another library spells {spelt} of {len(codes)} bases (some read no long words)"
+            raise InputError(f"{what}; use one of merges or k-mers, or shorter sequences")
         return ids
 
     def _call(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
@@ -101,11 +99,8 @@ def import_from_transformers(name: str, *, device: str | None = None) -> Bert:
         tokenizer, numbers = _tokenizer(transformers, name)
     if missing := sorted(report["missing_keys"]):
         raise InputError(f"hf:{name}: no weights for {missing[0]}; expected a BERT with its head for masked tokens")
-    if numbers.max() >= config.vocab_size:
-        raise InputError(
-            f"hf:{name}: its tokenizer has the id {numbers.max()}, but the model {config.vocab_size} tokens; "
-            "get both from one place"
-        )
+    if (last := numbers.max()) >= (size := config.vocab_size):
+        raise InputError(f"hf:{name}: its tokenizer has the id {last}, but the model {size} tokens; get both anew")
     model = Bert(
         **{ours: getattr(config, theirs) for ours, theirs in _SETTINGS.items()},
         dropout=float(config.hidden_dropout_prob),
@@ -189,10 +184,8 @@ def _read_config(transformers, name: str):
     if not isinstance(settings, dict):
         raise InputError("its config.json holds no settings; expected a JSON object")
     if asked := settings.get("auto_map"):  # of a known type, transformers would pass over it and misread the weights
-        raise InputError(
-            f"asks to run its own code (auto_map in its config.json names {', '.join(map(str, asked.values()))}); "
-            "that is never done, expected a model that transformers knows as 'bert'"
-        )
+        names = ", ".join(map(str, asked.values()))
+        raise InputError(f"asks to run its own code (auto_map in its config.json names {names}), which is never done")
     if settings.get("kind") in KINDS:
         raise InputError("a model of this package, not of transformers; give its folder without hf:")
     if (kind := settings.get("model_type")) != "bert":

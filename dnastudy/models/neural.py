@@ -60,9 +60,7 @@ def check_form(kind: str, form: str, vocabulary: int) -> None:
     if form == "as_published" and kind == "gru":
         raise InputError("gru model: form 'as_published'; only lstm and gpt were published, choose form 'tuned'")
     if form == "as_published" and vocabulary != VOCABULARY:
-        raise InputError(
-            f"{kind} model: form 'as_published' with vocabulary {vocabulary}; it reads DNA, leave vocabulary out"
-        )
+        raise InputError(f"{kind} model: form {form!r} with vocabulary {vocabulary}; it reads DNA, leave it out")
 
 
 class NeuralModel(CausalModel, nn.Module):
@@ -243,10 +241,8 @@ def positions_at_once(model: NeuralModel) -> int:
 
 def _refuse_other_text(model: NeuralModel, verb: str) -> None:
     if not model.causal:
-        raise InputError(
-            f"a {model.kind} model fills in masked tokens and can't {verb} DNA from left to right; give an n-gram, "
-            "lstm, gru or gpt"
-        )
+        what = f"a {model.kind} model fills in masked tokens and can't {verb} DNA from left to right"
+        raise InputError(f"{what}; give an n-gram, lstm, gru or gpt")
     if model.config["vocabulary"] != VOCABULARY:
         raise InputError(f"a model of {model.config['vocabulary']} symbols of other text; it can't {verb} DNA")
 

@@ -98,10 +98,8 @@ def load(folder: str | Path, *, device: str | None = None):
     try:
         model.load_state_dict(load_file(folder / "model.safetensors", device=str(model.device)))
     except RuntimeError as error:
-        raise InputError(
-            f"{folder}: config.json and model.safetensors disagree ({str(error).strip().splitlines()[-1].strip()}); "
-            "copy both again, or train again if another version of this package made them"
-        ) from None
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(f"{folder}: config.json and model.safetensors disagree ({reason}); {_COPY}") from None
     return model.eval()
 
 
@@ -119,10 +117,8 @@ def _read_config(folder: Path) -> dict:
         raise InputError(f"{folder}: {_NO_MODEL}")
     config = read_json(folder / "config.json")
     if isinstance(config, dict) and "model_type" in config and "kind" not in config:
-        raise InputError(
-            f"{folder}: a model of transformers (model_type {config['model_type']!r}), not of this package; give it as "
-            f"hf:{folder}"
-        )
+        kind = config["model_type"]
+        raise InputError(f"{folder}: a model of transformers ({kind!r}), not of this package; give it as hf:{folder}")
     if not isinstance(config, dict) or not isinstance(config.get("files"), dict) or "sha256" not in config:
         raise InputError(f"{folder}/config.json: expected 'files' and 'sha256' in it; {_COPY}")
     if config.pop("sha256") != _digest(config):
@@ -133,7 +129,7 @@ def _read_config(folder: Path) -> dict:
             raise InputError(f"{path}: missing; config.json lists it: {_COPY}")
         if (found := sha256(path)) != expected:
             raise InputError(
-                f"{path}: not the file saved (SHA-256 expected {expected[:12]}…, found {found[:12]}…); {_COPY}"
+                f"{path}: not the file saved (SHA-256 expected {expected[:8]}, found {found[:8]}); {_COPY}"
             )
     if (kind := config.get("kind")) not in KINDS:
         raise InputError(f"{folder}/config.json: model kind {kind!r}: {nearest(kind, KINDS)}")

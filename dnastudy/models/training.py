@@ -88,10 +88,7 @@ def train(
     config = (config or TrainingConfig()).in_steps(source)
     device = own_device(device)
     if model.context is not None and config.window > model.context:
-        raise InputError(
-            f"training: window {config.window} is longer than the model's context of {model.context}; "
-            "shorten the one or lengthen the other"
-        )
+        raise InputError(f"window {config.window} is longer than the model's context of {model.context}; shorten it")
     silent = rank() > 0 or progress is False or (progress is True and "ipykernel" in sys.modules)
     log = None if silent else sys.stderr if progress is True else progress
     loop = _Loop(model, source, config, device, Path(out) / "checkpoint", log)
@@ -360,8 +357,8 @@ def _explained(config: TrainingConfig) -> Iterator[None]:
             parts = f"batch {config.batch} in {config.accumulate} piece(s) of window {config.window}"
             raise InputError(f"training: out of memory with {parts}; {advice}") from None
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = str(error).strip().splitlines()[0]
             raise InputError(
-                f"training: compile = True, but torch can't compile here ({str(error).strip().splitlines()[0]}); "
-                "install a C++ compiler, or set compile to false"
+                f"compile = True, but torch can't compile here ({reason}); install a C++ compiler"
             ) from None
         raise

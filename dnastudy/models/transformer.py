@@ -46,10 +46,7 @@ class Transformer(NeuralModel):
         if context < 2:
             raise InputError(f"gpt: context {context}; expected 2 or more: a start symbol and a base")
         if width < heads or (not published and (width % heads or (width // heads) % 2)):
-            raise InputError(
-                f"gpt: width {width} over {heads} heads gives no even number of values a head; "
-                "choose a width that is a multiple of twice the heads"
-            )
+            raise InputError(f"gpt: width {width} over {heads} heads; expected a multiple of twice the heads")
         self.config = {"kind": "gpt", "layers": layers, "width": width, "heads": heads, "context": context}
         self.config |= {"dropout": dropout, "form": form, "vocabulary": vocabulary}
         self.context = context
