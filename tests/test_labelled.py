@@ -249,7 +249,7 @@ def test_each_sequence_once_an_epoch_on_either_strand():
         assert sorted(seen) == sorted(labels.tolist())
         orders.add(tuple(seen))
     assert strands == spelt.keys() and len(orders) > 1
-    inputs, targets = source.validation()
+    inputs, targets = (next(each.split(9)) for each in source.validation())
     assert inputs.tolist() == [[[2, 5, 5, 6, 6]], [[2, 5, 5, 6, 0]]] and targets[:, 0, 0].tolist() == [1, 0]
 
 
@@ -273,7 +273,7 @@ def test_batches_hold_sequences_of_several_pieces():
         trunk(GPT | {"context": 4}), codes, np.arange(4), TrainingConfig(batch=4), validation=(codes, np.arange(4))
     )
     assert source.longest == 4
-    inputs, targets = source.validation()
+    inputs, targets = (next(each.split(9)) for each in source.validation())
     assert inputs.tolist() == [
         [[2, 6, 6, 6], [2, 6, 6, 0], [2, 6, 6, 0]],
         [[2, 5, 6, 7], [2, 8, 5, 6], [0, 0, 0, 0]],
@@ -295,6 +295,14 @@ def test_validation_leaves_out_what_is_padding_in_a_share_of_the_rows(monkeypatc
         -np.log2(predict(found, [*codes, codes[0][:3]])[:, 0]).mean(), abs=1e-5
     )
     assert [shape[:2] for shape in shapes] == [(3, 3), (3, 2), (1, 1)] and shapes[-1] == (1, 1, 4)
+
+
+def test_a_long_sequence_to_validate_on_is_no_padding_of_the_others():
+    codes, labels = examples(6, 0)
+    held_out = [*codes, np.tile(codes[0], 1000)]
+    source = LabelSource(trunk(), codes, labels, TrainingConfig(), validation=(held_out, [0] * 7))
+    sizes = [[part.numel() for part in each.split(1)] for each in source.validation()]
+    assert sizes[0] == sizes[1] == [1 + len(held_out[-1])] + [1 + len(one) for one in codes]
 
 
 @pytest.mark.parametrize("config", [GPT, BERT], ids=["gpt", "bert"])

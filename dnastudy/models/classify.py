@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -89,6 +89,18 @@ class SequenceClassifier(NeuralModel):
         return (logits if wanted is None else logits[wanted]), None
 
 
+class _Parts:
+    """Inputs (0) or targets (1) of labelled rows: each part that they are split into is padded by itself."""
+
+    def __init__(self, rows: list[np.ndarray], labels: np.ndarray, which: int):
+        self.rows, self.labels, self.which = rows, labels, which
+
+    def split(self, count: int) -> Iterator[Tensor]:
+        """So many rows at a time, int64 [rows, pieces, positions]."""
+        for part in (slice(first, first + count) for first in range(0, len(self.rows), count)):
+            yield _labelled(self.rows[part], self.labels[part])[self.which]
+
+
 class LabelSource:
     """Labelled sequences in batches of like length in bases; the label is the only target, at the first CLS."""
 
@@ -111,7 +123,7 @@ class LabelSource:
         self.epoch_steps = len(self._batches)
         held_out, wanted = piece_ids(trunk, validation[0]), np.asarray(validation[1], dtype=np.int64)
         longest_first = np.argsort([-one.size for one in held_out], kind="stable")
-        self._validation = _labelled([held_out[number] for number in longest_first], wanted[longest_first])
+        self._validation = [held_out[number] for number in longest_first], wanted[longest_first]
         self.longest = max(one.shape[1] for rows in (*self._strands, held_out) for one in rows)
         self._identity = {
             "start": _digest(one.detach().cpu().contiguous().numpy() for one in trunk.state_dict().values()),
@@ -126,9 +138,9 @@ class LabelSource:
         rows = [self._strands[strand][number] for strand, number in zip(strands, chosen, strict=True)]
         return _labelled(rows, self._labels[chosen])
 
-    def validation(self) -> tuple[Tensor, Tensor]:
-        """All sequences to validate on, the longest first."""
-        return self._validation
+    def validation(self) -> tuple[_Parts, _Parts]:
+        """Input ids and targets of all sequences to validate on, the longest first, to be split as tensors are."""
+        return _Parts(*self._validation, 0), _Parts(*self._validation, 1)
 
     def identity(self) -> dict[str, str]:
         """SHA-256 of the ids with the labels, and of the weights that fine-tuning starts from."""
