@@ -266,11 +266,6 @@ def given_away(label_sets: Mapping[str, LabelSet], tokenizer: Tokenizer, *, resa
     return table.loc[order].reset_index()
 
 
-def kinds_of(given_away: pd.DataFrame) -> list[str]:
-    """Kinds of negatives that a table of `given_away` has a column of."""
-    return [name for name in given_away if f"{name}_low" in given_away]
-
-
 def auroc(test: pd.DataFrame, values: np.ndarray, resamples: int, seed: int) -> Interval:
     """How well one number (float [n]) tells held-out rows of label 0 from those of a higher one."""
     columns, truth = np.stack([-values, values], axis=1), (test["label"] > 0).to_numpy(np.int64)

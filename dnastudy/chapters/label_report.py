@@ -39,9 +39,8 @@ def scores_table(label_sets: LabelSets, outcomes: Outcomes, *, resamples: int, s
     """Every metric of every predictor on every label set, with intervals over blocks of the held-out contigs."""
     rows = []
     for task, runs in by_task(outcomes).items():
-        test = label_sets[task].test
-        truth, groups, unshared = (test[column].to_numpy() for column in ("label", "group", "shared"))
-        unshared = ~unshared
+        truth, groups, shared = (label_sets[task].test[name].to_numpy() for name in ("label", "group", "shared"))
+        unshared = ~shared
         complete = len(np.unique(truth[unshared])) == len(label_sets[task].classes)
         how = {"metrics": ["mcc"], "seed": seed}
         for (predictor, use, strands), found in runs.items():
@@ -114,8 +113,7 @@ def across_tasks(table: pd.DataFrame, value: str, low: str = "low", high: str = 
 
 def for_figure(scores: pd.DataFrame, label_sets: LabelSets) -> pd.DataFrame:
     """What the figures of scores take: MCC with its interval, negatives by kind."""
-    table = on_its_strand(scores).drop(columns=["low", "high"], errors="ignore")
-    table = table.rename(columns={"mcc_low": "low", "mcc_high": "high"})
+    table = on_its_strand(scores).rename(columns={"mcc_low": "low", "mcc_high": "high"})
     return table.assign(negatives=[label_sets[task].negatives for task in table["task"]])
 
 
@@ -150,8 +148,7 @@ def zero_shot_table(label_sets: LabelSets, outcomes: Outcomes, *, resamples: int
     asked = {task for (task, _), outcome in outcomes.items() if len(outcome.scores)}
     rows = []
     for (task, _), outcome in outcomes.items():
-        labels = label_sets[task]
-        test = labels.test
+        labels, test = label_sets[task], label_sets[task].test
         for predictor, use, scores in _scores_by_class(outcome, len(labels.classes)) if task in asked else ():
             for number, name in enumerate(labels.classes[1:], 1):
                 pair = test["label"].isin([0, number])
