@@ -140,15 +140,15 @@ def _settings(module: str, indent: int) -> str:
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
-    from dnastudy.genes import manifest
+    from dnastudy.genes import download, manifest
 
     if arguments.list:
         for name in manifest.list_manifests():
             print(f"{name:20s} {manifest.load_manifest(name).title}")
         return
     for member in arguments.only or manifest.load_manifest(arguments.name).members:
-        path = manifest.fetch(arguments.name, dest=arguments.dest, members=[member])[member]
-        print(f"{path}  (verified; from {manifest.source_of(path)})", flush=True)
+        path = download.fetch(arguments.name, dest=arguments.dest, members=[member])[member]
+        print(f"{path}  (verified; from {download.source_of(path)})", flush=True)
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -62,7 +62,7 @@ class Server:
 def running_server(monkeypatch) -> Iterator[Server]:
     """Give a server, with no proxy before it and no pauses between attempts to reach it."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("dnastudy.genes.manifest.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("dnastudy.genes.download.time.sleep", lambda seconds: None)
     server = Server()
     try:
         yield server

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from http_server import running_server
 
-from dnastudy.genes.manifest import Unavailable, copy, download, extract, find_package
+from dnastudy.genes.download import Unavailable, copy, download, extract, find_package
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnastudy.files import DiskFull, InputError
-from dnastudy.genes.manifest import Member, fetch, list_manifests, load_manifest, mismatch, source_of
+from dnastudy.genes.download import fetch, mismatch, source_of
+from dnastudy.genes.manifest import Member, list_manifests, load_manifest
 
 FASTA = b">chr1 a comment\nACGTAC\nGTAC\n"  # ACGTACGTAC
 M5 = "45aff2fecf7615d56bc0567dffab9fa8"
@@ -282,7 +283,7 @@ def test_a_full_disk_stops_everything_and_leaves_nothing(server, tmp_path, monke
     def write(source, target, *, unpack):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("dnastudy.genes.manifest.copy", write)
+    monkeypatch.setattr("dnastudy.genes.download.copy", write)
     server.serve("/a.csv", b"right")
     manifest = write_manifest(tmp_path, {"a.csv": table(b"right", *[{"url": server.url("/a.csv")}] * 2)})
     with pytest.raises(DiskFull, match=r"a\.csv: the disk is full"):
@@ -298,7 +299,7 @@ def test_an_interrupted_fetch_leaves_nothing_half_written(server, tmp_path, monk
 
     manifest = write_manifest(tmp_path, {"a.csv": table(b"right", {"url": server.url("/a.csv")})})
     with monkeypatch.context() as patched:
-        patched.setattr("dnastudy.genes.manifest.download", interrupt)
+        patched.setattr("dnastudy.genes.download.download", interrupt)
         with pytest.raises(KeyboardInterrupt):
             fetch(manifest, dest=tmp_path / "data")
     assert os.listdir(tmp_path / "data") == []

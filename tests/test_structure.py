@@ -7,8 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dnastudy"
 ROOMS = ("genes", "tokens", "models", "tasks", "study", "chapters")
-CEILING = 18_300  # lines of the package, docstrings included; on its way to 13,000: lower it with what you take out
-LONG = ("dnastudy.genes.manifest",)  # files over 400 lines that are still to be shortened
+CEILING = 17_600  # lines of the package, docstrings included; on its way to 13,000: lower it with what you take out
 
 
 def modules() -> dict[str, Path]:
@@ -67,8 +66,7 @@ def test_no_import_cycle(graph):
 
 def test_files_are_of_a_readable_size():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if "__" not in path.name}
-    odd = {name for name, count in lines.items() if not 45 <= count <= 400}
-    assert odd == set(LONG)
+    assert not {name: count for name, count in lines.items() if not 45 <= count <= 400}
 
 
 def test_the_package_stays_small():

@@ -17,7 +17,7 @@ __getattr__ = lazy(
         "decode": "codes",
         "encode": "codes",
         "extract_genes": "extract",
-        "fetch": "manifest",
+        "fetch": "download",
         "find_families": "kmers",
         "leakage": "split",
         "list_manifests": "manifest",

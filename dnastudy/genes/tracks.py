@@ -13,9 +13,10 @@ import pandas as pd
 
 from dnastudy.files import InputError
 from dnastudy.genes.codes import encode
+from dnastudy.genes.download import fetch, source_of
 from dnastudy.genes.fasta import DAMAGED_GZIP, canonical_contig, damaged_gzip, is_gzip, read_fasta
 from dnastudy.genes.intervals import check_inside, on_contigs, read_intervals
-from dnastudy.genes.manifest import fetch, load_manifest, source_of
+from dnastudy.genes.manifest import load_manifest
 from dnastudy.genes.motifs import Motif, read_jaspar
 
 CTCF_MOTIF = "MA0139.1"

@@ -16,8 +16,9 @@ from dnastudy.files import InputError, nearest, sha256
 from dnastudy.genes import SPLITS, Corpus, extract_genes, load_sequences
 from dnastudy.genes.annotation import annotated_starts, check_ends, read_annotation, splice_sites, transcription_starts
 from dnastudy.genes.contigs import name_contigs, read_contigs
+from dnastudy.genes.download import fetch
 from dnastudy.genes.fasta import canonical_contig
-from dnastudy.genes.manifest import MANIFESTS, fetch, load_manifest
+from dnastudy.genes.manifest import MANIFESTS, load_manifest
 from dnastudy.genes.tracks import CANONICAL, Tracks, read_tracks
 from dnastudy.study.parameters import PROJECT, declared_parameters, listed, package_hash
 

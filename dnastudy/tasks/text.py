@@ -15,7 +15,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from dnastudy.files import InputError
-from dnastudy.genes.manifest import fetch, load_manifest
+from dnastudy.genes.download import fetch
+from dnastudy.genes.manifest import load_manifest
 from dnastudy.models import TrainingConfig
 from dnastudy.models.neural import IGNORED, NeuralModel
 
