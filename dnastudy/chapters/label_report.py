@@ -38,7 +38,7 @@ def costs_table(outcomes: Outcomes) -> pd.DataFrame:
 def scores_table(label_sets: LabelSets, outcomes: Outcomes, *, resamples: int, seed: int) -> pd.DataFrame:
     """Every metric of every predictor on every label set, with intervals over blocks of the held-out contigs."""
     rows = []
-    for task, runs in by_task(outcomes).items():
+    for task, runs in _by_task(outcomes).items():
         truth, groups, shared = (label_sets[task].test[name].to_numpy() for name in ("label", "group", "shared"))
         unshared = ~shared
         complete = len(np.unique(truth[unshared])) == len(label_sets[task].classes)
@@ -70,7 +70,7 @@ def _theirs(labels: LabelSet) -> dict[str, float]:
     return PUBLISHED_MCC.get(labels.name, {}) if labels.negatives in ("", "tokens") else {}
 
 
-def by_task(outcomes: Outcomes) -> dict[str, dict[Runs, np.ndarray]]:
+def _by_task(outcomes: Outcomes) -> dict[str, dict[Runs, np.ndarray]]:
     """Probabilities, float32 [runs, n, classes], by task and by predictor, use and strands."""
     found: dict[str, dict[Runs, np.ndarray]] = {}
     for (task, _), outcome in outcomes.items():
@@ -81,7 +81,7 @@ def by_task(outcomes: Outcomes) -> dict[str, dict[Runs, np.ndarray]]:
     return found
 
 
-def best_first(scores: pd.DataFrame) -> pd.DataFrame:
+def _best_first(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores with the highest MCC first; of those alike (0 where all is called one class) the highest AUROC."""
     return scores.sort_values(["mcc", "auroc"], ascending=False)
 
@@ -125,11 +125,11 @@ def against_negatives(scores: pd.DataFrame, label_sets: LabelSets) -> pd.DataFra
 
 def reliability_table(label_sets: LabelSets, outcomes: Outcomes, scores: pd.DataFrame) -> pd.DataFrame:
     """How sure and how right predictors are, on all label sets of two classes together."""
-    found = by_task(outcomes)
+    found = _by_task(outcomes)
     tasks = [task for task in found if len(label_sets[task].classes) == 2]
     scores = scores[scores["task"].isin(tasks) & (scores["use"] != RANDOM)]
     by_use = on_its_strand(scores).groupby(RUNS, sort=False)[["mcc", "auroc"]]
-    means = best_first(by_use.mean()[by_use.size() == len(tasks)].reset_index())
+    means = _best_first(by_use.mean()[by_use.size() == len(tasks)].reset_index())
     means["whose"] = means["predictor"].where(means["use"] != "floor", "floor")
     parts = []
     for predictor, use, strands in means.drop_duplicates("whose")[RUNS].itertuples(index=False):
@@ -185,8 +185,8 @@ def scan_track(
     chosen = test[stretch.isin(sizes.nlargest(shown).index)]
     ends = chosen.groupby(stretch).agg(contig=("contig", "first"), start=("start", "min"), end=("end", "max"))
     names = {row.Index: f"{row.contig}:{row.start + 1:,}-{row.end:,}" for row in ends.itertuples()}
-    found = by_task(outcomes)["PromScan"]
-    here = best_first(on_its_strand(scores[(scores["task"] == "PromScan") & (scores["use"] != RANDOM)]))
+    found = _by_task(outcomes)["PromScan"]
+    here = _best_first(on_its_strand(scores[(scores["task"] == "PromScan") & (scores["use"] != RANDOM)]))
     best = here.groupby(here["use"] == "floor")[RUNS].first().itertuples(index=False, name=None)
     probabilities = {key[:2]: found[key][..., 1].mean(0)[chosen.index] for key in best}
     columns = ["contig", "start", "end", "strand", "label"]
@@ -220,13 +220,13 @@ def _differences(
 def floors_table(
     scores: pd.DataFrame, label_sets: LabelSets, outcomes: Outcomes, *, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """Each model and use beside the best floor of its task (`best_first`): MCC less that of the floor, paired.
+    """Each model and use beside the best floor of its task (`_best_first`): MCC less that of the floor, paired.
 
     A random start, a floor of its own network alone (`pretraining_table`), is never the best floor, but has a row.
     """
     pairs = []
-    for task, runs in by_task(outcomes).items():
-        here = best_first(on_its_strand(scores[scores["task"] == task]))
+    for task, runs in _by_task(outcomes).items():
+        here = _best_first(on_its_strand(scores[scores["task"] == task]))
         floor = here[here["use"] == "floor"].iloc[0]["predictor"]
         for key in here.loc[here["use"] != "floor", RUNS].itertuples(index=False, name=None):
             pairs.append((task, *key[:2], floor, runs[key], runs[floor, "floor", "one"]))
@@ -241,7 +241,7 @@ def pretraining_table(label_sets: LabelSets, outcomes: Outcomes, *, resamples: i
     """
     pairs = [
         (task, name, TUNED, RANDOM, runs[name, TUNED, "one"], start)
-        for task, runs in by_task(outcomes).items()
+        for task, runs in _by_task(outcomes).items()
         for (name, use, strands), start in runs.items()
         if (use, strands) == (RANDOM, "one")
     ]
@@ -254,7 +254,7 @@ def strands_table(
     """What averaging both strands brings each model and use: MCC with one, with both, and their paired difference."""
     pairs = [
         (task, name, use, "", both, runs[name, use, "one"])
-        for task, runs in by_task(outcomes).items()
+        for task, runs in _by_task(outcomes).items()
         for (name, use, strands), both in runs.items()
         if strands == "both"
     ]
@@ -265,10 +265,10 @@ def strands_table(
 
 
 def findings(floors: pd.DataFrame, scores: pd.DataFrame, pretraining: pd.DataFrame) -> str:
-    """In words, by label set: the best floor (`best_first`), and which models beat it, don't, or are beaten by it."""
+    """In words, by label set: the best floor (`_best_first`), and which models beat it, don't, or are beaten by it."""
     lines = []
     for task, part in floors.groupby("task", sort=False):
-        here = best_first(scores[(scores["task"] == task) & (scores["use"] == "floor")])
+        here = _best_first(scores[(scores["task"] == task) & (scores["use"] == "floor")])
         floor, alike = here.iloc[0], int((here["mcc"] == here["mcc"].iloc[0]).sum())
         tie = f" ({alike} floors have it; of these the highest AUROC, {floor['auroc']:.2f})" if alike > 1 else ""
         lines.append(f"{task}: the best floor is {floor['predictor']} with an MCC of {floor['mcc']:.2f}{tie}")
@@ -276,7 +276,7 @@ def findings(floors: pd.DataFrame, scores: pd.DataFrame, pretraining: pd.DataFra
         for name, said in (("better", BETTER), ("undecided", UNDECIDED), ("worse", WORSE)):
             lines.append(f"  {name}: {_names(models[models['verdict'] == said])}")
         if len(starts):
-            everything = best_first(on_its_strand(scores[scores["task"] == task]))
+            everything = _best_first(on_its_strand(scores[scores["task"] == task]))
             top, others = everything.iloc[0], everything[everything["use"] != RANDOM]
             if top["mcc"] > others["mcc"].max():
                 lines.append(f"  above it and all models: {top['predictor']} from random weights, {top['mcc']:.2f}")

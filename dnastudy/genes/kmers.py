@@ -45,7 +45,7 @@ def next_kmer(code, k, forward, reverse):
 
 
 @numba.njit(cache=True)
-def kmer_key(forward, reverse):
+def _kmer_key(forward, reverse):
     """Hash a k-mer and its reverse complement alike, one to one, so that keys spread over buckets."""
     kmer = min(forward, reverse)
     return (kmer ^ (kmer >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
@@ -76,7 +76,7 @@ def _write_keys(codes, offsets, genes, k, part, low, keys, owners):
             forward, reverse = next_kmer(codes[position] & 3, k, forward, reverse)
             if known < k:
                 continue
-            key = kmer_key(forward, reverse)
+            key = _kmer_key(forward, reverse)
             if key & low == part:
                 if count < len(keys):
                     keys[count] = key
@@ -111,7 +111,7 @@ def _mark(codes, offsets, genes, k, keys, starts, bits, mask):
             known += 1
             if known < k:
                 continue
-            key = kmer_key(forward, reverse)
+            key = _kmer_key(forward, reverse)
             bucket = key >> np.uint64(64 - bits)
             for place in range(starts[bucket], starts[bucket + np.uint64(1)]):
                 if keys[place] == key:

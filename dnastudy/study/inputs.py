@@ -32,7 +32,7 @@ def build_corpus(parameters: dict, out: Path) -> Corpus:
         raise InputError(
             "train_sequences and fasta are both given: name ready sequences, or a FASTA with its annotation"
         )
-    given = {k: paths_of(v) for k, v in parameters.items() if k in ("fasta", "annotation")}
+    given = {k: _paths_of(v) for k, v in parameters.items() if k in ("fasta", "annotation")}
     ready = {name: parameters[f"{name}_sequences"] or None for name in SPLITS}
     if any(ready.values()) and not ready["train"]:
         raise InputError("train_sequences is empty, but other sequences are given: name the file to train from too")
@@ -107,7 +107,7 @@ def chromosomes(run, *, halves: bool = True):
 def locate_sequences(run) -> tuple[list[Path], Path | None]:
     """Where the contigs stand that a run names: the user's FASTA files, else those of its dataset, with its repeats."""
     if run.fasta:
-        return paths_of(run.fasta), None
+        return _paths_of(run.fasta), None
     named = name_contigs(run.listed("train_contigs"), run.listed("test_contigs"))
     return _sequences(run.dataset, {*named["train"], *named["test"]} if all(named.values()) else set())
 
@@ -135,7 +135,7 @@ def one_at_a_time(folder: Path) -> BaseFileLock:
     return FileLock(f"{folder}.lock")
 
 
-def paths_of(value: str) -> list[Path]:
+def _paths_of(value: str) -> list[Path]:
     """The files that a parameter names, between commas."""
     return [Path(part).resolve() for part in listed(value)]
 
@@ -202,7 +202,7 @@ class Annotated(NamedTuple):
 def locate_tracks(run) -> tuple[list[Path], Path | None]:
     """Where the annotation and the repeats stand that go with the contigs of `dnastudy.study.inputs.chromosomes`."""
     if run.fasta:
-        return paths_of(run.annotation), member_of(run.repeats, "intervals") if run.repeats else None
+        return _paths_of(run.annotation), member_of(run.repeats, "intervals") if run.repeats else None
     kinds = {member: its.kind for member, its in load_manifest(run.dataset).members.items()}
     files = fetch(run.dataset, members=[member for member, kind in kinds.items() if kind == "annotation"])
     repeats = run.repeats or (run.dataset if "intervals" in kinds.values() else "")
