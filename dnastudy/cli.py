@@ -38,10 +38,6 @@ lstm.yaml, in which whatever is left out has its default:
 Every setting of a model and its default:
 
 """
-_TRAINING = """
-Every setting of training and its default; rates are per step, lengths in bases (of a bert in tokens):
-
-"""
 _MODELS = {"ngram": "ngram", "lstm, gru": "recurrent", "gpt": "transformer", "bert": "bert"}  # and where each is
 _VARIANTS = """
 Score the variants of a VCF with a model that was trained for nothing of the kind: log p(ALT) - log p(REF), in nats,
@@ -125,7 +121,8 @@ def _parser() -> argparse.ArgumentParser:
 def _train_help() -> str:
     """What ``train`` does, and each setting of the models and of training."""
     models = (f"  kind: {kinds}\n{_settings(module, 4)}" for kinds, module in _MODELS.items())
-    return _TRAIN + "\n".join(models) + _TRAINING + _settings("settings", 2)
+    training = "Every setting of training and its default; rates are per step, lengths in bases (of a bert in tokens):"
+    return _TRAIN + "\n".join(models) + f"\n{training}\n\n" + _settings("settings", 2)
 
 
 def _settings(module: str, indent: int) -> str:

@@ -27,7 +27,6 @@ POSSIBLE = (SEP, *BASE_IDS)
 # As published (Ihtiyar & Ozgur 2024): eight symbols, our ids without MASK, any of which may come next.
 PUBLISHED = tuple(number for number in range(VOCABULARY) if number != MASK)
 PUBLISHED_CONTEXT = 1023
-FORMS = ("tuned", "as_published")
 _CHUNK = 256  # positions after which a recurrent model's state is carried on
 # Positions scored side by side on a CPU, whose caches hold no more, and how many times as many on a GPU.
 _POSITIONS, _RECURRENT_POSITIONS, _ON_GPU = 2048, 16_384, 32
@@ -55,8 +54,8 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 
 def check_form(kind: str, form: str, vocabulary: int) -> None:
     """Refuse a form that ``kind`` doesn't come in, and a vocabulary that the form doesn't have."""
-    if form not in FORMS:
-        raise InputError(f"{kind} model: form {form!r}; {nearest(form, FORMS)}")
+    if form not in (forms := ("tuned", "as_published")):
+        raise InputError(f"{kind} model: form {form!r}; {nearest(form, forms)}")
     if form == "as_published" and kind == "gru":
         raise InputError("gru model: form 'as_published'; only lstm and gpt were published, choose form 'tuned'")
     if form == "as_published" and vocabulary != VOCABULARY:

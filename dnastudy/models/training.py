@@ -273,10 +273,9 @@ def bits_per_symbol(model: NeuralModel, inputs: Tensor, targets: Tensor, rows: i
             continue
         looked_at = known if model.causal else some_inputs != PAD
         there = (slice(None), *(slice(int(places.max()) + 1) for places in looked_at.nonzero(as_tuple=True)[1:]))
-        known, wanted = known[there].to(model.device), some_targets[there].to(model.device)
-        logits, _ = model(some_inputs[there].to(model.device))
+        ids, wanted, known = (part[there].to(model.device) for part in (some_inputs, some_targets, known))
         place = torch.searchsorted(scored, wanted[known])
-        nats += functional.cross_entropy(logits[known][:, scored].float(), place, reduction="sum").item()
+        nats += functional.cross_entropy(model(ids)[0][known][:, scored].float(), place, reduction="sum").item()
         count += len(place)
     model.train()
     if count == 0:
@@ -350,15 +349,11 @@ def _explained(config: TrainingConfig) -> Iterator[None]:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
             advice = "shorten window, or train a smaller model"
             if config.accumulate < config.batch:
-                advice = (
-                    f"set accumulate to {2 * config.accumulate} (the same steps, and the same checkpoint goes on), "
-                    f"or batch to {max(1, config.batch // 2)}"
-                )
+                more = 2 * config.accumulate
+                advice = f"set accumulate to {more} (the same checkpoint goes on), or batch to {config.batch // 2 or 1}"
             parts = f"batch {config.batch} in {config.accumulate} piece(s) of window {config.window}"
             raise InputError(f"training: out of memory with {parts}; {advice}") from None
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"compile = True, but torch can't compile here ({reason}); install a C++ compiler"
-            ) from None
+            why = str(error).strip().splitlines()[0]
+            raise InputError(f"compile = True, but torch can't compile here ({why}); install a C++ compiler") from None
         raise
