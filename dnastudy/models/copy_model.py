@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numba
 import numpy as np
 
-from dnastudy.genes.codes import Sequences
-from dnastudy.models.counts import both_strands, extended, flat, next_bases
+from dnastudy.genes.codes import Sequences, known_bases
+from dnastudy.models.counts import both_strands, extended, flat, next_along
 from dnastudy.models.ngram import NgramModel
 
 LONG, SHORT = 20, 16  # bases that must match for a pointer to be taken; SHORT only where there is none
@@ -20,7 +20,6 @@ _RUNS = np.array([1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 64, 128, 256])
 _SHARES = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8])
 _CELLS = (_HISTORY + 1, len(_RUNS) + 1, len(_SHARES) + 1)
 _PRIOR = 16.0  # guesses that what a wider cell says is worth in a narrower one
-_TOGETHER = 64  # bases that are scored at once
 _STRETCH = 1 << 20  # bases that are held at once, at some 70 bytes each
 
 
@@ -79,10 +78,7 @@ class CopyModel:
         for number, (start, end) in enumerate(spans):
             for values in self._score(codes[start:end]):
                 totals[number] += np.nansum(values, dtype=np.float64)
-        if include_end:
-            end, known = self.ngram.end_probability, np.array([np.count_nonzero(codes[s:e] < 4) for s, e in spans])
-            totals += known * np.log1p(-end) + np.log(end)
-        return totals
+        return self.ngram.with_ends(totals, known_bases((codes, spans))) if include_end else totals
 
     def _score(self, codes: np.ndarray) -> Iterator[np.ndarray]:
         """Log-probabilities of the bases of one sequence, float32, stretch by stretch."""
@@ -101,9 +97,16 @@ class CopyModel:
         for start in range(0, len(codes), _STRETCH):
             bases = codes[start : start + _STRETCH]
             guesses, cells = np.empty(len(bases), dtype=np.uint8), np.empty(len(bases), dtype=np.int64)
-            actual, among_others = np.full((2, len(bases)), np.nan)
             _follow(self._text, self._long, self._short, codes, start, pointing, guesses, cells)
-            _share(self.ngram._counted(), self.ngram.weights, codes, start, guesses, cells, actual, among_others)
+            probabilities = np.empty((len(bases), 4))
+            next_along(self.ngram._counted(), self.ngram.weights, codes, start, probabilities)
+            rows, guessed, known = np.arange(len(bases)), guesses < 4, bases < 4
+            actual = np.where(known, probabilities[rows, bases & 3], np.nan)
+            believed = np.searchsorted(_SHARES, probabilities[rows, guesses & 3])
+            cells = cells * _CELLS[2] + np.where(guessed, believed, 0)
+            probabilities[rows, guesses & 3] = 0.0  # summed without it: one less it may be 0
+            others = probabilities[rows, bases & 3] / probabilities.sum(axis=1)
+            among_others = np.where(guessed & known, others, np.nan)
             yield bases, guesses, cells, actual, among_others
 
 
@@ -165,30 +168,3 @@ def _follow(text, long, short, codes, start, pointing, guesses, cells):
             if right < _LEAST_HITS or known == 0:
                 pointer, run = np.int64(0), 0
     pointing[:] = context, known, pointer, run, history, right
-
-
-@numba.njit(cache=True)
-def _share(counts, weights, codes, start, guesses, cells, actual, among_others):
-    """Put in what the n-gram model says from ``start`` on; ``cells`` are split by what it thinks of the guess."""
-    contexts, known = np.empty(_TOGETHER, dtype=np.int64), np.empty(_TOGETHER, dtype=np.int64)
-    probabilities = np.empty((_TOGETHER, 4))
-    context, length = np.int64(0), 0
-    for code in codes[max(0, start - counts.order + 1) : start]:
-        context, length = extended(context, length, code, counts.order)
-    codes = codes[start:]
-    for first in range(0, len(guesses), _TOGETHER):
-        rows = min(_TOGETHER, len(guesses) - first)
-        for row in range(rows):
-            contexts[row], known[row] = context, length
-            context, length = extended(context, length, codes[first + row], counts.order)
-        next_bases(counts, weights, contexts[:rows], known[:rows], probabilities)
-        for row in range(rows):
-            code, guess = codes[first + row], guesses[first + row]
-            if code < 4:
-                actual[first + row] = probabilities[row, code]
-            cells[first + row] *= _CELLS[2]
-            if guess < 4:
-                cells[first + row] += np.searchsorted(_SHARES, probabilities[row, guess])
-                probabilities[row, guess] = 0.0  # summed without it: one less it may be 0
-                if code < 4:
-                    among_others[first + row] = probabilities[row, code] / probabilities[row].sum()

@@ -16,6 +16,7 @@ HIGHEST_ORDER = 24
 _SORTED_UNDER = 12  # order of the dense n-grams that the contexts of longer ones are sorted under
 _FITTED_BASES = 1 << 20  # validation bases that the weights are fitted on, spread evenly
 _WEIGHT_RANGE = (-7.0, 14.0)  # natural logarithms
+_TOGETHER = 64  # bases whose probabilities are looked up at once
 
 
 class Counts(NamedTuple):
@@ -68,10 +69,8 @@ def count(codes: np.ndarray, spans: np.ndarray, order: int, *, dense: int | None
     """Count the n-grams of all orders up to ``order``."""
     dense = dense or (order if order <= DENSE_ORDER else _SORTED_UNDER)
     tables = np.zeros(first_place(dense + 1), dtype=np.uint32)
-    short = np.empty(_count_short(codes, spans, dense), dtype=np.int64)
     top = tables[first_place(dense) :]
-    _count(codes, spans, dense, top, short)
-    counts = add_lower_orders(tables, short, dense)
+    counts = add_lower_orders(tables, _count(codes, spans, dense, top), dense)
     if order == dense:
         return counts
     starts = np.cumsum(np.append(top, np.uint32(0)), dtype=np.uint32)
@@ -92,14 +91,13 @@ def add_lower_orders(tables: np.ndarray, short: np.ndarray, order: int) -> Count
 
 def pack(codes: np.ndarray) -> np.ndarray:
     """Base codes at four a byte: uint8 [bases / 4, rounded up]; an unknown base reads as A."""
-    quads = np.zeros((-(-len(codes) // 4), 4), dtype=np.uint8)
-    quads.ravel()[: len(codes)] = codes & 3
-    return quads @ np.array([1, 4, 16, 64], dtype=np.uint8)
+    return np.packbits((codes[:, None] >> np.array([0, 1], dtype=np.uint8)) & (codes < 4)[:, None], bitorder="little")
 
 
 def unpack(packed: np.ndarray, length: int, unknown: np.ndarray) -> np.ndarray:
     """Undo :func:`pack`: ``length`` codes (uint8, read-only), 4 at the places ``unknown``."""
-    codes = ((packed[:, None] >> np.array([0, 2, 4, 6], dtype=np.uint8)) & 3).ravel()[:length]
+    bits = np.unpackbits(packed, count=2 * length, bitorder="little")
+    codes = bits[::2] + 2 * bits[1::2]
     codes[unknown] = 4
     codes.flags.writeable = False
     return codes
@@ -132,7 +130,7 @@ def fit_weights(counts: Counts, codes: np.ndarray, spans: np.ndarray) -> tuple[n
 @numba.njit(cache=True)
 def first_place(order):
     """Where the table of ``order`` begins when those of orders 1, 2, ... lie end to end."""
-    return (4**order - 4) // 3
+    return ((1 << 2 * order) - 4) // 3
 
 
 @numba.njit(cache=True)
@@ -140,17 +138,7 @@ def extended(context, known, code, order):
     """A context and how many of its bases are known, once the base ``code`` has followed it."""
     if code > 3:
         return np.int64(0), 0
-    return (4 * context + code) & (4 ** (order - 1) - 1), known + 1
-
-
-@numba.njit(cache=True)
-def contexts_of(recent, order):
-    """Contexts and known bases (int64 [n] each) that codes [n, length] end in."""
-    contexts, known = np.zeros(len(recent), dtype=np.int64), np.zeros(len(recent), dtype=np.int64)
-    for row in range(len(recent)):
-        for code in recent[row]:
-            contexts[row], known[row] = extended(contexts[row], known[row], code, order)
-    return contexts, known
+    return (4 * context + code) & ((1 << 2 * (order - 1)) - 1), known + 1
 
 
 @numba.njit(cache=True)
@@ -160,10 +148,10 @@ def next_bases(counts, weights, contexts, known, probabilities):
     Of ``contexts`` (int64 [n], bases in base 4) the last ``known`` (int64 [n]) count.
     """
     # Order after order over all contexts, so that what one waits for in memory doesn't hold the others up.
-    tables, dense = counts.tables, counts.dense
+    tables = counts.tables
     probabilities[:] = 0.25
     begin, mask = 0, 0
-    for k in range(dense):
+    for k in range(counts.dense):
         weight = weights[k]
         for i in range(len(contexts)):
             if known[i] < k:
@@ -175,24 +163,15 @@ def next_bases(counts, weights, contexts, known, probabilities):
                 probabilities[i, base] = (tables[place + base] + weight * probabilities[i, base]) * share
         begin += 4 * mask + 4
         mask = 4 * mask + 3
-    if counts.order > dense:
-        _next_bases_after_longer(counts, weights, contexts, known, probabilities)
-
-
-@numba.njit(cache=True)
-def _next_bases_after_longer(counts, weights, contexts, known, probabilities):
+    if counts.order == counts.dense:
+        return
     low, high = np.empty((len(contexts), 4), dtype=np.int64), np.empty((len(contexts), 4), dtype=np.int64)
-    first, longest = np.zeros(len(contexts), dtype=np.int64), known.copy()
-    for i in range(len(contexts)):
-        _open(counts, contexts[i], low[i], high[i])
-    width = np.int64(5) ** (counts.order - counts.dense)
+    longest = known.copy()
     for k in range(counts.dense, counts.order):
-        width //= 5
         for i in range(len(contexts)):
             if longest[i] < k:
                 continue
-            first[i] += _digit(contexts[i], k) * width
-            total = _narrow(counts, first[i], first[i] + width, low[i], high[i])
+            total = _narrow(counts, contexts[i], k, low[i], high[i])
             if total == 0:  # nor has any longer context been seen
                 longest[i] = 0
                 continue
@@ -203,30 +182,49 @@ def _next_bases_after_longer(counts, weights, contexts, known, probabilities):
 
 
 @numba.njit(cache=True)
-def _digit(context, length):
-    """The oldest of the last ``length`` bases of ``context`` as a digit of the older bases."""
-    return ((context >> (2 * (length - 1))) & 3) + 1
+def next_along(counts, weights, codes, start, probabilities):
+    """Put the probabilities of A C G T at ``start`` and after, given the bases before each, into ``probabilities``."""
+    contexts, known = np.empty(_TOGETHER, dtype=np.int64), np.empty(_TOGETHER, dtype=np.int64)
+    context, length = np.int64(0), 0
+    for code in codes[max(0, start - counts.order + 1) : start]:
+        context, length = extended(context, length, code, counts.order)
+    for first in range(0, len(probabilities), _TOGETHER):
+        rows = min(_TOGETHER, len(probabilities) - first)
+        for row in range(rows):
+            contexts[row], known[row] = context, length
+            context, length = extended(context, length, codes[start + first + row], counts.order)
+        next_bases(counts, weights, contexts[:rows], known[:rows], probabilities[first : first + rows])
+
+
+@numba.njit(cache=True)
+def _narrow(counts, context, k, low, high):
+    """How often the last ``k`` bases of a context, ``dense`` or more, are followed by any.
+
+    ``low`` and ``high`` (int64 [4]) become the ranges of ``older`` in which they are followed by A, C, G and T; above
+    ``dense`` they come in as those of fewer bases.
+    """
+    if k == counts.dense:
+        _open(counts, context, low, high)
+    first, width = np.int64(0), np.int64(5) ** (counts.order - counts.dense)
+    for length in range(counts.dense, k + 1):
+        width //= 5
+        first += (((context >> (2 * (length - 1))) & 3) + 1) * width
+    total = 0
+    for base in range(4):
+        if low[base] < high[base]:
+            low[base] = _at_least(counts.older, low[base], high[base], first)
+            high[base] = _at_least(counts.older, low[base], high[base], first + width)
+            total += high[base] - low[base]
+    return total
 
 
 @numba.njit(cache=True)
 def _open(counts, context, low, high):
     """The ranges of ``older`` in which the last bases of ``context`` are followed by A, C, G and T."""
-    place = 4 * (context & (4 ** (counts.dense - 1) - 1))
+    place = 4 * (context & ((1 << 2 * (counts.dense - 1)) - 1))
     for base in range(4):
         low[base] = counts.starts[place + base]
         high[base] = counts.starts[place + base + 1]
-
-
-@numba.njit(cache=True)
-def _narrow(counts, first, last, low, high):
-    """Keep of the ranges what lies from ``first`` to before ``last``; return how much that is."""
-    total = 0
-    for base in range(4):
-        if low[base] < high[base]:
-            low[base] = _at_least(counts.older, low[base], high[base], first)
-            high[base] = _at_least(counts.older, low[base], high[base], last)
-            total += high[base] - low[base]
-    return total
 
 
 @numba.njit(cache=True)
@@ -244,53 +242,35 @@ def _at_least(values, low, high, bound):
 
 
 @numba.njit(cache=True)
-def _count_short(codes, spans, order):
-    found = 0
-    for span in range(spans.shape[0]):
-        length = 0
-        for place in range(spans[span, 0], spans[span, 1]):
-            length = length + 1 if codes[place] < 4 else 0
-            found += 0 < length < order
-    return found
-
-
-@numba.njit(cache=True)
-def _count(codes, spans, order, top, short):
-    keep = 4**order - 1
-    found = 0
-    for span in range(spans.shape[0]):
-        length, ngram = 0, 0
-        for place in range(spans[span, 0], spans[span, 1]):
-            if codes[place] > 3:
-                length, ngram = 0, 0
-                continue
-            length += 1
-            ngram = (4 * ngram + codes[place]) & keep
+def _count(codes, spans, order, top):
+    """Count n-grams of ``order`` in ``top``; return the places in the tables of those that are shorter."""
+    short = []
+    for start, end in spans:
+        ngram, length = np.int64(0), 0
+        for code in codes[start:end]:
+            ngram, length = extended(ngram, length, code, order + 1)
             if length >= order:
                 top[ngram] += 1
-            else:
-                short[found] = first_place(length) + ngram
-                found += 1
+            elif length > 0:
+                short.append(first_place(length) + ngram)
+    return np.array(short, dtype=np.int64)
 
 
 @numba.njit(cache=True)
 def _sort_older(codes, spans, dense, digits, starts, older):
     """Fill ``older``; ``starts`` comes in as the end of each n-gram's range and is counted down to its start."""
-    keep = 4**dense - 1
     highest = np.int64(5) ** (digits - 1)
-    for span in range(spans.shape[0]):
-        length, ngram, number = 0, 0, np.int64(0)
-        for place in range(spans[span, 0], spans[span, 1]):
-            if codes[place] > 3:
-                length, ngram, number = 0, 0, np.int64(0)
-                continue
-            length += 1
-            ngram = (4 * ngram + codes[place]) & keep
+    for start, end in spans:
+        ngram, length, number = np.int64(0), 0, np.int64(0)
+        for place in range(start, end):
+            ngram, length = extended(ngram, length, codes[place], dense + 1)
             if length > dense:
                 number = number // 5 + (codes[place - dense] + 1) * highest
             if length >= dense:
                 starts[ngram] -= 1
                 older[starts[ngram]] = number
+            else:
+                number = np.int64(0)
     for ngram in range(4**dense):
         if starts[ngram + 1] - starts[ngram] > 1:
             older[starts[ngram] : starts[ngram + 1]].sort()
@@ -299,21 +279,16 @@ def _sort_older(codes, spans, dense, digits, starts, older):
 @numba.njit(cache=True)
 def _spread(codes, spans, order, step):
     """Every ``step``-th known base's n-gram (int64) and its length, ``order`` at most."""
-    keep = 4**order - 1
-    ngrams, lengths = [], []
-    seen = 0
-    for span in range(spans.shape[0]):
-        length, ngram = 0, 0
-        for place in range(spans[span, 0], spans[span, 1]):
-            if codes[place] > 3:
-                length, ngram = 0, 0
-                continue
-            length += 1
-            ngram = (4 * ngram + codes[place]) & keep
-            if seen % step == 0:
-                ngrams.append(ngram)
-                lengths.append(min(length, order))
-            seen += 1
+    ngrams, lengths, seen = [], [], 0
+    for start, end in spans:
+        ngram, length = np.int64(0), 0
+        for code in codes[start:end]:
+            ngram, length = extended(ngram, length, code, order + 1)
+            if length > 0:
+                if seen % step == 0:
+                    ngrams.append(ngram)
+                    lengths.append(min(length, order))
+                seen += 1
     return np.array(ngrams, dtype=np.int64), np.array(lengths, dtype=np.int64)
 
 
@@ -321,24 +296,18 @@ def _spread(codes, spans, order, step):
 def _look_up(counts, ngrams, lengths, order):
     """Counts of the n-grams cut to ``order`` and of their contexts (float64); zero where they are shorter."""
     times, totals = np.zeros(len(ngrams)), np.zeros(len(ngrams))
-    low, high = np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64)
+    low, high = np.zeros((2, 4), dtype=np.int64)
     for number in range(len(ngrams)):
         if lengths[number] < order:
             continue
         last = ngrams[number] & 3
         if order <= counts.dense:
-            place = first_place(order) + (ngrams[number] & (4**order - 1)) - last
+            place = first_place(order) + (ngrams[number] & ((1 << 2 * order) - 1)) - last
             times[number] = counts.tables[place + last]
-            for base in range(4):
-                totals[number] += counts.tables[place + base]
+            totals[number] = counts.tables[place : place + 4].sum()
         else:
-            context = ngrams[number] >> 2
-            _open(counts, context, low, high)
-            first, width = np.int64(0), np.int64(5) ** (counts.order - counts.dense)
-            for length in range(counts.dense, order):
-                width //= 5
-                first += _digit(context, length) * width
-            totals[number] = _narrow(counts, first, first + width, low, high)
+            _open(counts, ngrams[number] >> 2, low, high)
+            totals[number] = _narrow(counts, ngrams[number] >> 2, order - 1, low, high)
             times[number] = high[last] - low[last]
     return times, totals
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from dnastudy.files import InputError, atomic_path
-from dnastudy.genes.codes import Sequences
+from dnastudy.genes.codes import Sequences, known_bases
 from dnastudy.models import counts as counting
 from dnastudy.models.base import CausalModel, check_value
-from dnastudy.models.counts import DENSE_ORDER, HIGHEST_ORDER, Counts, extended, first_place, flat, next_bases
+from dnastudy.models.counts import DENSE_ORDER, HIGHEST_ORDER, Counts, first_place, flat, next_along, next_bases
 
 SMOOTHINGS = ("interpolated", "mle", "laplace")
-_TOGETHER = 64  # bases that are scored at once
+_TOGETHER = 1 << 12  # bases that are scored at once
 _STRETCH = 1 << 22  # bases whose scores are held at once where only their sum is wanted
 HIGHEST_PADDED = 8  # 8^8 counts of 4 bytes are 67 MB
 START, END = 5, 6  # the symbols <s> and </s> after the bases 0-3 and 4, <UNK>
@@ -62,9 +62,10 @@ class NgramModel(CausalModel):
             raise InputError(f"ngram: order {order}; expected 1 to {highest} with smoothing {smoothing!r}")
         self.order = order
         self.smoothing = smoothing
+        self.interpolated = smoothing == "interpolated"
         self.reverse_complement = reverse_complement
-        self.config = {"kind": "ngram", "order": order, "smoothing": smoothing}
-        self.config["reverse_complement"] = reverse_complement
+        options = {"order": order, "smoothing": smoothing, "reverse_complement": reverse_complement}
+        self.config = {"kind": "ngram"} | options
         # Without validation data: about one alphabet's worth of pseudo-counts at every order.
         self.weights = np.full(order, 4.0)
         self.end_probability = 0.0
@@ -85,18 +86,13 @@ class NgramModel(CausalModel):
         self._count(codes, spans)
         if validation is not None and self.interpolated:
             self.weights, bits = counting.fit_weights(self._counts, *flat(validation))
-            self.history = [
-                {"order": order, "weight": float(weight), "validation_bits_per_base": float(cost)}
-                for order, weight, cost in zip(range(1, self.order + 1), self.weights, bits, strict=True)
-            ]
+            fitted = enumerate(zip(self.weights.tolist(), bits.tolist(), strict=True), start=1)
         elif validation is not None:
-            cost = float(np.log2(self.perplexity(validation)))
-            self.history = [{"order": self.order, "weight": 0.0, "validation_bits_per_base": cost}]
+            fitted = [(self.order, (0.0, float(np.log2(self.perplexity(validation)))))]
+        else:
+            fitted = []
+        self.history = [{"order": n, "weight": w, "validation_bits_per_base": cost} for n, (w, cost) in fitted]
         return self
-
-    @property
-    def interpolated(self) -> bool:
-        return self.smoothing == "interpolated"
 
     @property
     def size(self) -> int:
@@ -112,36 +108,28 @@ class NgramModel(CausalModel):
         It is -inf where ``mle`` hasn't seen the n-gram.
         """
         codes, spans = flat(sequences)
+        values = self._values(codes, spans)
         if self.interpolated:
-            lengths = spans[:, 1] - spans[:, 0]
-            values = np.empty(lengths.sum(), dtype=np.float32)
-            _score(self._counted(), self.weights, codes, spans, values)
-            return split_at(values, lengths)
-        symbols = self._score_symbols(codes, spans)
+            return values
         return [
-            np.where(codes[start:end] < 4, values[:-1], np.nan).astype(np.float32)
-            for values, (start, end) in zip(symbols, spans, strict=True)
+            np.where(codes[start:end] < 4, one[:-1], np.nan).astype(np.float32)
+            for one, (start, end) in zip(values, spans, strict=True)
         ]
 
     def log_likelihood(self, sequences: Sequences, *, include_end: bool = False) -> np.ndarray:
         """Log-probability of whole sequences, float64 [n], nats; ``include_end`` adds the end symbol."""
         codes, spans = flat(sequences)
-        totals = np.zeros(len(spans))
-        if self.interpolated:
-            known = np.zeros(len(spans), dtype=np.int64)
-            for pieces in stretches(spans, self.order - 1):
-                per_base = self.base_log_likelihoods((codes, pieces[:, 1:3]))
-                for (number, begin, _, new), values in zip(pieces, per_base, strict=True):
-                    totals[number] += np.nansum(values[new - begin :], dtype=np.float64)
-                    known[number] += np.count_nonzero(~np.isnan(values[new - begin :]))
-            if include_end:
-                totals += known * np.log1p(-self.end_probability) + np.log(self.end_probability)
-            return totals
-        for number, bases, values, end in self._scored_symbols(codes, spans):
-            totals[number] += values[bases < 4].sum()
+        totals, known = np.zeros(len(spans)), np.zeros(len(spans), dtype=np.int64)
+        for number, bases, values, end in self._scored(codes, spans):
+            known[number] += np.count_nonzero(bases < 4)
+            totals[number] += np.nansum(values, dtype=float) if self.interpolated else values[bases < 4].sum()
             if include_end:
                 totals[number] += end.sum()
-        return totals
+        return self.with_ends(totals, known) if include_end and self.interpolated else totals
+
+    def with_ends(self, totals: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Log-probabilities of sequences with so many known bases, with what the length model says of their ends."""
+        return totals + (known * np.log1p(-self.end_probability) + np.log(self.end_probability))
 
     def perplexity(self, sequences: Sequences, convention: str = "per_base", *, include_end: bool = False) -> float:
         """Perplexity, the exponential of the mean of minus the log-probabilities.
@@ -157,11 +145,10 @@ class NgramModel(CausalModel):
             return super().perplexity(sequences, include_end=include_end and (self.interpolated or self.order > 1))
         if convention != "nltk" or self.interpolated:
             known = "'per_base'" if self.interpolated else "'per_base' or 'nltk'"
-            raise InputError(
-                f"perplexity: convention {convention!r} with smoothing {self.smoothing!r}; expected {known}"
-            )
+            found = f"perplexity: convention {convention!r} with smoothing {self.smoothing!r}"
+            raise InputError(f"{found}; expected {known}")
         total, count = 0.0, 0
-        for _, _, values, end in self._scored_symbols(*flat(sequences)):
+        for _, _, values, end in self._scored(*flat(sequences)):
             total += values.sum() + end.sum()
             count += len(values) + len(end)
         if not count:
@@ -169,17 +156,30 @@ class NgramModel(CausalModel):
         return float(np.exp(-total / count))
 
     def begin(self, rows: int, prompt: np.ndarray):
-        """Log-probabilities [rows, 4] of the base that follows ``prompt`` (base codes), and what came before.
+        """Log-probabilities [rows, 4] of the base that follows ``prompt`` (base codes), and the state.
 
         Without interpolation they are those of the four bases alone, made to sum to one.
         """
-        recent = np.asarray(prompt, dtype=np.uint8)[max(0, len(prompt) - self.order + 1) :]
-        return self._next(np.tile(recent, (rows, 1)))
+        return self.after(np.tile(prompt, (rows, 1)))
+
+    def after(self, contexts: np.ndarray):
+        """Log-probabilities [n, 4] of the base after each context (uint8 codes [n, bases]), and the state."""
+        state = np.zeros((2, len(contexts)), dtype=np.int64)
+        state[0] = 0 if self.interpolated else _begun(self.order)
+        for bases in contexts.T[max(0, contexts.shape[1] - self.order + 1) :]:
+            state = self._followed(state, bases)
+        return self._next(state)
 
     def follow(self, bases, state: np.ndarray):
-        """Log-probabilities [rows, 4] of the base after ``bases`` (codes 0-3, [rows]), and what came before."""
-        recent = np.concatenate([state, bases.numpy().astype(np.uint8)[:, None]], axis=1)
-        return self._next(recent[:, max(0, recent.shape[1] - self.order + 1) :])
+        """Log-probabilities [rows, 4] of the base after ``bases`` (codes 0-3, [rows]), and the new state."""
+        return self._next(self._followed(state, bases.numpy()))
+
+    def _followed(self, state: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """The contexts as numbers, and how many of their bases are known (int64 [2, n]), once ``codes`` followed."""
+        context, known = state
+        if self.interpolated:
+            return np.where(codes > 3, 0, [(4 * context + codes) & (4 ** (self.order - 1) - 1), known + 1])
+        return np.stack([(8 * context + np.minimum(codes, 4)) & (8 ** (self.order - 1) - 1), known])
 
     def write_counts(self, path: Path) -> None:
         """Write what a fitted model needs, as ``counts.npz``.
@@ -191,21 +191,14 @@ class NgramModel(CausalModel):
         counts = self._counted()
         if self._text is not None:
             codes, spans = self._text
-            arrays = {
-                "bases": counting.pack(codes),
-                "unknown": np.flatnonzero(codes > 3),
-                "lengths": np.diff(spans)[:, 0],
-            }
+            unknown = np.flatnonzero(codes > 3)
+            arrays = {"bases": counting.pack(codes), "unknown": unknown, "lengths": np.diff(spans)[:, 0]}
         else:
             top = counts.tables[first_place(self.order) :]
             seen = top > 0
             times = top[seen]
-            arrays = {
-                "seen": np.packbits(seen),
-                "counts": np.minimum(times, 255).astype(np.uint8),
-                "large": times[times >= 255],
-                "short": counts.short,
-            }
+            arrays = {"seen": np.packbits(seen), "counts": np.minimum(times, 255).astype(np.uint8)}
+            arrays |= {"large": times[times >= 255], "short": counts.short}
         with atomic_path(path) as partial, open(partial, "wb") as handle:
             end = np.float64(self.end_probability)
             np.savez_compressed(handle, weights=self.weights, end_probability=end, **arrays)
@@ -219,11 +212,9 @@ class NgramModel(CausalModel):
                     raise ValueError(f"those there are of order {len(self.weights)}")
                 self.end_probability = float(stored["end_probability"])
                 if self._keeps_text:
-                    spans = counting.spans_of(stored["lengths"])
-                    self._text = (
-                        counting.unpack(stored["bases"], int(stored["lengths"].sum()), stored["unknown"]),
-                        spans,
-                    )
+                    lengths = stored["lengths"]
+                    codes = counting.unpack(stored["bases"], int(lengths.sum()), stored["unknown"])
+                    self._text = codes, counting.spans_of(lengths)
                 else:
                     seen = np.unpackbits(stored["seen"], count=4**self.order).view(bool)
                     times = stored["counts"].astype(np.uint32)
@@ -241,7 +232,7 @@ class NgramModel(CausalModel):
         return not self.interpolated or self.order > DENSE_ORDER
 
     def _count(self, codes: np.ndarray, spans: np.ndarray) -> None:
-        bases = int(sum(np.count_nonzero(codes[start:end] < 4) for start, end in spans))
+        bases = int(known_bases((codes, spans)).sum())
         if bases == 0:
             raise InputError("ngram: no A, C, G or T in the training sequences; give at least one")
         self.end_probability = len(spans) / (bases + len(spans))
@@ -258,32 +249,34 @@ class NgramModel(CausalModel):
             raise InputError("ngram: nothing counted yet; call fit first, or load a fitted model")
         return self._counts
 
-    def _scored_symbols(self, codes: np.ndarray, spans: np.ndarray) -> Iterator[tuple[int, np.ndarray, ...]]:
-        """Stretch by stretch: which sequence, its codes there, their log-probabilities, and the end's if it is there.
-
-        The latter two are float64, [bases] and [0 or 1].
-        """
+    def _scored(self, codes: np.ndarray, spans: np.ndarray) -> Iterator[tuple[int, np.ndarray, ...]]:
+        """Stretch by stretch: which sequence, its codes there, their log-probabilities, and the end's if there."""
+        ends = not self.interpolated and self.order > 1
         for pieces in stretches(spans, self.order - 1):
-            symbols = self._score_symbols(codes, pieces[:, 1:3])
-            for (number, begin, stop, new), values in zip(pieces, symbols, strict=True):
-                ended = self.order > 1 and stop == spans[number, 1]
-                yield number, codes[new:stop], values[new - begin : -1], values[-1:] if ended else values[:0]
+            for (number, begin, stop, new), values in zip(pieces, self._values(codes, pieces[:, 1:3]), strict=True):
+                last = stop - begin
+                ended = ends and stop == spans[number, 1]
+                yield number, codes[new:stop], values[new - begin : last], values[last:] if ended else values[:0]
 
-    def _score_symbols(self, codes: np.ndarray, spans: np.ndarray) -> list[np.ndarray]:
-        """Log-probabilities of each sequence's bases and of its end: float64 [bases + 1] each."""
-        lengths = spans[:, 1] - spans[:, 0] + 1
-        values = np.empty(lengths.sum())
-        _score_padded(self._counted(), self.order, codes, spans, int(self.smoothing == "laplace"), values)
+    def _values(self, codes: np.ndarray, spans: np.ndarray) -> list[np.ndarray]:
+        """Log-probabilities of each sequence's bases: float32 [bases] each; not interpolated, float64 with an end's."""
+        lengths = spans[:, 1] - spans[:, 0] + (not self.interpolated)
+        values = np.empty(lengths.sum(), dtype=np.float32 if self.interpolated else np.float64)
+        if self.interpolated:
+            _score(self._counted(), self.weights, codes, spans, values)
+        else:
+            _score_padded(self._counted(), self.order, codes, spans, int(self.smoothing == "laplace"), values)
         return split_at(values, lengths)
 
-    def _next(self, recent: np.ndarray):
-        probabilities = np.empty((len(recent), 4))
+    def _next(self, state: np.ndarray):
+        probabilities = np.empty((state.shape[1], 4))
         if self.interpolated:
-            contexts, known = counting.contexts_of(recent, self.order)
-            next_bases(self._counted(), self.weights, contexts, known, probabilities)
+            next_bases(self._counted(), self.weights, *state, probabilities)
         else:
-            _next_padded(self._counted(), self.order, int(self.smoothing == "laplace"), recent, probabilities)
-        return torch.from_numpy(probabilities).log(), recent
+            times = self._counted()[8 * state[0][:, None] + np.arange(4)] + float(self.smoothing == "laplace")
+            total = times.sum(axis=1, keepdims=True)
+            probabilities = np.divide(times, total, out=np.full(times.shape, 0.25), where=total > 0)
+        return torch.from_numpy(probabilities).log(), state
 
 
 def stretches(spans: np.ndarray, context: int, size: int = _STRETCH) -> Iterator[np.ndarray]:
@@ -307,22 +300,15 @@ def split_at(values: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
 
 @numba.njit(cache=True)
 def _score(counts, weights, codes, spans, values):
-    contexts, known = np.empty(_TOGETHER, dtype=np.int64), np.empty(_TOGETHER, dtype=np.int64)
     probabilities = np.empty((_TOGETHER, 4))
     out = 0
-    for span in range(spans.shape[0]):
-        start, end = spans[span]
-        context, length = np.int64(0), 0
+    for start, end in spans:
         for first in range(start, end, _TOGETHER):
-            rows = min(_TOGETHER, end - first)
-            for row in range(rows):
-                contexts[row], known[row] = context, length
-                context, length = extended(context, length, codes[first + row], counts.order)
-            next_bases(counts, weights, contexts[:rows], known[:rows], probabilities)
-            for row in range(rows):
-                code = codes[first + row]
+            some = codes[first : min(first + _TOGETHER, end)]
+            next_along(counts, weights, codes[start:end], first - start, probabilities[: len(some)])
+            for row, code in enumerate(some):
                 values[out + row] = np.log(probabilities[row, code]) if code < 4 else np.nan
-            out += rows
+            out += len(some)
 
 
 # What NLTK's models count: n-grams of sequences that ``order - 1`` start symbols precede and one end symbol follows.
@@ -333,10 +319,7 @@ def _score(counts, weights, codes, spans, values):
 @numba.njit(cache=True)
 def _begun(order):
     """The start symbols before a sequence, as an n-gram's number."""
-    ngram = np.int64(0)
-    for _ in range(order - 1):
-        ngram = 8 * ngram + START
-    return ngram
+    return START * (8 ** (order - 1) - 1) // 7
 
 
 @numba.njit(cache=True)
@@ -373,17 +356,3 @@ def _score_padded(counts, order, codes, spans, added, values):
             if order == 1 and place == end:
                 values[out] = np.nan
             out += 1
-
-
-@numba.njit(cache=True)
-def _next_padded(counts, order, added, recent, probabilities):
-    """Probabilities [n, 4] of the bases after codes [n, length], made to sum to one; alike if none was seen."""
-    for row in range(len(recent)):
-        ngram = _begun(order)
-        for code in recent[row]:
-            ngram, _ = _followed(ngram, np.int64(code), order)
-        first, _ = _followed(ngram, 0, order)
-        probabilities[row] = counts[first : first + 4] + added
-        total = probabilities[row].sum()
-        for base in range(4):
-            probabilities[row, base] = probabilities[row, base] / total if total > 0 else 0.25

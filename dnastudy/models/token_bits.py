@@ -124,10 +124,10 @@ def ngram_next_kmers(model: NgramModel, contexts: np.ndarray, k: int) -> np.ndar
     together = max(1, 16 * _KMERS // 4**k)
     for start in range(0, len(contexts), together):
         some = contexts[start : start + together]
-        values, state = model.follow(torch.from_numpy(some[:, -1]), some[:, :-1])
+        values, state = model.after(some)
         for _ in range(k - 1):
-            bases = torch.arange(4).repeat(len(state))
-            following, state = model.follow(bases, state.repeat(4, axis=0))
+            bases = torch.arange(4).repeat(state.shape[1])
+            following, state = model.follow(bases, state.repeat(4, axis=1))
             values = (values.reshape(-1, 1) + following).reshape(len(some), -1)
         found[start : start + len(some)] = values
     return found
