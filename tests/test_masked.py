@@ -148,3 +148,9 @@ def test_validation_sees_what_comes_after_the_last_target():
 def test_bad_settings(settings, message, small):
     with pytest.raises(InputError, match=message):
         MaskedSource(small, single_base(), TrainingConfig(**settings))
+
+
+def test_genes_without_a_known_base_are_refused(small):
+    small.all_codes = np.full_like(small.all_codes, 4)
+    with pytest.raises(InputError, match="no A, C, G or T among the bases to learn from"):
+        MaskedSource(small, single_base(), TrainingConfig(window=32))

@@ -213,6 +213,8 @@ class TokenSource:
         ids, spans = self._train
         parts = np.array_split(ids, 1 + len(ids) // _COUNTED)
         counts = sum(np.bincount(part, minlength=len(tokenizer)) for part in parts)[FIRST_BASE:]
+        if not counts.any():
+            raise InputError("training: no A, C, G or T among the bases to learn from; give known sequence")
         self.bases_per_token = float(np.average(tokenizer.lengths[FIRST_BASE:], weights=counts))
         sizes = spans[:, 1] - spans[:, 0]
         self._per_step = config.batch * self.per_window(sizes)

@@ -355,5 +355,7 @@ def _explained(config: TrainingConfig) -> Iterator[None]:
             raise InputError(f"training: out of memory with {parts}; {advice}") from None
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             why = str(error).strip().splitlines()[0]
-            raise InputError(f"compile = True, but torch can't compile here ({why}); install a C++ compiler") from None
+            raise InputError(
+                f"compile = True, but torch can't compile here ({why}); install a C++ compiler, or leave compile out"
+            ) from None
         raise
