@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dnastudy"
 ROOMS = ("genes", "tokens", "models", "tasks", "study", "chapters")
-CEILING = 17_600  # lines of the package, docstrings included; on its way to 13,000: lower it with what you take out
+CEILING = 17_450  # lines of the package, docstrings included; on its way to 13,000: lower it with what you take out
 
 
 def modules() -> dict[str, Path]:
