@@ -52,10 +52,12 @@ def model():
 
 
 def test_the_first_bert_is_read(start, model, tmp_path, monkeypatch):
-    other = Bert(layers=1, width=8, heads=1)
-    monkeypatch.setattr(Run, "any_models", {"lstm": type("Lstm", (), {"kind": "lstm"}), "one": model, "two": other})
-    assert read_the_grammar.read_bert(start()) == ("one", model)
-    monkeypatch.setattr(Run, "any_models", {"lstm": type("Lstm", (), {"kind": "lstm"})})
+    lstm, other = type("Lstm", (), {"kind": "lstm"}), Bert(layers=1, width=8, heads=1)
+    loaded = {"lstm": lstm, "one": model, "two": other}
+    monkeypatch.setattr(read_the_grammar, "model_folders", lambda run: {name: tmp_path / name for name in loaded})
+    monkeypatch.setattr(read_the_grammar, "load_models", lambda run, folders, causal: loaded)
+    assert read_the_grammar.read_bert(start()) == ("one", tmp_path / "one", model)
+    del loaded["one"], loaded["two"]
     with pytest.raises(InputError, match="models='a': lstm, and no bert among them"):
         read_the_grammar.read_bert(start(models="a"))
 
