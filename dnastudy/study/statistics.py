@@ -108,8 +108,7 @@ def compare(
     against: str,
     on: list[str],
     groups: str,
-    resamples: int,
-    seed: int,
+    **draws: int,
 ) -> pd.DataFrame:
     """A column of each ``model`` less that of the one ``against`` on the same rows, paired, in each part of a table.
 
@@ -129,7 +128,7 @@ def compare(
         if len(both):
             below = both[per] if per else None
             pair = both[value], both[f"{value}_against"]
-            found = paired_difference(*pair, below, both[groups], resamples=resamples, seed=seed)
+            found = paired_difference(*pair, below, both[groups], **draws)
         rows.append((*names, both[per].sum() if per else len(both), *found, found))
     return pd.DataFrame(rows, columns=[*by, per or "rows", "difference", "low", "high", "n", "interval"])
 
